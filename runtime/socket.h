@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ZeroMQ sockets as Godwit uses them: never blocking, never dropping without saying so (ROUTER_MANDATORY; a full queue is
+ * ERR_OVERLOADED), linger 0, bounded high-water marks, IMMEDIATE on connects, a size limit on what is received (ZMQ_MAXMSGSIZE),
+ * CURVE on every TCP endpoint (RFC 26/ZAP RFC 27). */
+#ifndef GODWIT_RUNTIME_SOCKET_H
+#define GODWIT_RUNTIME_SOCKET_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <zmq.h>
+
+#include "core/error.h"
+#include "runtime/keys.h"
+
+#define PROTOCOL_VERSION 1u
+#define MESSAGE_SIZE_MAX (4u * 1024 * 1024) /* of any one message from a client or a peer */
+#define IDENTITY_SIZE_MAX 32u
+
+struct socket_options {
+	const struct key_pair *own;        /* CURVE; NULL on ipc and inproc */
+	const char *server_key;            /* connect only: the other side's public key, Z85 */
+	uint32_t high_water;               /* messages, each direction; 0: 1000 */
+	int64_t message_size_max;          /* 0: MESSAGE_SIZE_MAX */
+	bool probe_identity;               /* connect: give the ROUTER side a fixed identity (identity_text) */
+	const char *identity_text;
+	uint32_t reconnect_max_ms;         /* 0: 1000 */
+};
+/* zmq_type ZMQ_ROUTER binds; ZMQ_DEALER, ZMQ_REQ connect; ZMQ_REP binds. ERR_CONFIGURATION with a clear line (address in use,
+ * ipc path longer than the system takes, ...). */
+int socket_bind(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
+int socket_connect(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
+void socket_close(void *socket);
+
+struct message {
+	uint8_t identity[IDENTITY_SIZE_MAX]; /* ROUTER only */
+	uint32_t identity_size;
+	zmq_msg_t body;                      /* open between a successful receive and message_close */
+};
+static inline const uint8_t *message_bytes(struct message *m) { return zmq_msg_data(&m->body); }
+static inline size_t message_size(struct message *m) { return zmq_msg_size(&m->body); }
+/* Frames: ROUTER [identity][body], DEALER and REP [body]; with `forwarded` a DEALER reads [identity][body] as a ROUTER does.
+ * Anything else is drained whole and ERR_MALFORMED. ERR_EMPTY when there is nothing. Never blocks. */
+int socket_receive(void *socket, struct message *message, bool forwarded);
+void message_close(struct message *message);
+/* Sends [identity if any][bytes]. ERR_OVERLOADED when the queue is full, ERR_UNREACHABLE when the identity is unknown. */
+int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size);
+/* As above, taking over the body of a received message unchanged (no copy). */
+int socket_forward(void *socket, const uint8_t *identity, uint32_t identity_size, struct message *message);
+
+#endif

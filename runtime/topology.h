@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The topology: who there is and what is promised, from YAML through libcyaml (INTERFACES, "Topology"). */
+#ifndef GODWIT_RUNTIME_TOPOLOGY_H
+#define GODWIT_RUNTIME_TOPOLOGY_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/error.h"
+#include "core/record.h"
+#include "core/row.h"
+#include "core/vector.h"
+
+#define NAME_SIZE_MAX 64
+
+enum level { LEVEL_EVENTUAL, LEVEL_SESSION, LEVEL_CAUSAL, LEVEL_STRONG };
+enum acknowledge { ACKNOWLEDGE_ONE, ACKNOWLEDGE_QUORUM, ACKNOWLEDGE_ALL };
+const char *level_name(enum level level);
+const char *strategy_name(enum strategy strategy);
+const char *acknowledge_name(enum acknowledge acknowledge);
+
+struct region {
+	char name[NAME_SIZE_MAX];
+	char datacenter[NAME_SIZE_MAX];
+	char host[NAME_SIZE_MAX]; /* of its one node; more nodes a region are refused today */
+	uint16_t port;
+	uint8_t id;
+	bool is_primary;
+	uint32_t priority;
+};
+struct keyspace {
+	char name[NAME_SIZE_MAX];
+	enum level level;
+	enum strategy strategy;
+	enum acknowledge acknowledge;
+};
+struct topology {
+	char cluster[NAME_SIZE_MAX];
+	uint32_t region_count;
+	struct region regions[REGIONS_MAX]; /* in the order of the file */
+	uint32_t keyspace_count;
+	struct keyspace keyspaces[KEYSPACES_MAX]; /* [0] is "default"; then the file's order: the index is the id on disk and wire */
+	bool compression, encryption;
+	uint32_t max_lag_ms, drain_factor;
+	uint32_t cross_region_timeout_ms, max_clock_drift_ms, log_disk_mib;
+	uint32_t priority_by_id[REGIONS_MAX];
+};
+
+/* Reports every mistake at once, one line each "file:line: what", to `mistakes` (may be NULL). NULL path: the built-in three
+ * regions on loopback. ERR_CONFIGURATION when there was any. */
+int topology_load(struct topology *topology, const char *path, FILE *mistakes, struct error_context *error);
+/* The YAML of the built-in default. */
+extern const char topology_default_yaml[];
+const struct region *topology_region(const struct topology *topology, const char *name); /* NULL when unknown */
+const struct region *topology_region_by_id(const struct topology *topology, uint32_t id);
+int topology_region_index(const struct topology *topology, uint32_t id); /* place in regions[]; -1 */
+int topology_keyspace(const struct topology *topology, const char *name); /* id; -1. Empty name: 0 */
+/* Same regions, ids, keyspaces, levels, strategies: two regions with different ones must not exchange records. */
+uint64_t topology_fingerprint(const struct topology *topology);
+void topology_print(const struct topology *topology, FILE *out); /* the effective configuration as YAML */
+/* Endpoint "tcp://host:port" of a service of region `to`; link_base != 0: through the link emulator of the machine, which
+ * listens for each directed pair on 127.0.0.1 (link_port below). */
+void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base, char out[static 128]);
+uint16_t link_port(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base);
+
+#endif

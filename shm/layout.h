@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every byte that the actors of one region share. Created (or attached, when magic, ABI and boot id agree) by the supervisor
+ * under /dev/shm; counters live on when actors die. One writer for every word: the column on the right.
+ *
+ *   0      +--------------------------------------+
+ *          | header: magic, ABI, version last     |  supervisor
+ *          | actors: pid, state, sleeping word    |  supervisor; `sleeping` each actor its own
+ *          | coordinator: epoch, durable LSN,     |  coordinator
+ *          |   applied vector, state              |
+ *          | streamer: per peer acked vector,     |  streamer
+ *          |   link state, sent/received          |
+ *          | monitor: per peer state, rtt, lag    |  monitor
+ *          | counters and histograms              |  each actor its own block
+ *          +--------------------------------------+
+ *          | inbound ring: records received       |  head coordinator, tail and bytes streamer
+ *          +--------------------------------------+
+ *
+ * No pointers, no locks, no packing. What is read from here is checked before it is used as an index or a size. */
+#ifndef GODWIT_SHM_LAYOUT_H
+#define GODWIT_SHM_LAYOUT_H
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/vector.h"
+#include "shm/counters.h"
+#include "shm/ring.h"
+#include "shm/vector_slot.h"
+
+#define SHM_MAGIC 0x0031746977646f67ull
+#define SHM_VERSION 1u
+#define SHM_INBOUND_RING_SIZE (16u * 1024 * 1024) /* power of two; holds at least two of the largest records */
+
+enum actor { ACTOR_COORDINATOR, ACTOR_STREAMER, ACTOR_MONITOR, ACTOR_ROUTER, ACTOR_RECONCILER, ACTORS };
+const char *actor_name(enum actor actor); /* "coordinator" */
+int actor_parse(const char *name);        /* -1 when there is none of that name */
+
+/* Offsets from a node's port (INTERFACES: "the next ones are its peer ports"). */
+enum service { SERVICE_CLIENT, SERVICE_STREAM, SERVICE_HEALTH, SERVICE_COMMIT, SERVICE_DIGEST, SERVICES };
+
+enum actor_state { ACTOR_DOWN, ACTOR_STARTING, ACTOR_READY, ACTOR_BACKING_OFF };
+
+struct shm_header {
+	uint64_t magic;
+	uint64_t abi;          /* fingerprint of sizes and offsets, see shm_abi() */
+	uint64_t size;         /* of the whole mapping */
+	uint8_t boot_id[16];   /* shm does not outlive a boot; a stale copy on a disk-backed mount is thrown away */
+	uint32_t region;
+	uint32_t padding;
+	_Atomic uint64_t generation; /* +1 with each supervisor */
+	_Atomic uint32_t version;    /* SHM_VERSION, stored last with release */
+};
+
+struct shm_actor {
+	_Alignas(128) _Atomic uint32_t pid;
+	_Atomic uint32_t state; /* enum actor_state */
+	_Atomic uint32_t starts;
+	_Alignas(128) _Atomic uint32_t sleeping; /* written by the actor itself; see doorbell.h */
+};
+
+struct shm_coordinator {
+	_Alignas(128) _Atomic uint64_t epoch;      /* +1 each time a coordinator starts: what was in the ring is gone */
+	_Atomic uint64_t durable_lsn;              /* the log may be read up to here */
+	_Atomic uint64_t applied_lsn;              /* rows hold the log up to here */
+	_Atomic uint64_t log_start_lsn;            /* older segments are gone */
+	_Atomic uint64_t hlc;                      /* newest stamp seen */
+	_Atomic uint64_t log_bytes, map_bytes;     /* on disk */
+	_Atomic uint32_t refusing;                 /* 0, or the error code that every write is refused with */
+	_Atomic uint32_t ready;
+	struct vector_slot applied; /* durable and in the rows */
+};
+
+enum link_state { LINK_DOWN, LINK_SUBSCRIBED, LINK_REFUSED, LINK_NEEDS_RESYNC };
+struct shm_link { /* per peer region id */
+	_Alignas(128) struct vector_slot acked; /* what that region says is durable there */
+	_Atomic uint64_t acked_at_ns;           /* CLOCK_MONOTONIC of the last acknowledgement; 0 never */
+	_Atomic uint64_t sent_lsn;              /* this region's log was read for it up to here */
+	_Atomic uint32_t outbound;              /* enum link_state: what we send to it */
+	_Atomic uint32_t inbound;               /* enum link_state: what we receive from it */
+};
+
+enum region_state { REGION_UNKNOWN, REGION_UP, REGION_LAGGING, REGION_DOWN };
+const char *region_state_name(uint32_t state);
+struct shm_peer { /* per peer region id; single figures, each atomic by itself */
+	_Alignas(128) _Atomic uint32_t state;
+	_Atomic uint32_t load_percent;
+	_Atomic uint64_t round_trip_us; /* smoothed; 0 not yet measured */
+	_Atomic uint64_t lag_records;   /* this region's records that are not yet durable there */
+	_Atomic uint64_t lag_bytes;
+	_Atomic uint64_t lag_ms;        /* 0 when caught up, never negative */
+	_Atomic uint64_t sampled_at_ns; /* CLOCK_MONOTONIC */
+	_Atomic int64_t clock_skew_ms;
+};
+
+struct shm_layout {
+	struct shm_header header;
+	struct shm_actor actors[ACTORS];
+	struct shm_coordinator coordinator;
+	struct shm_link links[REGIONS_MAX];
+	struct shm_peer peers[REGIONS_MAX];
+	struct counter_block counters[ACTORS];
+	struct ring_shared inbound;
+	_Alignas(4096) uint8_t inbound_bytes[SHM_INBOUND_RING_SIZE];
+};
+
+struct shm {
+	struct shm_layout *layout;
+	int fd;
+	char name[64];
+};
+
+/* The name is derived from the region directory's real path, so that two clusters on one machine do not meet. */
+void shm_name(const char *region_dir, char out[64]);
+/* Supervisor: attaches to what is there if it fits, else removes and makes it anew. `fresh` tells which. */
+int shm_create(struct shm *shm, const char *region_dir, uint32_t region, int *fresh, struct error_context *error);
+/* Actors (writable) and the CLI (read-only). ERR_UNREACHABLE: no such region; ERR_WRONG_VERSION: another build. */
+int shm_attach(struct shm *shm, const char *region_dir, int writable, struct error_context *error);
+void shm_detach(struct shm *shm);
+int shm_remove(const char *region_dir);
+uint64_t shm_abi(void);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Snapshots: a copy of the rows that was synced to disk, so that a machine that lost its page cache has something to replay
+ * the log onto. File snapshot-LSN.mdb, made under another name, synced, renamed, directory synced. The newest two are kept. */
+#ifndef GODWIT_STORE_SNAPSHOT_H
+#define GODWIT_STORE_SNAPSHOT_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/rows.h"
+
+/* Runs mdb_env_copy2 in a thread of its own; fd becomes readable when done. One at a time. */
+struct snapshot_job;
+int snapshot_start(struct snapshot_job **job, struct rows *rows, const char *dir, struct error_context *error);
+int snapshot_fd(const struct snapshot_job *job);
+/* ERR_EMPTY while it runs; 0 with the log position that the snapshot holds, or why it failed. Frees the job unless EMPTY. */
+int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_context *error);
+/* Position of the newest complete snapshot; ERR_NOT_FOUND. */
+int snapshot_newest(const char *dir, uint64_t *lsn, char path[static 512]);
+
+/* Called by the writer before rows_open. If the machine went down since the rows were last in use (boot id differs from the
+ * one noted beside them, and no clean-shutdown mark), the map is not trusted: it is replaced by the newest snapshot, or by an
+ * empty store when there is none and the log still starts at 0; ERR_CORRUPT when neither is possible. *restored tells. */
+int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, bool *restored, struct error_context *error);
+/* Notes the boot id (at start), and that the rows were synced and closed in good order (at the end, after mdb_env_sync). */
+int snapshot_note_boot(const char *dir, struct error_context *error);
+int snapshot_note_clean(struct rows *rows, const char *dir, struct error_context *error);
+
+#endif
