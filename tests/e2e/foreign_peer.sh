@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A peer with an unknown key, a truncated or oversized message or frame, a wrong version, another's name: refused, counted,
+# logged once, nothing applied. FOREIGN_PEER is the program beside this script.
+. "$(dirname "$0")/lib.sh"
+up || fail "up"
+keys=$work/data/keys
+
+stat_of() { godwit admin "$1" stats -r "$2" | jq ".counters.$3"; }
+state_of() { godwit scan -r eu --json | md5sum; }
+log_lines() { grep -c refused "$work/data/eu/$1.stderr" 2>/dev/null; }
+godwit put honest row -r us || fail "put"
+godwit verify --wait-ms 20000 >/dev/null || fail "verify"
+before=$(state_of)
+
+# counted COUNTER ACTOR EXIT-CODE ARGUMENT...: the program ends so, the counter of eu's actor rises, nothing else changes.
+counted() {
+	local counter=$1 actor=$2 want=$3 was now code
+	shift 3
+	was=$(stat_of "$actor" eu "$counter")
+	"$FOREIGN_PEER" "$@"
+	code=$?
+	[ "$code" = "$want" ] || fail "exit code $code, not $want: $*"
+	now=$(stat_of "$actor" eu "$counter")
+	[ "$now" -gt "$was" ] || fail "$counter of $actor stays at $was: $*"
+	[ "$(state_of)" = "$before" ] || fail "something was applied: $*"
+}
+
+stream=tcp://127.0.0.1:$((base + 11)) health=tcp://127.0.0.1:$((base + 12)) front=tcp://127.0.0.1:$((base + 10))
+digest=tcp://127.0.0.1:$((base + 14))
+counted keys_refused streamer 3 visit "$keys" "" eu "$stream" subscribe
+counted keys_refused streamer 3 visit "$keys" client eu "$stream" subscribe # a client is no region
+counted keys_refused router 3 visit "$keys" "" eu "$front" garbage
+for what in garbage truncated version cluster region; do counted frames_refused streamer 0 visit "$keys" us eu "$stream" $what; done
+for what in garbage truncated version region; do counted frames_refused monitor 0 visit "$keys" us eu "$health" $what; done
+counted frames_refused reconciler 0 visit "$keys" us eu "$digest" garbage
+counted frames_refused router 0 visit "$keys" client eu "$front" garbage
+# Above ZMQ_MAXMSGSIZE the library closes the connection before any of it is kept; so no counter of ours, but no growth either.
+"$FOREIGN_PEER" visit "$keys" us eu "$stream" oversized
+[ "$(state_of)" = "$before" ] || fail "an oversized message changed something"
+
+# The same fault again and again is one line in the log.
+lines=$(log_lines streamer)
+for _ in 1 2 3; do "$FOREIGN_PEER" visit "$keys" us eu "$stream" cluster; done
+[ "$(log_lines streamer)" = "$lines" ] || fail "a repeated refusal is logged again"
+
+# A neighbour that answers subscriptions with rubbish, in the place of a region that is down.
+godwit down --region us >/dev/null || fail "down us"
+godwit link list >/dev/null || fail "the links must stay"
+for what in checksum cut bomb lz4 record version; do
+	counted frames_refused streamer 0 pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" $what
+done
+received=$(stat_of streamer eu records_received)
+"$FOREIGN_PEER" pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" epoch || fail "pose epoch"
+[ "$(stat_of streamer eu records_received)" = "$received" ] || fail "a frame of an old epoch was taken"
+[ "$(state_of)" = "$before" ] || fail "something was applied"
+
+up || fail "up"
+godwit put after-all fine -r us || fail "put"
+for _ in $(seq 100); do [ "$(godwit get after-all -r eu 2>/dev/null)" = fine ] && break; sleep 0.1; done
+[ "$(godwit get after-all -r eu)" = fine ] || fail "the honest region is not heard any more"
+godwit verify --wait-ms 20000 >/dev/null || fail "verify"
