@@ -3,8 +3,8 @@
  * Wakes an actor that sleeps in poll. One eventfd an actor, made by the supervisor and inherited by all; rung only when the
  * sleeper has said so in shared memory, so that a busy neighbour costs no system call.
  *
- * Sleeper: prepare (sleeping = 1, seq_cst), look at its inputs once more, poll, awake. Ringer: store the data, then load
- * `sleeping` (seq_cst exchange). One of the two must see the other's store: a wake-up cannot be lost. A ringer killed between
+ * Sleeper: prepare (sleeping = 1, seq_cst), look at its inputs once more, poll, awake. Ringer: store the data, then
+ * exchange `sleeping` (seq_cst). One of the two must see the other's store: a wake-up cannot be lost. A ringer killed between
  * the two delays the sleeper at most until its next deadline (at most DOORBELL_BACKSTOP_MS). */
 #ifndef GODWIT_SHM_DOORBELL_H
 #define GODWIT_SHM_DOORBELL_H

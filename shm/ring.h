@@ -25,17 +25,20 @@ struct ring { /* one side's private view */
 	uint8_t *bytes;
 	uint64_t capacity;
 	uint64_t head, tail; /* own index exact, the other's cached */
+	uint64_t peeked;     /* consumer: bytes of the record that ring_release gives back; 0 none */
 };
+
+#define RING_KIND_PADDING UINT32_MAX /* not to be used as a kind */
 
 void ring_create(struct ring_shared *shared, uint64_t capacity);
 /* ERR_CORRUPT when the indices make no sense. Both sides attach with this. */
 int ring_attach(struct ring *ring, struct ring_shared *shared, uint8_t *bytes, uint64_t capacity);
 
-/* Producer. ERR_FULL, or ERR_USAGE for a record that could never fit (more than half the ring). */
+/* Producer. ERR_FULL, ERR_USAGE for a record that could never fit (more than half the ring), ERR_CORRUPT. */
 int ring_push(struct ring *ring, uint32_t kind, const void *bytes, uint32_t size);
-uint64_t ring_free(struct ring *ring);
+uint64_t ring_free(struct ring *ring); /* bytes, record headers included */
 
-/* Consumer. 0 with the oldest record, in place until ring_release; ERR_EMPTY; ERR_CORRUPT. */
+/* Consumer. 0 with the oldest record, in place until ring_release (8-byte aligned); ERR_EMPTY; ERR_CORRUPT. */
 int ring_peek(struct ring *ring, uint32_t *kind, const uint8_t **bytes, uint32_t *size);
 void ring_release(struct ring *ring);
 void ring_discard_all(struct ring *ring); /* consumer start: forgets what an earlier consumer left */
