@@ -7,16 +7,21 @@
  *     u64 magic | u32 version | u32 region | u64 start LSN | 16 bytes store id | vector (16 x u64) of all records before it |
  *     u64 XXH3 of the header so far; padded to LOG_HEADER_SIZE
  *   entry
- *     u32 size of the body | u32 type | u64 LSN of this entry | u64 XXH3-64 of (size, type, LSN, body) | body, padded to 8
- *   A size of 0 with type LOG_END says: go on with the next segment.
+ *     u32 size of the body | u32 type | u64 LSN of this entry | u64 XXH3-64 of (size, type, LSN, XXH3-64 of body) | body,
+ *     padded to 8
+ *   A size of 0 with type LOG_END says: go on with the next segment, which starts where this file ends. Each group that is
+ *   synced starts with a mark (type 3, body = boot id) that readers skip: it is written only after all before it was synced.
  *
- * A torn tail (behind the last whole entry, with nothing readable and durable behind it) is cut when the writer opens. A bad
- * entry before a position known to be durable, or with whole entries behind it, is ERR_CORRUPT with file and offset. */
+ * A torn tail is cut when the writer opens. A bad entry before a position known to be durable, or with whole entries behind
+ * it, is ERR_CORRUPT with file and offset. One case is not corruption: a machine that went down while it wrote a group may
+ * have stored the group's pages in any order, so whole entries of that last group (no mark behind the bad entry, and marks of
+ * another boot) may follow a hole; they were never durable and are cut as well. */
 #ifndef GODWIT_STORE_LOG_H
 #define GODWIT_STORE_LOG_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/error.h"
 #include "core/record.h"
@@ -29,6 +34,13 @@
 
 enum log_type { LOG_END = 0, LOG_RECORD = 1, LOG_HLC_BOUND = 2 /* u64 little endian */ };
 
+/* The calls that write, so that tests can make them fail. */
+struct log_io {
+	ssize_t (*pwrite)(int fd, const void *bytes, size_t size, off_t offset);
+	int (*fdatasync)(int fd);
+	int (*fallocate)(int fd, off_t offset, off_t size); /* 0 or an errno number, as posix_fallocate */
+};
+
 struct log_options {
 	const char *dir; /* borrowed; must exist */
 	uint32_t region;
@@ -37,6 +49,7 @@ struct log_options {
 	uint64_t disk_max;     /* bytes of all segments together; the next one beyond is ERR_DISK_FULL */
 	uint64_t buffer_max;   /* bytes appended but not yet synced; beyond: ERR_OVERLOADED. 0: 64 MiB */
 	uint64_t durable_lsn;  /* known durable (the rows hold it): nothing before it may be bad */
+	const struct log_io *io; /* borrowed; NULL: the system's */
 };
 
 struct log_recovered {
@@ -46,14 +59,18 @@ struct log_recovered {
 	uint64_t hlc;       /* largest record stamp found there */
 };
 
+/* Start LSN of the oldest segment, 0 when there is none: for snapshot_restore_if_needed, which comes before log_open. */
+int log_find_start(const char *dir, uint64_t *start_lsn, struct error_context *error);
+
 struct log;
 /* Opens for appending: finds the end, cuts a torn tail, and syncs what is there before it calls it durable (a killed process
- * leaves written bytes that never saw an fdatasync). Starts the sync thread. Repeatable after a crash at any point. */
+ * leaves written bytes that never saw an fdatasync). ERR_REGION_REUSED: the log is of another store id. Starts the sync thread. Repeatable after a crash at any point. */
 int log_open(struct log **log, const struct log_options *options, struct log_recovered *found, struct error_context *error);
 void log_close(struct log *log); /* syncs what is appended, then stops the thread */
 
 /* Copies the entry into the current buffer. *end_lsn: durable once the durable LSN reaches it. ERR_OVERLOADED, ERR_DISK_FULL
- * (nothing appended; goes away by itself when there is room). Never blocks on the disk. */
+ * (nothing appended; goes away by itself when there is room). ERR_USAGE: a record that leaves a gap in its origin's sequence.
+ * Never blocks on the disk. */
 int log_append(struct log *log, enum log_type type, const void *body, size_t size, uint64_t *end_lsn);
 /* Lets the sync thread take what has been appended (if it is busy, it takes it as soon as it is done). Call once a turn. */
 void log_flush(struct log *log);

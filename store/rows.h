@@ -7,13 +7,14 @@
  * digests, the live-row counts, the conflict history and its counters. So a killed process finds them all or none.
  *
  * Tables: rows (u16 big-endian keyspace, key -> row encoding), meta, digests (keyspace -> 256 x 16 bytes + u64 live rows),
- * conflicts (u64 big-endian id -> conflict encoding). LMDB takes keys up to 511 bytes: a longer key is stored under its first
- * 480 bytes and its XXH3-128, with the whole key in front of the row; two such keys that share 480 bytes scan in hash order. */
+ * conflicts (u64 big-endian id -> conflict encoding). LMDB takes keys up to 511 bytes: one longer than 480 is stored under its
+ * first 480 bytes and its XXH3-128 (seeded at random, so that nobody can prepare two keys with one hash), with the whole key in front of the row; two such keys that share 480 bytes scan in hash order. */
 #ifndef GODWIT_STORE_ROWS_H
 #define GODWIT_STORE_ROWS_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/error.h"
 #include "core/record.h"
@@ -33,6 +34,8 @@ struct rows_options {
 	uint64_t conflicts_age_ms;  /* 0: 30 days */
 	uint32_t keyspaces;
 	enum strategy strategy[KEYSPACES_MAX]; /* recorded with a conflict */
+	uint32_t priority[REGIONS_MAX];        /* by region id: who wins a conflict under STRATEGY_PRIORITY */
+	int (*fallocate)(int fd, off_t offset, off_t size); /* NULL: posix_fallocate; for tests that fill the disk */
 };
 
 struct rows_meta {
@@ -52,7 +55,9 @@ struct rows_meta {
 int rows_open(struct rows **rows, const struct rows_options *options, struct error_context *error);
 void rows_close(struct rows *rows);
 const struct rows_meta *rows_meta_now(const struct rows *rows); /* writer: as of the last commit */
-uint64_t rows_map_bytes(const struct rows *rows);
+uint64_t rows_map_bytes(const struct rows *rows); /* of the file that are in use */
+/* Clears reader slots of processes that died, which would pin pages for ever (F09). Returns how many. Call now and then. */
+int rows_reader_check(struct rows *rows);
 
 struct apply_result {
 	uint64_t applied_lsn;
@@ -62,7 +67,8 @@ struct apply_result {
 };
 /* Reads the log from where the rows stand up to limit_lsn (or until about entries_max entries) and applies it in one
  * transaction. The same code recovers after a crash. now_ms: stamped on conflicts. ERR_DISK_FULL: map full, nothing changed.
- * on_record, if given, sees each record applied in order (request memory, lag histogram). */
+ * on_record, if given, sees each record applied in order (request memory, lag histogram), before the commit: what
+ * it does must bear being done again, since after an error the same records come again. */
 int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_lsn, uint32_t entries_max, uint64_t now_ms,
                    void (*on_record)(void *user, const struct record *record, enum row_change change), void *user,
                    struct apply_result *result, struct error_context *error);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Snapshots: a copy of the rows that was synced to disk, so that a machine that lost its page cache has something to replay
- * the log onto. File snapshot-LSN.mdb, made under another name, synced, renamed, directory synced. The newest two are kept. */
+ * the log onto. File snapshot-LSN.mdb, made under another name, synced, renamed, directory synced. The newest two are kept.
+ * `dir` is the region's directory everywhere here: it holds rows/ (with rows.mdb, and the boot id noted beside it) and
+ * snapshots/ (made when missing).
+ * Order at start: log_find_start, snapshot_restore_if_needed, snapshot_note_boot, rows_open, log_open with the rows' applied LSN
+ * as durable_lsn, rows_apply_log. At the end: snapshot_note_clean, rows_close. Other actors must not open the rows before the
+ * coordinator is ready: a restore puts another file in their place. */
 #ifndef GODWIT_STORE_SNAPSHOT_H
 #define GODWIT_STORE_SNAPSHOT_H
 #include <stdbool.h>
