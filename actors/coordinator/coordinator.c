@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/coordinator/coordinator.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+int coordinator_init(struct coordinator *c, const struct coordinator_options *options, const struct vector *assigned,
+    const struct vector *applied, uint64_t stamp_floor)
+{
+	assert(options->region < REGIONS_MAX && options->keyspace_count <= KEYSPACES_MAX);
+	memset(c, 0, sizeof *c);
+	c->options = *options;
+	uint32_t answers = options->memory_answers ? options->memory_answers : MEMORY_ANSWERS;
+	c->parked = calloc(COORDINATOR_PARKED_MAX, sizeof *c->parked);
+	c->slots = calloc(COORDINATOR_KEY_SLOTS, sizeof *c->slots);
+	c->scratch = malloc(RECORD_ENCODED_MAX);
+	if (!c->parked || !c->slots || !c->scratch || memory_init(&c->memory, answers) < 0) {
+		coordinator_deinit(c);
+		return ERR_NO_MEMORY;
+	}
+	c->assigned = *assigned;
+	c->applied = *applied;
+	hlc_init(&c->clock, stamp_floor);
+	return 0;
+}
+
+void coordinator_deinit(struct coordinator *c)
+{
+	free(c->parked);
+	free(c->slots);
+	free(c->scratch);
+	memory_deinit(&c->memory);
+	memset(c, 0, sizeof *c);
+}
+
+static uint64_t previous_sequence(const struct record *r)
+{
+	return r->context.sequence[r->dot.region];
+}
+
+void coordinator_remember(struct coordinator *c, const struct record *record)
+{
+	if (record->dot.region != c->options.region || !record->client_id)
+		return;
+	memory_client_mark(&c->memory, record->client_id, 0);
+	if (memory_find(&c->memory, record->client_id, record->request))
+		return;
+	struct memory_answer *answer = memory_add(&c->memory, record->client_id, record->request);
+	answer->state = MEMORY_DONE;
+	answer->sequence = record->dot.sequence;
+	answer->hlc = record->hlc;
+	answer->has_version = previous_sequence(record) == record->dot.sequence - 1;
+}
+
+/* ---- answers ---- */
+
+static struct coordinator_answer *answer_add(
+    struct coordinator_effects *out, uint64_t route, uint64_t number, uint64_t arrived_ns)
+{
+	assert(out->answer_count < COORDINATOR_ANSWERS_MAX);
+	struct coordinator_answer *answer = &out->answers[out->answer_count++];
+	answer->route = route;
+	answer->number = number;
+	answer->arrived_ns = arrived_ns;
+	answer->hlc = 0;
+	answer->code = 0;
+	answer->reason = NULL;
+	answer->version_size = 0;
+	return answer;
+}
+
+static void refuse(struct coordinator *c, const struct coordinator_operation *op, int code, const char *reason,
+    struct coordinator_effects *out)
+{
+	struct coordinator_answer *answer = answer_add(out, op->route, op->number, op->arrived_ns);
+	answer->code = code;
+	answer->reason = reason;
+	if (code != ERR_EXPIRED)
+		c->counts.writes_refused++;
+	if (code == ERR_OVERLOADED)
+		c->counts.queue_refused++;
+}
+
+/* A refusal that would come out otherwise at another time is remembered: another copy of the request, still on its way, must
+ * not be applied after this answer has said that it certainly was not. */
+static void memory_refuse(struct coordinator *c, uint64_t client_id, uint64_t number, int code)
+{
+	struct memory_answer *answer = memory_add(&c->memory, client_id, number);
+	answer->state = MEMORY_REFUSED;
+	answer->code = (int16_t)code;
+}
+
+/* True when the request was seen before: attached to its parked answer, or answered again. */
+static bool repeat(
+    struct coordinator *c, const struct coordinator_operation *op, uint64_t mark, struct coordinator_effects *out)
+{
+	struct memory_answer *known = memory_find(&c->memory, op->client_id, op->number);
+	if (!known) {
+		if (op->number > mark)
+			return false;
+		refuse(c, op, ERR_EXPIRED, NULL, out);
+		return true;
+	}
+	c->counts.writes_repeated++;
+	if (known->state == MEMORY_PARKED) {
+		/* The client has come back another way: the newest one gets the answer. */
+		c->parked[known->sequence % COORDINATOR_PARKED_MAX].route = op->route;
+		return true;
+	}
+	struct coordinator_answer *answer = answer_add(out, op->route, op->number, op->arrived_ns);
+	answer->code = known->code;
+	answer->hlc = known->hlc;
+	if (known->has_version) {
+		struct vector version = {0};
+		version.sequence[c->options.region] = known->sequence;
+		answer->version_size = (uint32_t)vector_encode(&version, answer->version);
+	}
+	return true;
+}
+
+/* ---- one write ---- */
+
+/* What is wrong with the request itself, at any time and in any region. */
+static int validate(const struct coordinator *c, const struct coordinator_operation *op, const char **reason)
+{
+	if (!op->client_id || !op->number) {
+		*reason = "client id and request number must not be 0";
+		return ERR_MALFORMED;
+	}
+	if (!op->key_size || op->key_size > KEY_SIZE_MAX)
+		return ERR_KEY_TOO_LARGE;
+	if (op->value_size > VALUE_SIZE_MAX)
+		return ERR_VALUE_TOO_LARGE;
+	if (op->keyspace < 0 || (uint32_t)op->keyspace >= c->options.keyspace_count)
+		return ERR_UNKNOWN_KEYSPACE;
+	if (c->options.keyspaces[op->keyspace].level != LEVEL_EVENTUAL) {
+		*reason = "only eventual keyspaces take writes in this version";
+		return ERR_LEVEL_UNAVAILABLE;
+	}
+	if (c->options.keyspaces[op->keyspace].acknowledge != ACKNOWLEDGE_ONE) {
+		*reason = "only acknowledgement by one region is available in this version";
+		return ERR_LEVEL_UNAVAILABLE;
+	}
+	return 0;
+}
+
+/* This region's values on the row that the write will not replace. */
+static uint32_t own_siblings_unseen(const struct row *row, const struct vector *context, uint8_t region)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; row && i < row->sibling_count; i++)
+		count += row->siblings[i].dot.region == region && !vector_covers_dot(context, row->siblings[i].dot);
+	return count;
+}
+
+/* The context of a write, and whether context and dot together are what its writer has seen: between them there must be no
+ * write of this region to this key that the context leaves out. */
+static int context_of(const struct coordinator *c, const struct coordinator_operation *op, const struct coordinator_slot *slot,
+    struct vector *context, bool *has_version, const char **reason)
+{
+	if (!op->context_size) {
+		*context = c->assigned;
+		*has_version = true;
+		return 0;
+	}
+	if (vector_decode(context, op->context, op->context_size) != (long)op->context_size) {
+		*reason = "the version given cannot be read";
+		return ERR_MALFORMED;
+	}
+	if (!vector_covers(&c->applied, context))
+		return ERR_CONTEXT_AHEAD;
+	uint32_t unseen = own_siblings_unseen(op->row, context, c->options.region);
+	/* One place is kept for a blind write in flight: it leaves exactly one. */
+	if (unseen + slot->with_context + 1 >= SIBLINGS_PER_REGION_MAX) {
+		*reason = "too many values stand side by side on this key; read it, then write with its version";
+		return ERR_OVERLOADED;
+	}
+	*has_version = !unseen && !slot->any;
+	return 0;
+}
+
+static void operation_pend(struct coordinator *c, const struct coordinator_operation *op, uint64_t now_ms, uint16_t slot,
+    const struct vector *context, bool has_version, struct coordinator_effects *out)
+{
+	uint8_t region = c->options.region;
+	c->pending.what = PENDING_OPERATION;
+	c->pending.clock_before = c->clock;
+	c->pending.client_id = op->client_id;
+	struct record record = {
+	    .dot = {.sequence = c->assigned.sequence[region] + 1, .region = region},
+	    .hlc = hlc_tick(&c->clock, now_ms, &out->hlc_bound),
+	    .context = *context,
+	    .client_id = op->client_id,
+	    .request = op->number,
+	    .key = op->key,
+	    .key_size = (uint32_t)op->key_size,
+	    .value = op->value,
+	    .value_size = op->tombstone ? 0 : (uint32_t)op->value_size,
+	    .keyspace = (uint16_t)op->keyspace,
+	    .flags = op->tombstone ? RECORD_TOMBSTONE : 0,
+	};
+	long size = record_encode(&record, c->scratch, RECORD_ENCODED_MAX);
+	assert(size > 0);
+	out->record = c->scratch;
+	out->record_size = (size_t)size;
+	c->pending.dot = record.dot;
+
+	struct coordinator_parked *parked = &c->pending.parked;
+	parked->route = op->route;
+	parked->number = op->number;
+	parked->sequence = record.dot.sequence;
+	parked->hlc = record.hlc;
+	parked->arrived_ns = op->arrived_ns;
+	parked->slot = slot;
+	parked->has_context = op->context_size > 0;
+	parked->has_version = has_version;
+	if (has_version)
+		record.context.sequence[region] = record.dot.sequence;
+	parked->version_size = (uint8_t)vector_encode(&record.context, parked->version);
+}
+
+static void step_operation(
+    struct coordinator *c, const struct coordinator_operation *op, uint64_t now_ms, struct coordinator_effects *out)
+{
+	const char *reason = NULL;
+	int code = validate(c, op, &reason);
+	if (code < 0) {
+		refuse(c, op, code, reason, out);
+		return;
+	}
+	uint64_t mark = memory_client_mark(&c->memory, op->client_id, op->settled);
+	if (repeat(c, op, mark, out))
+		return;
+	uint16_t slot = (uint16_t)(XXH3_64bits_withSeed(op->key, op->key_size, (uint64_t)op->keyspace) % COORDINATOR_KEY_SLOTS);
+	struct vector context;
+	bool has_version = false;
+	if (c->refusing) {
+		code = c->refusing;
+	} else if (coordinator_parked_count(c) == COORDINATOR_PARKED_MAX) {
+		code = ERR_OVERLOADED;
+	} else {
+		code = context_of(c, op, &c->slots[slot], &context, &has_version, &reason);
+	}
+	if (code < 0) {
+		memory_refuse(c, op->client_id, op->number, code);
+		refuse(c, op, code, reason, out);
+		return;
+	}
+	operation_pend(c, op, now_ms, slot, &context, has_version, out);
+}
+
+static void operation_appended(struct coordinator *c, int code, uint64_t end_lsn, struct coordinator_effects *out)
+{
+	struct coordinator_parked *parked = &c->pending.parked;
+	if (code < 0) {
+		/* Neither number nor stamp was used; the bound may not be in the log. */
+		c->clock = c->pending.clock_before;
+		memory_refuse(c, c->pending.client_id, parked->number, code);
+		struct coordinator_operation op = {
+		    .route = parked->route, .number = parked->number, .arrived_ns = parked->arrived_ns};
+		refuse(c, &op, code, NULL, out);
+		return;
+	}
+	c->assigned.sequence[c->options.region] = c->pending.dot.sequence;
+	assert(c->parked_tail == c->parked_head || c->parked[(c->parked_tail - 1) % COORDINATOR_PARKED_MAX].end_lsn < end_lsn);
+	struct memory_answer *answer = memory_add(&c->memory, c->pending.client_id, parked->number);
+	answer->state = MEMORY_PARKED;
+	answer->sequence = c->parked_tail;
+	answer->hlc = parked->hlc;
+	parked->answer = (uint32_t)(answer - c->memory.answers);
+	parked->end_lsn = end_lsn;
+	c->slots[parked->slot].any++;
+	c->slots[parked->slot].with_context += parked->has_context;
+	/* Only the part of the version that is used: the whole queue passes through the processor's cache. */
+	memcpy(&c->parked[c->parked_tail++ % COORDINATOR_PARKED_MAX], parked,
+	    offsetof(struct coordinator_parked, version) + parked->version_size);
+}
+
+static void step_applied(struct coordinator *c, uint64_t lsn, const struct vector *vector, struct coordinator_effects *out)
+{
+	c->applied = *vector;
+	while (c->parked_head != c->parked_tail) {
+		struct coordinator_parked *parked = &c->parked[c->parked_head % COORDINATOR_PARKED_MAX];
+		if (parked->end_lsn > lsn)
+			break;
+		if (out->answer_count == COORDINATOR_ANSWERS_MAX) {
+			out->more = true;
+			break;
+		}
+		c->parked_head++;
+		struct coordinator_answer *answer = answer_add(out, parked->route, parked->number, parked->arrived_ns);
+		answer->hlc = parked->hlc;
+		answer->version_size = parked->version_size;
+		memcpy(answer->version, parked->version, parked->version_size);
+		struct memory_answer *memory = &c->memory.answers[parked->answer];
+		memory->state = MEMORY_DONE;
+		memory->sequence = parked->sequence;
+		memory->has_version = parked->has_version;
+		assert(c->slots[parked->slot].any);
+		c->slots[parked->slot].any--;
+		c->slots[parked->slot].with_context -= parked->has_context;
+		c->counts.writes++;
+	}
+}
+
+/* ---- records of other regions ---- */
+
+static int inbound_check(struct coordinator *c, const struct record *record, uint64_t now_ms)
+{
+	uint8_t origin = record->dot.region;
+	uint64_t assigned = c->assigned.sequence[origin];
+	if (record->dot.sequence <= assigned) {
+		c->counts.records_duplicate++;
+		return 0;
+	}
+	if (origin == c->options.region)
+		return ERR_REGION_REUSED;
+	if (record->dot.sequence != assigned + 1) {
+		c->counts.records_out_of_order++;
+		return ERR_NEEDS_RESYNC;
+	}
+	/* Not appended, so the next ones of this origin leave a gap and are dropped as well: held back, never skipped. */
+	if (hlc_observe(&c->clock, record->hlc, now_ms, c->options.clock_drift_max_ms) < 0) {
+		c->counts.clock_refused++;
+		return ERR_CLOCK_AHEAD;
+	}
+	return 1;
+}
+
+static void step_inbound(
+    struct coordinator *c, const uint8_t *bytes, size_t size, uint64_t now_ms, struct coordinator_effects *out)
+{
+	struct record record;
+	if (record_decode(&record, bytes, size) != (long)size || !(c->options.regions & 1u << record.dot.region)) {
+		c->counts.malformed++;
+		out->inbound = ERR_MALFORMED;
+		return;
+	}
+	out->inbound_origin = record.dot.region;
+	int check = inbound_check(c, &record, now_ms);
+	if (check <= 0) {
+		out->inbound = check;
+		return;
+	}
+	c->pending.what = PENDING_INBOUND;
+	c->pending.dot = record.dot;
+	out->record = bytes;
+	out->record_size = size;
+}
+
+static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, struct coordinator_effects *out)
+{
+	assert(c->pending.what != PENDING_NOTHING);
+	if (c->pending.what == PENDING_OPERATION) {
+		operation_appended(c, code, end_lsn, out);
+	} else if (code == 0) {
+		assert(c->assigned.sequence[c->pending.dot.region] + 1 == c->pending.dot.sequence);
+		c->assigned.sequence[c->pending.dot.region] = c->pending.dot.sequence;
+		c->counts.records_received++;
+	}
+	c->pending.what = PENDING_NOTHING;
+}
+
+void coordinator_step(struct coordinator *c, const struct coordinator_event *event, struct coordinator_effects *out)
+{
+	out->hlc_bound = 0;
+	out->record = NULL;
+	out->record_size = 0;
+	out->inbound = 0;
+	out->more = false;
+	out->answer_count = 0;
+	assert((c->pending.what != PENDING_NOTHING) == (event->type == COORDINATOR_APPENDED));
+	switch (event->type) {
+	case COORDINATOR_OPERATION:
+		step_operation(c, &event->operation, event->now_ms, out);
+		return;
+	case COORDINATOR_INBOUND:
+		step_inbound(c, event->inbound.bytes, event->inbound.size, event->now_ms, out);
+		return;
+	case COORDINATOR_APPENDED:
+		step_appended(c, event->appended.code, event->appended.end_lsn, out);
+		return;
+	case COORDINATOR_APPLIED:
+		step_applied(c, event->applied.lsn, event->applied.vector, out);
+		return;
+	case COORDINATOR_REFUSE:
+		c->refusing = event->refuse;
+		return;
+	}
+	assert(false); /* an event of no known type */
+}

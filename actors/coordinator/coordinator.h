@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The coordinator's state machine: numbers its region's writes, stamps them, takes in the records of other regions in sequence,
+ * remembers requests, and holds answers back until what they answer is durable and in the rows.
+ *
+ * One event in, effects out; no clock, file, socket or allocation in a step. A step that wants something appended says so in
+ * its effects (`hlc_bound` first, then `record`); the port hands both to the log and reports with APPENDED before any other
+ * event. Only then is the number taken: a log that refuses leaves no gap. The same file runs in the simulator.
+ *
+ *   OPERATION --> refused, repeated: an answer           INBOUND --> dropped: effects.inbound
+ *            \--> record --> APPENDED --> parked                \--> record --> APPENDED
+ *                                          |
+ *   APPLIED(lsn) --------------------------+--> answers, in the order of the log
+ */
+#ifndef GODWIT_ACTORS_COORDINATOR_COORDINATOR_H
+#define GODWIT_ACTORS_COORDINATOR_COORDINATOR_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "actors/coordinator/memory.h"
+#include "core/error.h"
+#include "core/hlc.h"
+#include "core/record.h"
+#include "core/row.h"
+#include "core/vector.h"
+#include "runtime/topology.h"
+
+#define COORDINATOR_PARKED_MAX  65536u
+#define COORDINATOR_ANSWERS_MAX 128u
+#define COORDINATOR_KEY_SLOTS   65536u
+
+struct coordinator_keyspace {
+	enum level level;
+	enum acknowledge acknowledge;
+};
+
+struct coordinator_options {
+	uint8_t region;
+	uint32_t regions; /* bit mask of the ids in the topology */
+	uint32_t keyspace_count;
+	struct coordinator_keyspace keyspaces[KEYSPACES_MAX];
+	uint64_t clock_drift_max_ms;
+	uint32_t memory_answers; /* power of two; 0: MEMORY_ANSWERS */
+};
+
+/* One client's write, decoded. Everything is borrowed for the step, or until APPENDED. */
+struct coordinator_operation {
+	uint64_t route; /* whom to answer; means something to the port only */
+	uint64_t client_id, number, settled;
+	int keyspace; /* -1: there is none of that name */
+	bool tombstone;
+	const uint8_t *key, *value, *context;
+	size_t key_size, value_size, context_size;
+	const struct row *row; /* with a context only: the row as applied; NULL when there is none */
+	uint64_t arrived_ns;   /* comes back with the answer */
+};
+
+enum coordinator_event_type {
+	COORDINATOR_OPERATION,
+	COORDINATOR_INBOUND,  /* one record from another region */
+	COORDINATOR_APPENDED, /* what became of the last effects' record */
+	COORDINATOR_APPLIED,  /* the rows hold the log up to lsn */
+	COORDINATOR_REFUSE,   /* from now on writes are refused with `code`; 0: taken again */
+};
+
+struct coordinator_event {
+	enum coordinator_event_type type;
+	uint64_t now_ms; /* wall clock: OPERATION, INBOUND */
+	union {
+		struct coordinator_operation operation;
+		struct {
+			const uint8_t *bytes;
+			size_t size;
+		} inbound;
+		struct {
+			int code;
+			uint64_t end_lsn;
+		} appended;
+		struct {
+			uint64_t lsn;
+			const struct vector *vector;
+		} applied;
+		int refuse;
+	};
+};
+
+struct coordinator_answer {
+	uint64_t route, number, hlc, arrived_ns;
+	const char *reason; /* fixed text; NULL: that of the code */
+	int code;
+	uint32_t version_size;
+	uint8_t version[VECTOR_ENCODED_MAX];
+};
+
+struct coordinator_effects {
+	uint64_t hlc_bound;    /* not 0: append it as LOG_HLC_BOUND, before the record */
+	const uint8_t *record; /* not NULL: append it, then report APPENDED */
+	size_t record_size;
+	/* After INBOUND without a record: why it was dropped. ERR_CLOCK_AHEAD: held back; ERR_NEEDS_RESYNC: out of order;
+	 * ERR_REGION_REUSED: a number of this region's own that it never gave out; ERR_MALFORMED; 0: had it already. */
+	int inbound;
+	uint8_t inbound_origin;
+	bool more; /* APPLIED: there are more answers; the same event again brings them */
+	uint32_t answer_count;
+	struct coordinator_answer answers[COORDINATOR_ANSWERS_MAX];
+};
+
+/* Totals since init. */
+struct coordinator_counts {
+	uint64_t writes, writes_refused, writes_repeated, queue_refused;
+	uint64_t records_received, records_duplicate, records_out_of_order, clock_refused, malformed;
+};
+
+struct coordinator_parked {
+	uint64_t end_lsn, route, number, sequence, hlc, arrived_ns;
+	uint32_t answer; /* its place in the memory of answers */
+	uint16_t slot;
+	bool has_context, has_version;
+	uint8_t version_size;
+	uint8_t version[VECTOR_ENCODED_MAX];
+};
+
+/* Writes appended and not yet applied, by a hash of the key: more keys in a slot count too many, never too few. */
+struct coordinator_slot {
+	uint16_t with_context;
+	uint32_t any;
+};
+
+struct coordinator {
+	struct coordinator_options options;
+	struct vector assigned; /* all that is appended to the log: own and others' */
+	struct vector applied;
+	struct hlc clock;
+	struct memory memory;
+	struct coordinator_parked *parked; /* ring, in the order of the log; free-running positions */
+	uint64_t parked_head, parked_tail;
+	struct coordinator_slot *slots;
+	int refusing;
+	struct coordinator_counts counts;
+	/* Between a record in the effects and its APPENDED. */
+	struct {
+		enum { PENDING_NOTHING, PENDING_OPERATION, PENDING_INBOUND } what;
+		struct dot dot;
+		struct hlc clock_before;
+		struct coordinator_parked parked;
+		uint64_t client_id;
+	} pending;
+	uint8_t *scratch; /* RECORD_ENCODED_MAX bytes */
+};
+
+/* assigned: what the log holds. stamp_floor: no stamp at or below it is given out again (stored bound, newest stamps seen). */
+int coordinator_init(struct coordinator *c, const struct coordinator_options *options, const struct vector *assigned,
+    const struct vector *applied, uint64_t stamp_floor);
+void coordinator_deinit(struct coordinator *c);
+/* Refills the memory of answers from the log, oldest record first. Records of other regions and without a client are skipped.
+ */
+void coordinator_remember(struct coordinator *c, const struct record *record);
+void coordinator_step(struct coordinator *c, const struct coordinator_event *event, struct coordinator_effects *out);
+static inline uint64_t coordinator_parked_count(const struct coordinator *c)
+{
+	return c->parked_tail - c->parked_head;
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The memory of answers: what became of each of the last requests, so that a repeat is answered and not applied (B08).
+ *
+ * Answers leave in the order in which they came, when there is no more room. What a client may still ask about but is gone
+ * lies at or below its forgotten mark: such a repeat is neither applied nor called a failure, its outcome is unknown (EXPIRED).
+ * Marks are kept for the clients seen last; one that comes back after MEMORY_ANSWERS writes of others and after more
+ * clients than there is room for is taken for a new one.
+ * All memory is taken in init. */
+#ifndef GODWIT_ACTORS_COORDINATOR_MEMORY_H
+#define GODWIT_ACTORS_COORDINATOR_MEMORY_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MEMORY_ANSWERS     (1u << 19)
+#define MEMORY_CLIENTS     (1u << 13)
+#define MEMORY_CLIENT_WAYS 8u
+
+enum memory_state { MEMORY_PARKED, MEMORY_DONE, MEMORY_REFUSED };
+
+struct memory_answer {
+	uint64_t client_id;
+	uint64_t number;
+	uint64_t sequence; /* PARKED: position in the queue of parked answers; DONE: of the write's dot */
+	uint64_t hlc;
+	int16_t code; /* REFUSED */
+	uint8_t state;
+	bool has_version; /* {own region: sequence} is a true version: the write has seen all of its region's before it */
+};
+
+struct memory_place {
+	uint32_t hash;   /* kept here so that closing a hole touches no answer */
+	uint32_t answer; /* index + 1; 0: empty */
+};
+
+struct memory_client {
+	uint64_t client_id;
+	uint64_t mark; /* nothing at or below it is applied any more */
+	uint64_t used;
+};
+
+struct memory {
+	struct memory_answer *answers; /* a ring: added at newest, leaving at oldest; free-running counts */
+	struct memory_place *places;
+	struct memory_client *clients;
+	uint64_t newest, oldest;
+	uint64_t use;
+	uint32_t capacity; /* power of two */
+};
+
+/* capacity: a power of two. 0 or ERR_NO_MEMORY. */
+int memory_init(struct memory *m, uint32_t capacity);
+void memory_deinit(struct memory *m);
+/* NULL when it is not remembered. Stays valid until the next memory_add. */
+struct memory_answer *memory_find(struct memory *m, uint64_t client_id, uint64_t number);
+/* A new one, all zero but for its names. It must not be there already. */
+struct memory_answer *memory_add(struct memory *m, uint64_t client_id, uint64_t number);
+/* Raises the client's mark to what it says was answered to it, and tells the mark. */
+uint64_t memory_client_mark(struct memory *m, uint64_t client_id, uint64_t settled);
+
+#endif

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The coordinator's step against a log that is an array: every record accepted gets the next LSN. */
+#include "actors/coordinator/coordinator.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OWN   1
+#define NOW   1700000000000ull
+#define DRIFT 500
+
+static struct coordinator c;
+static struct coordinator_effects out;
+static uint64_t lsn, bounds_appended;
+static int log_code;
+static struct record last_record;
+static uint8_t last_bytes[RECORD_ENCODED_MAX];
+
+static void setup(void)
+{
+	struct coordinator_options options = {
+	    .region = OWN, .regions = 7, .keyspace_count = 3, .clock_drift_max_ms = DRIFT, .memory_answers = 1u << 17};
+	options.keyspaces[1].level = LEVEL_STRONG;
+	options.keyspaces[2].acknowledge = ACKNOWLEDGE_QUORUM;
+	struct vector empty = {0};
+	cr_assert_eq(coordinator_init(&c, &options, &empty, &empty, 0), 0);
+	lsn = 256;
+	bounds_appended = 0;
+	log_code = 0;
+}
+
+static void teardown(void)
+{
+	coordinator_deinit(&c);
+}
+
+TestSuite(coordinator, .init = setup, .fini = teardown);
+
+/* What the port does with an event: append what the step wants and report it. */
+static void run(struct coordinator_event *event)
+{
+	coordinator_step(&c, event, &out);
+	if (!out.record)
+		return;
+	if (log_code == 0) {
+		if (out.hlc_bound)
+			bounds_appended++;
+		lsn += out.record_size;
+		memcpy(last_bytes, out.record, out.record_size);
+		cr_assert_eq(record_decode(&last_record, last_bytes, out.record_size), (long)out.record_size);
+	}
+	struct coordinator_event appended = {.type = COORDINATOR_APPENDED, .appended = {.code = log_code, .end_lsn = lsn}};
+	coordinator_step(&c, &appended, &out);
+}
+
+static struct coordinator_event put(uint64_t client, uint64_t number, const char *key)
+{
+	return (struct coordinator_event){.type = COORDINATOR_OPERATION,
+	    .now_ms = NOW,
+	    .operation = {.route = 7,
+	        .client_id = client,
+	        .number = number,
+	        .key = (const uint8_t *)key,
+	        .key_size = strlen(key),
+	        .value = (const uint8_t *)"v",
+	        .value_size = 1}};
+}
+
+static void write_one(uint64_t client, uint64_t number)
+{
+	struct coordinator_event e = put(client, number, "key");
+	run(&e);
+}
+
+/* Everything up to `up_to` became durable and was applied. */
+static void apply(uint64_t up_to, struct vector vector)
+{
+	struct coordinator_event e = {.type = COORDINATOR_APPLIED, .applied = {.lsn = up_to, .vector = &vector}};
+	run(&e);
+}
+
+static void inbound(uint8_t region, uint64_t sequence, uint64_t hlc)
+{
+	static uint8_t bytes[512];
+	struct record r = {.dot = {.region = region, .sequence = sequence},
+	    .hlc = hlc,
+	    .key = (const uint8_t *)"k",
+	    .key_size = 1,
+	    .value = (const uint8_t *)"w",
+	    .value_size = 1};
+	r.context.sequence[region] = sequence - 1;
+	long size = record_encode(&r, bytes, sizeof bytes);
+	struct coordinator_event e = {
+	    .type = COORDINATOR_INBOUND, .now_ms = NOW, .inbound = {.bytes = bytes, .size = (size_t)size}};
+	run(&e);
+}
+
+static struct vector version_of(const struct coordinator_answer *answer)
+{
+	struct vector v;
+	cr_assert_eq(vector_decode(&v, answer->version, answer->version_size), (long)answer->version_size);
+	return v;
+}
+
+Test(coordinator, numbers_without_gaps)
+{
+	for (uint64_t n = 1; n <= 100; n++) {
+		write_one(5, n);
+		cr_assert_eq(last_record.dot.sequence, n);
+		cr_assert_eq(last_record.dot.region, OWN);
+		cr_assert_eq(last_record.context.sequence[OWN], n - 1);
+		cr_assert_eq(out.answer_count, 0);
+	}
+	cr_assert_eq(coordinator_parked_count(&c), 100);
+}
+
+Test(coordinator, refused_by_the_log_takes_no_number)
+{
+	write_one(5, 1);
+	uint64_t stamp = last_record.hlc;
+	for (int i = 0; i < 2; i++) {
+		log_code = i ? ERR_DISK_FULL : ERR_OVERLOADED;
+		write_one(5, 2 + (uint64_t)i);
+		cr_assert_eq(out.answer_count, 1);
+		cr_assert_eq(out.answers[0].code, log_code);
+	}
+	log_code = 0;
+	write_one(5, 4);
+	cr_assert_eq(last_record.dot.sequence, 2);
+	cr_assert_gt(last_record.hlc, stamp);
+	/* Another copy of what was refused for certain is not applied either. */
+	write_one(5, 2);
+	cr_assert_eq(out.answers[0].code, ERR_OVERLOADED);
+	cr_assert_eq(c.assigned.sequence[OWN], 2);
+}
+
+Test(coordinator, M1_answers_only_after_applied_and_in_order)
+{
+	uint64_t ends[4];
+	for (uint64_t n = 0; n < 4; n++) {
+		write_one(5, n + 1);
+		ends[n] = lsn;
+		cr_assert_eq(out.answer_count, 0);
+	}
+	struct vector v = {0};
+	apply(ends[0] - 1, v);
+	cr_assert_eq(out.answer_count, 0);
+	v.sequence[OWN] = 2;
+	apply(ends[1], v);
+	cr_assert_eq(out.answer_count, 2);
+	cr_assert_eq(out.answers[0].number, 1);
+	cr_assert_eq(out.answers[1].number, 2);
+	cr_assert_eq(out.answers[0].code, 0);
+	cr_assert_eq(version_of(&out.answers[1]).sequence[OWN], 2);
+	v.sequence[OWN] = 4;
+	apply(ends[3], v);
+	cr_assert_eq(out.answer_count, 2);
+	cr_assert_eq(out.answers[1].number, 4);
+	cr_assert_eq(c.counts.writes, 4);
+	cr_assert_eq(c.slots[c.pending.parked.slot].any, 0);
+}
+
+Test(coordinator, many_answers_come_in_portions)
+{
+	for (uint64_t n = 1; n <= 3 * COORDINATOR_ANSWERS_MAX; n++)
+		write_one(5, n);
+	struct vector v = {.sequence = {[OWN] = 3 * COORDINATOR_ANSWERS_MAX}};
+	uint64_t expected = 1;
+	do {
+		apply(lsn, v);
+		for (uint32_t i = 0; i < out.answer_count; i++)
+			cr_assert_eq(out.answers[i].number, expected++);
+	} while (out.more);
+	cr_assert_eq(expected, 3 * COORDINATOR_ANSWERS_MAX + 1);
+}
+
+Test(coordinator, parked_queue_is_bounded)
+{
+	for (uint64_t n = 1; n <= COORDINATOR_PARKED_MAX; n++)
+		write_one(5, n);
+	cr_assert_eq(out.answer_count, 0);
+	write_one(5, COORDINATOR_PARKED_MAX + 1);
+	cr_assert_eq(out.answers[0].code, ERR_OVERLOADED);
+	cr_assert_eq(c.assigned.sequence[OWN], COORDINATOR_PARKED_MAX);
+}
+
+Test(coordinator, B08_repeat_is_answered_and_not_applied)
+{
+	write_one(5, 1);
+	uint64_t end = lsn;
+	struct coordinator_event again = put(5, 1, "key");
+	again.operation.route = 8;
+	run(&again); /* still parked: the answer goes to the newest route, once */
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(lsn, end);
+	apply(end, (struct vector){.sequence = {[OWN] = 1}});
+	cr_assert_eq(out.answer_count, 1);
+	cr_assert_eq(out.answers[0].route, 8);
+	uint64_t stamp = out.answers[0].hlc;
+	run(&again);
+	cr_assert_eq(out.answer_count, 1);
+	cr_assert_eq(out.answers[0].code, 0);
+	cr_assert_eq(out.answers[0].hlc, stamp);
+	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 1);
+	cr_assert_eq(c.assigned.sequence[OWN], 1);
+	cr_assert_eq(c.counts.writes_repeated, 2);
+	/* The same number of another client is another write. */
+	write_one(6, 1);
+	cr_assert_eq(c.assigned.sequence[OWN], 2);
+}
+
+Test(coordinator, B08_repeat_is_answered_after_a_restart)
+{
+	write_one(5, 1);
+	struct record logged = last_record;
+	coordinator_deinit(&c);
+	setup();
+	coordinator_remember(&c, &logged);
+	coordinator_remember(&c, &logged);
+	c.assigned.sequence[OWN] = 1;
+	write_one(5, 1);
+	cr_assert_eq(out.answer_count, 1);
+	cr_assert_eq(out.answers[0].code, 0);
+	cr_assert_eq(out.answers[0].hlc, logged.hlc);
+	cr_assert_eq(c.assigned.sequence[OWN], 1);
+}
+
+Test(coordinator, repeat_is_answered_while_new_writes_are_refused)
+{
+	write_one(5, 1);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 1}});
+	struct coordinator_event refuse = {.type = COORDINATOR_REFUSE, .refuse = ERR_DRAINING};
+	run(&refuse);
+	write_one(5, 1);
+	cr_assert_eq(out.answers[0].code, 0);
+	write_one(5, 2);
+	cr_assert_eq(out.answers[0].code, ERR_DRAINING);
+	refuse.refuse = ERR_DISK_FULL;
+	run(&refuse);
+	write_one(5, 3);
+	cr_assert_eq(out.answers[0].code, ERR_DISK_FULL);
+	refuse.refuse = 0;
+	run(&refuse);
+	write_one(5, 4);
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(last_record.dot.sequence, 2);
+	/* Refused for certain: a late copy changes nothing about that. */
+	write_one(5, 2);
+	cr_assert_eq(out.answers[0].code, ERR_DRAINING);
+}
+
+Test(coordinator, forgotten_repeats_expire)
+{
+	uint32_t count = (1u << 17) + 10;
+	for (uint64_t n = 1; n <= count; n++) {
+		write_one(5, n);
+		apply(lsn, (struct vector){.sequence = {[OWN] = n}});
+	}
+	write_one(5, 10);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	write_one(5, 11);
+	cr_assert_eq(out.answers[0].code, 0);
+	cr_assert_eq(c.assigned.sequence[OWN], count);
+}
+
+Test(coordinator, settled_numbers_are_never_applied)
+{
+	struct coordinator_event e = put(5, 10, "key");
+	e.operation.settled = 9;
+	run(&e);
+	write_one(5, 9);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	cr_assert_eq(c.assigned.sequence[OWN], 1);
+}
+
+Test(coordinator, memory_keeps_exactly_the_newest)
+{
+	struct memory m;
+	cr_assert_eq(memory_init(&m, 1024), 0);
+	for (uint64_t n = 1; n <= 20000; n++) {
+		struct memory_answer *answer = memory_add(&m, n % 7 + 1, n);
+		answer->state = MEMORY_DONE;
+		answer->sequence = n;
+		if (n % 97)
+			continue;
+		for (uint64_t k = n > 1500 ? n - 1500 : 1; k <= n; k++) {
+			struct memory_answer *found = memory_find(&m, k % 7 + 1, k);
+			cr_assert_eq(found != NULL, n - k < 1024);
+			cr_assert(!found || found->sequence == k);
+		}
+	}
+	memory_deinit(&m);
+}
+
+Test(coordinator, bad_requests)
+{
+	static uint8_t large[VALUE_SIZE_MAX + 1];
+	struct {
+		size_t key_size, value_size;
+		int keyspace, code;
+	} rows[] = {{0, 1, 0, ERR_KEY_TOO_LARGE}, {1025, 1, 0, ERR_KEY_TOO_LARGE},
+	    {1, VALUE_SIZE_MAX + 1, 0, ERR_VALUE_TOO_LARGE}, {1, 1, -1, ERR_UNKNOWN_KEYSPACE}, {1, 1, 3, ERR_UNKNOWN_KEYSPACE},
+	    {1, 1, 1, ERR_LEVEL_UNAVAILABLE}, {1, 1, 2, ERR_LEVEL_UNAVAILABLE}};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct coordinator_event e = put(5, i + 1, "k");
+		e.operation.key = e.operation.value = large;
+		e.operation.key_size = rows[i].key_size;
+		e.operation.value_size = rows[i].value_size;
+		e.operation.keyspace = rows[i].keyspace;
+		run(&e);
+		cr_assert_eq(out.answer_count, 1);
+		cr_assert_eq(out.answers[0].code, rows[i].code);
+	}
+	struct coordinator_event e = put(0, 1, "k");
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_MALFORMED);
+	e = put(5, 100, "k");
+	e.operation.context = (const uint8_t *)"\377\377";
+	e.operation.context_size = 2;
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_MALFORMED);
+	cr_assert_eq(c.assigned.sequence[OWN], 0);
+	/* The largest that is allowed. */
+	e = put(5, 101, "k");
+	e.operation.key = e.operation.value = large;
+	e.operation.key_size = KEY_SIZE_MAX;
+	e.operation.value_size = VALUE_SIZE_MAX;
+	run(&e);
+	cr_assert_eq(out.answer_count, 0);
+}
+
+/* ---- contexts ---- */
+
+static struct coordinator_event put_with(uint64_t number, struct vector context, const struct row *row)
+{
+	static uint8_t bytes[VECTOR_ENCODED_MAX];
+	struct coordinator_event e = put(5, number, "key");
+	e.operation.context_size = vector_encode(&context, bytes);
+	e.operation.context = bytes;
+	e.operation.row = row;
+	return e;
+}
+
+Test(coordinator, context_must_be_applied_here)
+{
+	write_one(5, 1);
+	struct vector context = {.sequence = {[OWN] = 1}};
+	struct coordinator_event e = put_with(2, context, NULL);
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_CONTEXT_AHEAD);
+	apply(lsn, context);
+	e = put_with(3, context, NULL);
+	run(&e);
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(last_record.context.sequence[OWN], 1);
+	cr_assert_eq(last_record.dot.sequence, 2);
+	context.sequence[2] = 1;
+	e = put_with(4, context, NULL);
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_CONTEXT_AHEAD);
+}
+
+Test(coordinator, blind_write_replaces_all_that_the_region_holds)
+{
+	inbound(0, 1, hlc_pack(NOW, 0));
+	inbound(2, 1, hlc_pack(NOW, 0));
+	inbound(2, 2, hlc_pack(NOW, 1));
+	write_one(5, 1);
+	cr_assert_eq(last_record.context.sequence[0], 1);
+	cr_assert_eq(last_record.context.sequence[2], 2);
+	apply(lsn, (struct vector){.sequence = {1, 1, 2}});
+	struct vector version = version_of(&out.answers[0]);
+	cr_assert_eq(version.sequence[0], 1);
+	cr_assert_eq(version.sequence[OWN], 1);
+	cr_assert_eq(version.sequence[2], 2);
+}
+
+Test(coordinator, own_siblings_are_capped)
+{
+	for (uint64_t n = 1; n <= 20; n++)
+		write_one(5, n);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 20}});
+	struct row row;
+	row_init(&row);
+	row.sibling_count = 4;
+	for (uint32_t i = 0; i < 4; i++)
+		row.siblings[i].dot = (struct dot){.region = OWN, .sequence = 11 + i};
+	struct vector context = {.sequence = {[OWN] = 5}};
+	uint64_t number = 100, taken = 0;
+	for (; taken < 20; taken++) {
+		struct coordinator_event e = put_with(number++, context, &row);
+		run(&e);
+		if (out.answer_count)
+			break;
+	}
+	cr_assert_eq(out.answers[0].code, ERR_OVERLOADED);
+	cr_assert_leq(4 + taken + 1, SIBLINGS_PER_REGION_MAX);
+	cr_assert_geq(taken, 2);
+	/* A version that covers the siblings replaces them: taken again once the others are applied. */
+	apply(lsn, (struct vector){.sequence = {[OWN] = 20 + taken}});
+	context.sequence[OWN] = 20;
+	struct coordinator_event e = put_with(number++, context, &row);
+	run(&e);
+	cr_assert_eq(out.answer_count, 0);
+}
+
+Test(coordinator, version_never_claims_what_the_writer_has_not_seen)
+{
+	for (uint64_t n = 1; n <= 20; n++)
+		write_one(5, n);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 20}});
+	struct row row;
+	row_init(&row);
+	row.sibling_count = 1;
+	row.siblings[0].dot = (struct dot){.region = OWN, .sequence = 11};
+	/* Has not seen 11: the version must not cover it. */
+	struct coordinator_event e = put_with(50, (struct vector){.sequence = {[OWN] = 5}}, &row);
+	run(&e);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 21}});
+	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 5);
+	run(&e);
+	cr_assert_eq(out.answers[0].code, 0);
+	cr_assert_eq(out.answers[0].version_size, 0);
+	/* Has seen it: the next write with this version replaces both. */
+	e = put_with(51, (struct vector){.sequence = {[OWN] = 11}}, &row);
+	run(&e);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 22}});
+	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 22);
+	/* One in flight that it cannot have seen. */
+	write_one(5, 52);
+	e = put_with(53, (struct vector){.sequence = {[OWN] = 22}}, &row);
+	run(&e);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 24}});
+	cr_assert_eq(out.answer_count, 2);
+	cr_assert_eq(version_of(&out.answers[1]).sequence[OWN], 22);
+}
+
+/* ---- records of other regions ---- */
+
+Test(coordinator, M12_inbound_in_sequence_only)
+{
+	uint64_t stamp = hlc_pack(NOW, 0);
+	inbound(2, 1, stamp);
+	cr_assert_eq(c.assigned.sequence[2], 1);
+	uint64_t at = lsn;
+	inbound(2, 1, stamp);
+	cr_assert_eq(out.inbound, 0);
+	cr_assert_eq(c.counts.records_duplicate, 1);
+	inbound(2, 3, stamp);
+	cr_assert_eq(out.inbound, ERR_NEEDS_RESYNC);
+	cr_assert_eq(c.counts.records_out_of_order, 1);
+	cr_assert_eq(lsn, at);
+	inbound(2, 2, stamp);
+	inbound(2, 3, stamp);
+	cr_assert_eq(c.assigned.sequence[2], 3);
+	cr_assert_eq(c.counts.records_received, 3);
+}
+
+Test(coordinator, T30_inbound_refused_by_the_log_is_taken_again)
+{
+	log_code = ERR_OVERLOADED;
+	inbound(2, 1, hlc_pack(NOW, 0));
+	cr_assert_eq(c.assigned.sequence[2], 0);
+	log_code = 0;
+	inbound(2, 1, hlc_pack(NOW, 0));
+	cr_assert_eq(c.assigned.sequence[2], 1);
+}
+
+Test(coordinator, T23_clock_ahead_is_held_back_and_not_learned)
+{
+	inbound(2, 1, hlc_pack(NOW + DRIFT + 1, 0));
+	cr_assert_eq(out.inbound, ERR_CLOCK_AHEAD);
+	cr_assert_eq(c.counts.clock_refused, 1);
+	inbound(2, 2, hlc_pack(NOW, 0));
+	cr_assert_eq(out.inbound, ERR_NEEDS_RESYNC); /* never skipped over */
+	inbound(0, 1, hlc_pack(NOW, 0));
+	cr_assert_eq(c.assigned.sequence[0], 1); /* another origin goes on */
+	write_one(5, 1);
+	cr_assert_lt(hlc_milliseconds(last_record.hlc), NOW + DRIFT);
+	inbound(2, 1, hlc_pack(NOW + DRIFT, 0));
+	cr_assert_eq(c.assigned.sequence[2], 1);
+	write_one(5, 2);
+	cr_assert_gt(last_record.hlc, hlc_pack(NOW + DRIFT, 0));
+}
+
+Test(coordinator, inbound_that_cannot_be)
+{
+	inbound(5, 1, hlc_pack(NOW, 0)); /* no region of this topology */
+	cr_assert_eq(out.inbound, ERR_MALFORMED);
+	inbound(OWN, 1, hlc_pack(NOW, 0)); /* a number that this region never gave out */
+	cr_assert_eq(out.inbound, ERR_REGION_REUSED);
+	struct coordinator_event e = {
+	    .type = COORDINATOR_INBOUND, .now_ms = NOW, .inbound = {.bytes = (const uint8_t *)"\0\2\0\0", .size = 4}};
+	run(&e);
+	cr_assert_eq(out.inbound, ERR_MALFORMED);
+	cr_assert_eq(lsn, 256);
+}
+
+Test(coordinator, T24_M9_bound_is_appended_before_the_stamp)
+{
+	struct coordinator_event e = put(5, 1, "key");
+	coordinator_step(&c, &e, &out);
+	cr_assert_neq(out.hlc_bound, 0);
+	uint64_t bound = out.hlc_bound;
+	struct coordinator_event refused = {.type = COORDINATOR_APPENDED, .appended = {.code = ERR_OVERLOADED}};
+	coordinator_step(&c, &refused, &out);
+	/* It may not be in the log: asked for again. */
+	e = put(5, 2, "key");
+	coordinator_step(&c, &e, &out);
+	cr_assert_eq(out.hlc_bound, bound);
+	cr_assert_leq(c.pending.parked.hlc, bound);
+	struct coordinator_event appended = {.type = COORDINATOR_APPENDED, .appended = {.end_lsn = 400}};
+	coordinator_step(&c, &appended, &out);
+	e = put(5, 3, "key");
+	coordinator_step(&c, &e, &out);
+	cr_assert_eq(out.hlc_bound, 0);
+	appended.appended.end_lsn = 500;
+	coordinator_step(&c, &appended, &out);
+
+	/* Restarted with the clock an hour back. */
+	struct coordinator_options options = c.options;
+	struct vector assigned = c.assigned, applied = c.applied;
+	uint64_t newest = c.clock.last;
+	coordinator_deinit(&c);
+	cr_assert_eq(coordinator_init(&c, &options, &assigned, &applied, bound), 0);
+	e = put(6, 1, "key");
+	e.now_ms = NOW - 3600000;
+	run(&e);
+	cr_assert_gt(last_record.hlc, newest);
+}
