@@ -2,10 +2,10 @@
  *
  * libgodwit: write to any region, read from any region.
  *
- * A connection talks to one region. Each operation has a request number; what is not answered is sent again with the same number
- * (over a new connection if need be) until its deadline, so a write is applied at most once however often it is sent. When the
- * deadline passes the outcome is GW_UNKNOWN: it may have happened. A refusal (codes of core/error.h whose exit code is 3) is
- * certain: not applied. Not thread-safe; one connection a thread. */
+ * A connection talks to one region. Each operation has a request number; what is not answered is sent again with the same
+ * number (over a new connection if need be) until its deadline, so a write is applied at most once however often it is sent.
+ * When the deadline passes the outcome is GW_UNKNOWN: it may have happened. A refusal (codes of core/error.h whose exit code is
+ * 3) is certain: not applied. Not thread-safe; one connection a thread. */
 #ifndef GODWIT_CLIENT_GODWIT_H
 #define GODWIT_CLIENT_GODWIT_H
 #include <stdbool.h>
@@ -20,12 +20,12 @@ extern "C" {
 
 struct gw_connection;
 struct gw_options {
-	const char *endpoint;          /* "tcp://127.0.0.1:7400" */
-	const char *key_dir;           /* holds client.secret, client.public and REGION.public */
-	const char *region;            /* whose public key to expect */
-	uint32_t timeout_ms;           /* deadline of an operation; 0: 5000 */
-	uint32_t pipeline_max;         /* operations without an answer; beyond it submit says GW_FULL; 0: 1024 */
-	uint32_t batch_max;            /* operations a message; 0: 256 */
+	const char *endpoint;  /* "tcp://127.0.0.1:7400" */
+	const char *key_dir;   /* holds client.secret, client.public and REGION.public */
+	const char *region;    /* whose public key to expect */
+	uint32_t timeout_ms;   /* deadline of an operation; 0: 5000 */
+	uint32_t pipeline_max; /* operations without an answer; beyond it submit says GW_FULL; 0: 1024 */
+	uint32_t batch_max;    /* operations a message; 0: 256 */
 };
 
 /* An outcome: 0, or a negative code of core/error.h. */
@@ -59,8 +59,8 @@ struct gw_result {
 	uint64_t number;
 	enum gw_kind kind;
 	void *user;
-	int code;                /* 0, a refusal, ERR_UNKNOWN_OUTCOME (writes), ERR_UNREACHABLE (reads; writes never sent) */
-	const char *reason;      /* "" with code 0 */
+	int code;           /* 0, a refusal, ERR_UNKNOWN_OUTCOME (writes), ERR_UNREACHABLE (reads; writes never sent) */
+	const char *reason; /* "" with code 0 */
 	const uint8_t *value;
 	size_t value_size;
 	const uint8_t *version;
@@ -68,7 +68,7 @@ struct gw_result {
 	uint64_t hlc;
 	uint32_t siblings;
 	uint64_t submitted_ns, answered_ns; /* CLOCK_MONOTONIC */
-	const void *answer;      /* the whole decoded Godwit__Client__Answer (proto/client.pb-c.h); NULL without an answer */
+	const void *answer; /* the whole decoded Godwit__Client__Answer (proto/client.pb-c.h); NULL without an answer */
 };
 
 /* Pipelined: submit copies what it needs; GW_FULL (ERR_FULL) when pipeline_max is reached; a value or key too large and a wrong
@@ -77,14 +77,17 @@ int gw_submit(struct gw_connection *connection, const struct gw_operation *opera
 int gw_flush(struct gw_connection *connection);
 /* Waits up to timeout_ms for results and calls `each` for every one, in whatever order they come; what result points to lives
  * until `each` returns. Returns the number of results. */
-int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result), void *context);
+int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result),
+    void *context);
 uint32_t gw_pending(const struct gw_connection *connection);
 
 /* Blocking: one operation. The result's memory lives until the next call on the connection. Returns result->code. */
 int gw_call(struct gw_connection *connection, const struct gw_operation *operation, struct gw_result *result);
-int gw_put(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, const void *value, size_t value_size, struct gw_result *result);
+int gw_put(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, const void *value,
+    size_t value_size, struct gw_result *result);
 int gw_get(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
-int gw_delete(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
+int gw_delete(
+    struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
 
 /* Bytes sent and received on the connection's socket payloads, both directions. */
 void gw_traffic(const struct gw_connection *connection, uint64_t *sent, uint64_t *received);

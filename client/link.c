@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The socket of a connection and its monitor. All connections of a process share one ZeroMQ context: a context each would be
+ * two threads each. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/connection.h"
+#include "runtime/socket.h"
+
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
+static void *shared_context;
+static uint32_t shared_users;
+
+static void *context_take(void)
+{
+	pthread_mutex_lock(&shared_lock);
+	if (!shared_context)
+		shared_context = zmq_ctx_new();
+	if (shared_context)
+		shared_users++;
+	pthread_mutex_unlock(&shared_lock);
+	return shared_context;
+}
+
+static void context_give(void)
+{
+	pthread_mutex_lock(&shared_lock);
+	if (--shared_users == 0) {
+		while (zmq_ctx_term(shared_context) < 0 && errno == EINTR)
+			;
+		shared_context = NULL;
+	}
+	pthread_mutex_unlock(&shared_lock);
+}
+
+static int monitor_open(struct gw_connection *c, struct error_context *error)
+{
+	char name[96];
+	int linger = 0;
+	/* The address of the connection and the count of its sockets: no two at a time are alike in one process. */
+	snprintf(name, sizeof name, "inproc://godwit-monitor-%p-%u", (void *)c, c->connections);
+	if (zmq_socket_monitor(c->socket, name,
+	        ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+	            ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) < 0)
+		return error_set(error, ERR_IO, "watching the socket: %s", zmq_strerror(errno));
+	c->monitor = zmq_socket(shared_context, ZMQ_PAIR);
+	if (!c->monitor || zmq_setsockopt(c->monitor, ZMQ_LINGER, &linger, sizeof linger) < 0 ||
+	    zmq_connect(c->monitor, name) < 0)
+		return error_set(error, ERR_IO, "watching the socket: %s", zmq_strerror(errno));
+	return ERR_OK;
+}
+
+int connection_open(struct gw_connection *c, struct error_context *error)
+{
+	struct socket_options options = {
+	    .own = &c->keys, .server_key = c->server_key, .high_water = 1000, .reconnect_max_ms = CONNECTION_RECONNECT_MS_MAX};
+	if (!c->context_held) {
+		if (!context_take())
+			return error_set(error, ERR_NO_MEMORY, "no ZeroMQ context: %s", zmq_strerror(errno));
+		c->context_held = true;
+		c->silence_ms = CONNECTION_SILENCE_MS;
+	}
+	int code = socket_connect(&c->socket, shared_context, ZMQ_DEALER, c->endpoint, &options, error);
+	if (code)
+		return code;
+	c->connections++;
+	c->opened_ns = connection_now_ns();
+	return monitor_open(c, error);
+}
+
+static void sockets_close(struct gw_connection *c)
+{
+	if (c->socket) {
+		zmq_socket_monitor(c->socket, NULL, 0);
+		socket_close(c->socket);
+	}
+	if (c->monitor)
+		zmq_close(c->monitor);
+	c->socket = c->monitor = NULL;
+}
+
+void connection_shut(struct gw_connection *c)
+{
+	sockets_close(c);
+	if (c->context_held)
+		context_give();
+	c->context_held = false;
+}
+
+void connection_watch(struct gw_connection *c)
+{
+	zmq_msg_t event;
+	zmq_msg_init(&event);
+	while (zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0) {
+		uint16_t kind = 0;
+		if (zmq_msg_size(&event) >= sizeof kind && zmq_msg_more(&event))
+			memcpy(&kind, zmq_msg_data(&event), sizeof kind);
+		while (zmq_msg_more(&event) && zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0)
+			; /* the address: we know it */
+		if (kind == ZMQ_EVENT_DISCONNECTED)
+			connection_requeue(c); /* ZeroMQ dropped what it had not sent, and the answers on their way */
+		else if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+			c->key_refused = false;
+		else if (kind)
+			c->key_refused = true;
+	}
+	zmq_msg_close(&event);
+
+	/* Repeats went out and nothing came for long: a half-open connection. Another socket has another identity as well. */
+	uint64_t now_ns = connection_now_ns();
+	uint64_t since_ns = c->heard_ns > c->opened_ns ? c->heard_ns : c->opened_ns;
+	if (c->pending > c->queued && now_ns > since_ns + c->silence_ms * 1000000) {
+		struct error_context error;
+		sockets_close(c);
+		if (connection_open(c, &error) < 0) {
+			sockets_close(c);
+			return; /* out of file descriptors perhaps: the next check tries again, deadlines go on */
+		}
+		c->silence_ms = c->silence_ms * 2 < CONNECTION_SILENCE_MS_MAX ? c->silence_ms * 2 : CONNECTION_SILENCE_MS_MAX;
+		connection_requeue(c);
+	}
+}
