@@ -9,6 +9,7 @@
 #include "runtime/loop.h"
 #include "runtime/options.h"
 #include "runtime/text.h"
+#include "runtime/topology.h"
 #include "shm/counters.h"
 
 struct admin;
@@ -17,6 +18,9 @@ struct admin_options {
 	const char *actor;
 	const struct option *option_table; /* for config */
 	const void *option_values;
+	const struct option *own_option_table; /* the actor's own flags; NULL: none */
+	const void *own_option_values;
+	const struct topology *topology; /* NULL: left out */
 	struct counter_block *counters;
 	/* The actor's own commands ("drain" first of all). 0 with JSON in out, or a code with the reason in error;
 	 * ERR_UNSUPPORTED: no such command. */

@@ -31,7 +31,15 @@ struct socket_options {
  * ipc path longer than the system takes, ...). */
 int socket_bind(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
 int socket_connect(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
+/* NULL, or a socket that was closed already, is no mistake. */
 void socket_close(void *socket);
+/* Closes every socket of the context that is still open: a context cannot end before. */
+void socket_close_all(void *context);
+/* A context with one I/O thread; ended by socket_context_free, which closes its sockets first. NULL: out of descriptors. */
+void *socket_context_new(void);
+void socket_context_free(void *context);
+/* Where it is bound, with the port that the system chose for "tcp://127.0.0.1:*". */
+void socket_endpoint(void *socket, char out[static 256]);
 
 struct message {
 	uint8_t identity[IDENTITY_SIZE_MAX]; /* ROUTER only */
@@ -44,9 +52,12 @@ static inline size_t message_size(struct message *m) { return zmq_msg_size(&m->b
  * Anything else is drained whole and ERR_MALFORMED. ERR_EMPTY when there is nothing. Never blocks. */
 int socket_receive(void *socket, struct message *message, bool forwarded);
 void message_close(struct message *message);
-/* Sends [identity if any][bytes]. ERR_OVERLOADED when the queue is full, ERR_UNREACHABLE when the identity is unknown. */
+/* The name of the key pair that the sender has proved to own (set by zap.c); NULL on ipc and inproc. Borrowed from the body. */
+const char *message_user(struct message *message);
+/* Sends [identity if any][bytes]. ERR_OVERLOADED when the queue is full or, on a DEALER, nobody is connected;
+ * ERR_UNREACHABLE when the identity is unknown. */
 int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size);
-/* As above, taking over the body of a received message unchanged (no copy). */
+/* As above, taking over the body of a received message unchanged (no copy). When it fails the body stays with the caller. */
 int socket_forward(void *socket, const uint8_t *identity, uint32_t identity_size, struct message *message);
 
 #endif

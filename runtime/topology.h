@@ -59,6 +59,8 @@ int topology_keyspace(const struct topology *topology, const char *name); /* id;
 /* Same regions, ids, keyspaces, levels, strategies: two regions with different ones must not exchange records. */
 uint64_t topology_fingerprint(const struct topology *topology);
 void topology_print(const struct topology *topology, FILE *out); /* the effective configuration as YAML */
+struct text;
+void topology_json(const struct topology *topology, struct text *out);
 /* Endpoint "tcp://host:port" of a service of region `to`; link_base != 0: through the link emulator of the machine, which
  * listens for each directed pair on 127.0.0.1 (link_port below). */
 void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base, char out[static 128]);

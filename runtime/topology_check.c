@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/topology.h"
+#include "runtime/topology_file.h"
+#include "shm/layout.h"
+
+#define PRIORITY_MAX    1000000u
+#define NAME_LENGTH_MAX 40u
+
+struct check {
+	struct topology *topology;
+	const struct topology_file *file;
+	struct mistakes *mistakes;
+};
+/* Where a value stands. */
+struct place {
+	const char *section;
+	int index;
+	const char *key;
+};
+
+static uint32_t line_of(const struct check *check, struct place place)
+{
+	return topology_file_line(check->file, place.section, place.index, place.key);
+}
+#define WRONG(check, place, ...) mistake_add((check)->mistakes, line_of(check, place), __VA_ARGS__)
+
+/* False, with the mistake told, when it is none. */
+static bool check_number(
+    const struct check *check, struct place place, const char *text, uint32_t low, uint32_t high, uint32_t *out)
+{
+	uint64_t value = 0;
+	size_t digits = text ? strspn(text, "0123456789") : 0;
+	if (!text)
+		return true; /* the default stays */
+	if (digits > 0 && digits <= 10 && !text[digits])
+		sscanf(text, "%10" SCNu64, &value);
+	else
+		digits = 0;
+	if (digits == 0 || value < low || value > high) {
+		WRONG(check, place, "%s: '%.40s' is not a number from %u to %u", place.key, text, low, high);
+		return false;
+	}
+	*out = (uint32_t)value;
+	return true;
+}
+
+/* The index of the word among `count`; the default when there is no text, and after telling the mistake. */
+static uint32_t check_word(const struct check *check, struct place place, const char *text, const char *const *words,
+    uint32_t count, uint32_t otherwise)
+{
+	char list[128] = "";
+	if (!text)
+		return otherwise;
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(words[i], text) == 0)
+			return i;
+		size_t size = strlen(list);
+		snprintf(list + size, sizeof list - size, "%s%s", i ? ", " : "", words[i]);
+	}
+	WRONG(check, place, "%s: '%.40s' is none of %s", place.key, text, list);
+	return otherwise;
+}
+
+static bool check_name(
+    const struct check *check, struct place place, const char *text, const char *what, char out[NAME_SIZE_MAX])
+{
+	if (!text || !*text) {
+		WRONG(check, place, "%s: %s is missing", what, place.key);
+		return false;
+	}
+	size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+	if (text[length] || length > NAME_LENGTH_MAX) {
+		WRONG(check, place, "%s: '%.60s' is no name (a-z, 0-9 and -, at most %u)", what, text, NAME_LENGTH_MAX);
+		return false;
+	}
+	memcpy(out, text, length + 1);
+	return true;
+}
+
+/* "host:port" or "[v6]:port". */
+static void check_node(const struct check *check, struct place place, const char *node, struct region *region)
+{
+	const char *colon = strrchr(node, ':');
+	uint32_t port = 0;
+	size_t host_size = colon ? (size_t)(colon - node) : 0;
+	size_t plain = strspn(node, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+	bool is_v6 = node[0] == '[' && host_size > 2 && node[host_size - 1] == ']' &&
+	             strspn(node + 1, "0123456789abcdefABCDEF:.") == host_size - 2;
+	if (host_size == 0 || host_size >= sizeof region->host || (plain != host_size && !is_v6)) {
+		WRONG(check, place, "nodes: '%.60s' is not host:port", node);
+		return;
+	}
+	if (!check_number(check, place, colon + 1, 1, 65535 - (SERVICES - 1), &port))
+		return;
+	memcpy(region->host, node, host_size);
+	region->host[host_size] = 0;
+	region->port = (uint16_t)port;
+}
+
+static void check_region_fields(const struct check *check, int i, const struct raw_region *raw, struct region *region)
+{
+	static const char *const booleans[] = {"false", "true"};
+	uint32_t id = REGIONS_MAX;
+	check_name(check, (struct place){"regions", i, "name"}, raw->name, "region", region->name);
+	/* Also the name of the clients' key pair. */
+	if (strcmp(region->name, "client") == 0)
+		WRONG(check, ((struct place){"regions", i, "name"}), "region: the name 'client' is taken by the clients' keys");
+	if (!raw->id)
+		WRONG(check, ((struct place){"regions", i, NULL}), "region: id is missing");
+	check_number(check, (struct place){"regions", i, "id"}, raw->id, 0, REGIONS_MAX - 1, &id);
+	region->id = (uint8_t)id;
+	if (raw->datacenter && strlen(raw->datacenter) >= sizeof region->datacenter)
+		WRONG(check, ((struct place){"regions", i, "datacenter"}), "datacenter: longer than %zu bytes",
+		    sizeof region->datacenter - 1);
+	else if (raw->datacenter)
+		memcpy(region->datacenter, raw->datacenter, strlen(raw->datacenter) + 1);
+	region->is_primary = check_word(check, (struct place){"regions", i, "is_primary"}, raw->is_primary, booleans, 2, 0);
+	check_number(check, (struct place){"regions", i, "priority"}, raw->priority, 0, PRIORITY_MAX, &region->priority);
+	struct place nodes = {"regions", i, "nodes"};
+	if (raw->nodes_count == 0)
+		WRONG(check, nodes, "region: nodes is missing");
+	else if (raw->nodes_count > 1)
+		WRONG(check, nodes, "nodes: %u given; one node a region for now", raw->nodes_count);
+	else
+		check_node(check, nodes, raw->nodes[0], region);
+}
+
+static bool is_same_host(const char *a, const char *b)
+{
+	a = strcmp(a, "localhost") == 0 ? "127.0.0.1" : a;
+	b = strcmp(b, "localhost") == 0 ? "127.0.0.1" : b;
+	return strcmp(a, b) == 0;
+}
+
+/* Against the regions before it. */
+static void check_region_clashes(const struct check *check, uint32_t i)
+{
+	const struct region *all = check->topology->regions, *region = &all[i];
+	for (uint32_t j = 0; j < i; j++) {
+		const struct region *other = &all[j];
+		uint32_t line = topology_file_line(check->file, "regions", (int)j, NULL);
+		if (region->name[0] && strcmp(region->name, other->name) == 0)
+			WRONG(check, ((struct place){"regions", (int)i, "name"}),
+			    "region: the name %s is given twice (first on line %u)", region->name, line);
+		if (region->id < REGIONS_MAX && region->id == other->id)
+			WRONG(check, ((struct place){"regions", (int)i, "id"}),
+			    "region: the id %u is given twice (first on line %u)", region->id, line);
+		if (region->is_primary && other->is_primary)
+			WRONG(check, ((struct place){"regions", (int)i, "is_primary"}),
+			    "region: a second primary (the first is on line %u)", line);
+		int distance = region->port - other->port;
+		if (region->port && other->port && is_same_host(region->host, other->host) && distance > -SERVICES &&
+		    distance < SERVICES)
+			WRONG(check, ((struct place){"regions", (int)i, "nodes"}),
+			    "nodes: ports %u to %u overlap those of the region on line %u (a node takes %d ports)",
+			    region->port, region->port + SERVICES - 1, line, SERVICES);
+	}
+}
+
+static void check_regions(const struct check *check, const struct raw_topology *raw)
+{
+	struct topology *topology = check->topology;
+	if (raw->regions_count == 0)
+		WRONG(check, ((struct place){"regions", -1, NULL}), "regions: at least one is needed");
+	if (raw->regions_count > REGIONS_MAX)
+		WRONG(check, ((struct place){"regions", REGIONS_MAX, NULL}), "regions: %u given, at most %d are possible",
+		    raw->regions_count, REGIONS_MAX);
+	for (uint32_t i = 0; i < raw->regions_count && i < REGIONS_MAX; i++) {
+		struct region *region = &topology->regions[i];
+		topology->region_count = i + 1;
+		check_region_fields(check, (int)i, &raw->regions[i], region);
+		check_region_clashes(check, i);
+		if (region->id < REGIONS_MAX)
+			topology->priority_by_id[region->id] = region->priority;
+	}
+}
+
+static void check_keyspace(const struct check *check, int i, const struct raw_keyspace *raw)
+{
+	static const char *const levels[] = {"eventual", "session", "causal", "strong"};
+	static const char *const strategies[] = {"lww", "fww", "priority"};
+	static const char *const acknowledges[] = {"one", "quorum", "all"};
+	struct topology *topology = check->topology;
+	struct keyspace keyspace = {0};
+	bool named = check_name(check, (struct place){"keyspaces", i, "name"}, raw->name, "keyspace", keyspace.name);
+	keyspace.level = check_word(check, (struct place){"keyspaces", i, "level"}, raw->level, levels, 4, LEVEL_EVENTUAL);
+	keyspace.strategy =
+	    check_word(check, (struct place){"keyspaces", i, "strategy"}, raw->strategy, strategies, 3, STRATEGY_LWW);
+	keyspace.acknowledge = check_word(check, (struct place){"keyspaces", i, "ack"}, raw->ack, acknowledges, 3,
+	    keyspace.level == LEVEL_STRONG ? ACKNOWLEDGE_QUORUM : ACKNOWLEDGE_ONE);
+	if (keyspace.level == LEVEL_STRONG && keyspace.acknowledge == ACKNOWLEDGE_ONE)
+		WRONG(check, ((struct place){"keyspaces", i, "ack"}),
+		    "ack: one cannot be strong; a strong keyspace needs quorum or all");
+	if (!named)
+		return;
+	const struct raw_topology *whole = topology_file_raw(check->file);
+	for (int j = 0; j < i; j++) {
+		if (!whole->keyspaces[j].name || strcmp(whole->keyspaces[j].name, keyspace.name) != 0)
+			continue;
+		WRONG(check, ((struct place){"keyspaces", i, "name"}),
+		    "keyspace: the name %s is given twice (first on line %u)", keyspace.name,
+		    topology_file_line(check->file, "keyspaces", j, NULL));
+		return;
+	}
+	if (strcmp(keyspace.name, topology->keyspaces[0].name) == 0)
+		topology->keyspaces[0] = keyspace;
+	else if (topology->keyspace_count < KEYSPACES_MAX)
+		topology->keyspaces[topology->keyspace_count++] = keyspace;
+	else
+		WRONG(check, ((struct place){"keyspaces", i, NULL}), "keyspaces: more than %u", KEYSPACES_MAX);
+}
+
+static void check_replication(const struct check *check, const struct raw_topology *raw)
+{
+	static const char *const modes[] = {"active_active"}, *const compressions[] = {"none", "lz4"};
+	static const char *const encryptions[] = {"curve"};
+	struct topology *t = check->topology;
+#define PLACE(section, key) ((struct place){section, -1, key})
+	check_word(check, PLACE("replication", "mode"), raw->replication.mode, modes, 1, 0);
+	t->compression =
+	    check_word(check, PLACE("replication", "compression"), raw->replication.compression, compressions, 2, 1);
+	check_word(check, PLACE("replication", "encryption"), raw->replication.encryption, encryptions, 1, 0);
+	check_number(check, PLACE("replication", "max_lag_ms"), raw->replication.max_lag_ms, 1, 86400000, &t->max_lag_ms);
+	check_number(check, PLACE("replication", "drain_factor"), raw->replication.drain_factor, 1, 1000, &t->drain_factor);
+	check_number(check, PLACE("limits", "cross_region_timeout_ms"), raw->limits.cross_region_timeout_ms, 0, 600000,
+	    &t->cross_region_timeout_ms);
+	check_number(
+	    check, PLACE("limits", "max_clock_drift_ms"), raw->limits.max_clock_drift_ms, 1, 86400000, &t->max_clock_drift_ms);
+	check_number(check, PLACE("limits", "log_disk_mib"), raw->limits.log_disk_mib, 1, 1u << 30, &t->log_disk_mib);
+}
+
+void topology_check(struct topology *topology, const struct topology_file *file, struct mistakes *mistakes)
+{
+	const struct raw_topology *raw = topology_file_raw(file);
+	struct check check = {topology, file, mistakes};
+	*topology = (struct topology){
+	    .keyspace_count = 1,
+	    .keyspaces =
+	        {{.name = "default", .level = LEVEL_EVENTUAL, .strategy = STRATEGY_LWW, .acknowledge = ACKNOWLEDGE_ONE}},
+	    .compression = true,
+	    .encryption = true,
+	    .max_lag_ms = 5000,
+	    .drain_factor = 2,
+	    .max_clock_drift_ms = 500,
+	    .log_disk_mib = 4096,
+	};
+	check_name(&check, (struct place){"cluster", -1, "cluster"}, raw->cluster, "topology", topology->cluster);
+	check_regions(&check, raw);
+	check_replication(&check, raw);
+	for (uint32_t i = 0; i < raw->keyspaces_count; i++)
+		check_keyspace(&check, (int)i, &raw->keyspaces[i]);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ZAP (RFC 27). Request: version, request id, domain, address, identity, mechanism, credential (for CURVE: the public key, 32
+ * bytes). Reply: version, request id, status, status text, user id, metadata. */
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "core/vector.h"
+#include "runtime/keys.h"
+#include "runtime/logline.h"
+#include "runtime/loop.h"
+#include "runtime/socket.h"
+
+#define NAMES_MAX     (REGIONS_MAX + 8)
+#define READ_AGAIN_NS 1000000000ull
+#define PARTS         7
+#define PART_SIZE_MAX 255
+
+struct allowed {
+	char name[64];
+	bool is_known;
+	uint8_t key[32];
+};
+struct zap {
+	void *socket;
+	struct loop *loop;
+	struct counter_block *counters;
+	char key_dir[256];
+	uint32_t allowed_count;
+	struct allowed allowed[NAMES_MAX];
+	uint64_t read_at_ns;
+};
+
+struct part {
+	uint8_t bytes[PART_SIZE_MAX + 1]; /* zero-terminated */
+	size_t size;
+};
+
+/* A name without a file is no mistake: the other region's key may be brought later. */
+static void zap_read_keys(struct zap *zap, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < zap->allowed_count; i++) {
+		struct allowed *a = &zap->allowed[i];
+		struct error_context error = {0};
+		char text[KEY_TEXT_SIZE];
+		int code = keys_load_public(zap->key_dir, a->name, text, &error);
+		a->is_known = code == 0 && zmq_z85_decode(a->key, text);
+		if (code && code != ERR_NOT_FOUND)
+			logline_distinct(LOG_LEVEL_WARN, "key_unreadable", i, "reason=\"%s\"", error.text);
+	}
+	zap->read_at_ns = now_ns;
+}
+
+static const struct allowed *zap_find(const struct zap *zap, const uint8_t key[static 32])
+{
+	for (uint32_t i = 0; i < zap->allowed_count; i++)
+		if (zap->allowed[i].is_known && memcmp(zap->allowed[i].key, key, 32) == 0)
+			return &zap->allowed[i];
+	return NULL;
+}
+
+/* Parts beyond PARTS and bytes beyond PART_SIZE_MAX make the request a malformed one. Returns their number, or a code. */
+static int zap_receive(struct zap *zap, struct part parts[static PARTS])
+{
+	int count = 0, more = 1;
+	bool is_malformed = false;
+	while (more) {
+		zmq_msg_t message;
+		zmq_msg_init(&message);
+		if (zmq_msg_recv(&message, zap->socket, ZMQ_DONTWAIT) < 0) {
+			zmq_msg_close(&message);
+			return count ? ERR_MALFORMED : ERR_EMPTY;
+		}
+		size_t size = zmq_msg_size(&message);
+		if (count < PARTS && size <= PART_SIZE_MAX) {
+			parts[count].size = size;
+			memcpy(parts[count].bytes, zmq_msg_data(&message), size);
+			parts[count].bytes[size] = 0;
+		} else {
+			is_malformed = true;
+		}
+		count++;
+		more = zmq_msg_more(&message);
+		zmq_msg_close(&message);
+	}
+	return is_malformed ? ERR_MALFORMED : count;
+}
+
+static bool part_is(const struct part *part, const char *text)
+{
+	return part->size == strlen(text) && memcmp(part->bytes, text, part->size) == 0;
+}
+
+static const struct allowed *zap_decide(struct zap *zap, const struct part *parts, int count, uint64_t now_ns)
+{
+	if (count != PARTS || !part_is(&parts[0], "1.0") || !part_is(&parts[2], ZAP_DOMAIN) || !part_is(&parts[5], "CURVE") ||
+	    parts[6].size != 32)
+		return NULL;
+	if (now_ns - zap->read_at_ns >= READ_AGAIN_NS)
+		zap_read_keys(zap, now_ns);
+	return zap_find(zap, parts[6].bytes);
+}
+
+static void zap_answer(struct zap *zap, const struct part *request_id, const struct allowed *who)
+{
+	const char *status = who ? "200" : "300", *text = who ? "OK" : "unknown key", *user = who ? who->name : "";
+	zmq_send(zap->socket, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(zap->socket, request_id->bytes, request_id->size, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(zap->socket, status, 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(zap->socket, text, strlen(text), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(zap->socket, user, strlen(user), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+	zmq_send(zap->socket, "", 0, ZMQ_DONTWAIT);
+}
+
+static uint32_t zap_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct zap *zap = self;
+	uint32_t handled = 0;
+	while (handled < limit) {
+		struct part parts[PARTS] = {0};
+		int count = zap_receive(zap, parts);
+		if (count == ERR_EMPTY)
+			break;
+		handled++;
+		const struct allowed *who = count > 0 ? zap_decide(zap, parts, count, now.monotonic_ns) : NULL;
+		zap_answer(zap, &parts[1], who);
+		if (who)
+			continue;
+		uint64_t subject = 0;
+		memcpy(&subject, parts[6].bytes, sizeof subject);
+		if (zap->counters)
+			counter_add(zap->counters, COUNTER_keys_refused, 1);
+		logline_distinct(LOG_LEVEL_WARN, "key_refused", subject, "address=\"%s\" key=%016llx",
+		    (const char *)parts[3].bytes, (unsigned long long)subject);
+	}
+	return handled;
+}
+
+int zap_start(struct zap **out, void *context, struct loop *loop, const char *key_dir, const char *const *allow,
+    struct counter_block *counters, struct error_context *error)
+{
+	struct zap *zap = calloc(1, sizeof *zap);
+	if (!zap)
+		return error_set(error, ERR_NO_MEMORY, "out of memory");
+	zap->loop = loop;
+	zap->counters = counters;
+	int code = 0;
+	if (strlen(key_dir) >= sizeof zap->key_dir)
+		code = error_set(error, ERR_CONFIGURATION, "%.200s...: the path is too long", key_dir);
+	else
+		memcpy(zap->key_dir, key_dir, strlen(key_dir) + 1);
+	for (; !code && *allow; allow++) {
+		if (zap->allowed_count == NAMES_MAX || strlen(*allow) >= sizeof zap->allowed[0].name)
+			code = error_set(error, ERR_CONFIGURATION, "too many or too long names of keys to let in");
+		else
+			memcpy(zap->allowed[zap->allowed_count++].name, *allow, strlen(*allow) + 1);
+	}
+	if (!code)
+		code = socket_bind(&zap->socket, context, ZMQ_REP, ZAP_ENDPOINT, NULL, error);
+	if (!code)
+		code = loop_add_socket(loop, zap->socket, zap_drain, zap);
+	if (code) {
+		socket_close(zap->socket);
+		free(zap);
+		return code;
+	}
+	zap_read_keys(zap, clock_read().monotonic_ns);
+	*out = zap;
+	return 0;
+}
+
+void zap_stop(struct zap *zap)
+{
+	if (!zap)
+		return;
+	loop_remove_socket(zap->loop, zap->socket);
+	socket_close(zap->socket);
+	free(zap);
+}
