@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the compiler does not check about the shape of the tree: who includes whom, that each header compiles alone, that core
+# and the state machines call nothing impure, that each file names its licence.
+#   structure.sh SOURCE_ROOT BUILD_ROOT COMPILER...
+set -u
+source=$1 build=$2
+shift 2
+[ $# -gt 0 ] || set -- cc
+here=$(cd "$(dirname "$0")" && pwd) || exit 99
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+cd "$source" || exit 99
+flags="-std=gnu17 -D_GNU_SOURCE -I. -I$build -Wall -Wextra -Werror"
+failed=0
+
+# The folders of the tree; a build directory inside it is not one of them.
+find . -mindepth 2 \( -name '.*' -o -exec test -d '{}/meson-private' \; \) -prune -o \
+	-type f \( -name '*.c' -o -name '*.h' -o -name '*.proto' -o -name '*.sh' -o -name '*.awk' -o -name '*.py' \) -print |
+	sed 's|^\./||' | grep -v '^\.' | while read -r file; do
+	[ -d "${file%%/*}/meson-private" ] || echo "$file"
+done | sort >"$work/files"
+grep '\.[ch]$' "$work/files" >"$work/sources"
+[ -s "$work/sources" ] || { echo "no sources in $source"; exit 1; }
+
+xargs awk -f "$here/includes.awk" <"$work/sources" || failed=1
+
+while read -r file; do
+	head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$file:1: no SPDX line"; failed=1; }
+done <"$work/files"
+
+for header in $(grep '\.h$' "$work/sources"); do
+	printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$work/alone.c"
+	"$@" $flags -fsyntax-only "$work/alone.c" 2>"$work/errors" ||
+		{ echo "$header:1: does not compile alone"; head -n 5 "$work/errors"; failed=1; }
+done
+
+# Undefined symbols of one source: what it calls outside itself. Arguments: source, compiler...
+calls() {
+	calls_file=$1
+	shift
+	"$@" $flags -O1 -w -c "$calls_file" -o "$work/calls.o" && nm -u "$work/calls.o" | awk '{ print $NF }'
+}
+for file in $(grep '^core/.*\.c$' "$work/sources"); do
+	calls "$file" "$@" >"$work/calls" || { echo "$file:1: does not compile"; failed=1; continue; }
+	for call in $(grep -vE '^(_GLOBAL_OFFSET_TABLE_|_?_?mem(cpy|move|set|cmp)(_chk)?|str(cpy|cmp|len|chr|ncmp)|v?snprintf|__assert_fail|__stack_chk_fail)$' \
+		"$work/calls"); do
+		# Another function of core: its module is the first word of its name.
+		grep -qsE "(^|[^a-z_])$call\(" core/*.h || { echo "$file:1: core must not call $call"; failed=1; }
+	done
+done
+for file in $(grep '^actors/' "$work/sources" | awk -F/ '$3 == $2 ".c"'); do
+	calls "$file" "$@" >"$work/calls" || { echo "$file:1: does not compile"; failed=1; continue; }
+	for call in $(grep -E '^(zmq_.*|mdb_.*|socket_.*|logline.*|socket|connect|send(to|msg)?|recv(from|msg)?|open(at)?|fopen|read|write|p(read|write)|f?printf|puts|clock_.*|time|gettimeofday|nanosleep|u?sleep|getrandom|s?random|s?rand|randombytes_.*|getenv)$' \
+		"$work/calls"); do
+		echo "$file:1: a state machine must not call $call"
+		failed=1
+	done
+done
+exit $failed
