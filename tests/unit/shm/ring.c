@@ -152,6 +152,21 @@ Test(ring, what_makes_no_sense_is_refused_not_followed)
 	attach(&consumer);
 	cr_assert_eq(ring_peek(&consumer, &kind, &at, &size), ERR_CORRUPT);
 
+	/* a record over the end */
+	create();
+	attach(&producer);
+	attach(&consumer);
+	uint8_t record[SIZE / 2] = {0};
+	for (uint32_t i = 0; i < 2; i++)
+		cr_assert_eq(ring_push(&producer, 1, record, SIZE / 2 - 8), 0);
+	cr_assert_eq(ring_peek(&consumer, &kind, &at, &size), 0);
+	ring_release(&consumer);
+	cr_assert_eq(ring_push(&producer, 1, record, SIZE / 4), 0);
+	const uint32_t over = SIZE / 2;
+	memcpy(bytes + SIZE / 2, &over, 4);
+	attach(&consumer);
+	cr_assert_eq(ring_peek(&consumer, &kind, &at, &size), ERR_CORRUPT);
+
 	struct ring ring;
 	const uint64_t tails[] = {SIZE + 8, 12, UINT64_MAX - 7};
 	for (uint32_t i = 0; i < 3; i++) {
