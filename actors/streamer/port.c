@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/streamer/port.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/streamer/inbox.h"
+#include "actors/streamer/message.h"
+#include "actors/streamer/outbox.h"
+#include "actors/streamer/streamer.h"
+#include "runtime/logline.h"
+#include "runtime/process.h"
+#include "runtime/socket.h"
+
+#define DELIVER_MAX 16384u /* records moved into the ring a turn */
+#define ROUNDS_MAX  4u     /* frames sent to each subscriber a turn */
+#define PENDING_MAX 64u
+#define RETRY_NS    (1 * STREAMER_MS) /* after a full ring or a full socket */
+#define HIGH_WATER  256u
+/* A subscriber that runs into its socket's limit at a full window would only mean that the limit is too small. */
+#define MESSAGE_MAX_BYTES ((int64_t)PEER_MESSAGE_MAX)
+
+struct flags {
+	uint32_t linger_us;
+};
+static const struct option option_table[] = {
+    {"linger-us", 0, OPTION_U32, offsetof(struct flags, linger_us), 0, 1000000, "MICROSECONDS",
+        "how long a small frame waits for more records when one was just sent"},
+    {0},
+};
+
+struct subscriber {
+	uint8_t identity[IDENTITY_SIZE_MAX];
+	uint32_t identity_size;
+	uint32_t allowance_too_small; /* the next frame does not fit into this much credit */
+	uint64_t retry_ns;            /* its socket was full */
+};
+
+struct port {
+	struct process process;
+	struct flags flags;
+	struct streamer machine;
+	struct peer_rules rules;
+	uint64_t fingerprint;
+	struct inbox inbox;
+	struct outbox outbox;
+	void *server;
+	void *peers[REGIONS_MAX];
+	struct subscriber subscribers[REGIONS_MAX];
+	uint64_t now_ns;
+	uint64_t durable_lsn, applied_lsn; /* as last looked at */
+	uint64_t ring_full_ns;             /* not to be tried again before */
+	uint64_t send_deadline_ns;
+	bool send_again;
+	/* The message being handled, for effects that answer it. */
+	const struct message *message;
+	const struct frame *frame;
+	/* Events that arose while effects were applied. */
+	bool stepping;
+	uint32_t pending_count;
+	struct streamer_event pending[PENDING_MAX];
+	struct streamer_effects effects;
+	uint8_t out[PEER_MESSAGE_MAX];
+};
+
+static const char *peer_name(const struct port *port, uint8_t peer)
+{
+	const struct region *region = topology_region_by_id(&port->process.topology, peer);
+	return region ? region->name : "unknown";
+}
+
+static const char *link_state_text(enum link_state state)
+{
+	static const char *const texts[] = {"down", "subscribed", "refused", "needs_resync"};
+	return state <= LINK_NEEDS_RESYNC ? texts[state] : "unknown";
+}
+
+/* ---- effects -------------------------------------------------------------------------------------------------------- */
+
+static void port_feed(struct port *port, struct streamer_event event);
+
+static void apply_publish(struct port *port, const struct streamer_effect *effect)
+{
+	struct shm_link *link = &port->process.shm.layout->links[effect->peer];
+	bool inbound = effect->kind == STREAMER_PUBLISH_INBOUND;
+	atomic_store_explicit(inbound ? &link->inbound : &link->outbound, (uint32_t)effect->state, memory_order_relaxed);
+	enum log_level level = LOG_LEVEL_INFO;
+	if (effect->state == LINK_NEEDS_RESYNC || effect->code == ERR_REGION_REUSED || effect->code == ERR_CORRUPT)
+		level = LOG_LEVEL_ERROR;
+	else if (effect->state != LINK_SUBSCRIBED)
+		level = LOG_LEVEL_WARN;
+	logline(level, inbound ? "inbound_stream" : "outbound_stream", "peer=%s state=%s code=%s reason=\"%s\"",
+	    peer_name(port, effect->peer), link_state_text(effect->state), error_name(effect->code), error_text(effect->code));
+}
+
+static void apply_open(struct port *port, const struct streamer_effect *effect)
+{
+	struct subscriber *subscriber = &port->subscribers[effect->peer];
+	assert(port->message);
+	memcpy(subscriber->identity, port->message->identity, port->message->identity_size);
+	subscriber->identity_size = port->message->identity_size;
+	subscriber->allowance_too_small = 0;
+	subscriber->retry_ns = 0;
+	struct error_context error = {0};
+	int code = outbox_open(&port->outbox, effect->peer, &effect->vector, effect->origins, &error);
+	if (!code)
+		return;
+	logline_distinct(LOG_LEVEL_ERROR, "stream_not_opened", effect->peer, "peer=%s code=%s reason=\"%s\"",
+	    peer_name(port, effect->peer), error_name(code), error.text);
+	port_feed(port, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
+}
+
+static void apply_send(struct port *port, const struct streamer_effect *effect)
+{
+	size_t size = peer_message_pack(&port->rules, effect, port->fingerprint, port->out);
+	if (effect->kind == STREAMER_SEND_SUBSCRIBE || effect->kind == STREAMER_SEND_ACKNOWLEDGE) {
+		int code = socket_send(port->peers[effect->peer], NULL, 0, port->out, size);
+		if (effect->kind != STREAMER_SEND_SUBSCRIBE)
+			return; /* a lost acknowledgement is made up for by the next */
+		if (code)
+			port_feed(port, (struct streamer_event){.kind = STREAMER_NOT_SENT, .peer = effect->peer});
+		else if (effect->repeated)
+			counter_add(port->process.counters, COUNTER_resubscribes, 1);
+		return;
+	}
+	const uint8_t *identity = port->subscribers[effect->peer].identity;
+	uint32_t identity_size = port->subscribers[effect->peer].identity_size;
+	if (effect->kind == STREAMER_SEND_REFUSAL && port->message) {
+		identity = port->message->identity;
+		identity_size = port->message->identity_size;
+	}
+	if (identity_size == 0)
+		return;
+	int code = socket_send(port->server, identity, identity_size, port->out, size);
+	if (code == ERR_UNREACHABLE && effect->kind == STREAMER_SEND_ALIVE)
+		port_feed(port,
+		    (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
+}
+
+static void apply_take(struct port *port, const struct streamer_effect *effect)
+{
+	struct error_context error = {0};
+	assert(port->frame);
+	int code = inbox_take(&port->inbox, effect->peer, port->frame, effect->origins, &error);
+	if (code) {
+		counter_add(port->process.counters, COUNTER_frames_refused, 1);
+		logline_distinct(LOG_LEVEL_ERROR, "frame_refused", effect->peer, "peer=%s code=%s reason=\"%s\"",
+		    peer_name(port, effect->peer), error_name(code), error.text);
+		port_feed(port, (struct streamer_event){.kind = STREAMER_FRAME_BAD, .peer = effect->peer});
+		return;
+	}
+	counter_add(port->process.counters, COUNTER_frames_received, 1);
+	counter_add(port->process.counters, COUNTER_bytes_received, port->frame->payload_size);
+}
+
+static void port_apply(struct port *port, const struct streamer_effect *effect)
+{
+	switch (effect->kind) {
+	case STREAMER_SEND_SUBSCRIBE:
+	case STREAMER_SEND_ACKNOWLEDGE:
+	case STREAMER_SEND_ALIVE:
+	case STREAMER_SEND_REFUSAL:
+		apply_send(port, effect);
+		break;
+	case STREAMER_OPEN_STREAM:
+		apply_open(port, effect);
+		break;
+	case STREAMER_CLOSE_STREAM:
+		outbox_close(&port->outbox, effect->peer);
+		port->subscribers[effect->peer].identity_size = 0;
+		break;
+	case STREAMER_TAKE_FRAME:
+		apply_take(port, effect);
+		break;
+	case STREAMER_REFUSE_FRAME:
+		counter_add(port->process.counters, COUNTER_frames_refused, 1);
+		logline_distinct(LOG_LEVEL_ERROR, "frame_refused", effect->peer, "peer=%s code=%s reason=\"beyond its credit\"",
+		    peer_name(port, effect->peer), error_name(effect->code));
+		break;
+	case STREAMER_DROP_FRAMES:
+		inbox_drop(&port->inbox, effect->peer);
+		break;
+	case STREAMER_PUBLISH_INBOUND:
+	case STREAMER_PUBLISH_OUTBOUND:
+		apply_publish(port, effect);
+		break;
+	case STREAMER_PUBLISH_ACKED: {
+		struct shm_link *link = &port->process.shm.layout->links[effect->peer];
+		vector_slot_write(&link->acked, &effect->vector);
+		atomic_store_explicit(&link->acked_at_ns, port->now_ns, memory_order_release);
+		break;
+	}
+	}
+}
+
+/* Steps the machine and applies what it wants; events that arise from that are stepped behind it, not inside. */
+static void port_feed(struct port *port, struct streamer_event event)
+{
+	assert(port->pending_count < PENDING_MAX);
+	event.now_ns = port->now_ns;
+	port->pending[port->pending_count++] = event;
+	if (port->stepping)
+		return;
+	port->stepping = true;
+	for (uint32_t i = 0; i < port->pending_count; i++) {
+		event = port->pending[i];
+		streamer_step(&port->machine, &event, &port->effects);
+		for (uint32_t j = 0; j < port->effects.count; j++)
+			port_apply(port, &port->effects.items[j]);
+	}
+	port->pending_count = 0;
+	port->stepping = false;
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------------------- */
+
+static void message_refuse(struct port *port, const char *from, int code, const struct error_context *error)
+{
+	counter_add(port->process.counters, COUNTER_frames_refused, 1);
+	logline_distinct(LOG_LEVEL_WARN, "message_refused", (uint64_t)-code, "from=%s code=%s reason=\"%s\"", from,
+	    error_name(code), error->text);
+}
+
+/* Who the key belongs to has to be who the message says that it is from. */
+static int server_check_user(struct port *port, struct message *message, uint8_t peer, struct error_context *error)
+{
+	const char *user = message_user(message);
+	if (!user || strcmp(user, peer_name(port, peer)) != 0)
+		return error_set(error, ERR_MALFORMED, "the key of %s is used in the name of %s", user ? user : "nobody",
+		    peer_name(port, peer));
+	return 0;
+}
+
+static void server_handle(struct port *port, struct message *message)
+{
+	struct peer_message parsed;
+	struct error_context error = {0};
+	int code = peer_message_parse(&parsed, &port->rules, true, message_bytes(message), message_size(message), &error);
+	if (code == 0) {
+		code = server_check_user(port, message, parsed.event.peer, &error);
+		if (code == 0)
+			port_feed(port, parsed.event);
+		peer_message_close(&parsed);
+	}
+	if (code == 0)
+		return;
+	const char *user = message_user(message);
+	message_refuse(port, user ? user : "nobody", code, &error);
+	/* Only these two can be told apart by a peer that speaks some other version or of another cluster. */
+	if (code == ERR_WRONG_VERSION || code == ERR_CONFIGURATION) {
+		struct streamer_effect refusal = {.kind = STREAMER_SEND_REFUSAL, .code = code};
+		size_t size = peer_message_pack(&port->rules, &refusal, port->fingerprint, port->out);
+		socket_send(port->server, message->identity, message->identity_size, port->out, size);
+	}
+}
+
+static uint32_t server_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	uint32_t count = 0;
+	port->now_ns = now.monotonic_ns;
+	for (; count < limit; count++) {
+		struct message message;
+		int code = socket_receive(port->server, &message, false);
+		if (code == ERR_MALFORMED) {
+			struct error_context error = {0};
+			error_set(&error, code, "a message of the wrong number of parts");
+			message_refuse(port, "unknown", code, &error);
+			continue;
+		}
+		if (code)
+			break;
+		port->message = &message;
+		server_handle(port, &message);
+		port->message = NULL;
+		message_close(&message);
+	}
+	return count;
+}
+
+static void peer_handle(struct port *port, uint8_t peer, struct message *message)
+{
+	struct peer_message parsed;
+	struct error_context error = {0};
+	int code = peer_message_parse(&parsed, &port->rules, false, message_bytes(message), message_size(message), &error);
+	if (code == 0 && parsed.event.peer != peer) {
+		peer_message_close(&parsed);
+		code = error_set(&error, ERR_MALFORMED, "it calls itself %s", peer_name(port, parsed.event.peer));
+	}
+	if (code) {
+		message_refuse(port, peer_name(port, peer), code, &error);
+		/* As good as a refusal: what it answers in another version or of another cluster is no service. */
+		if (code == ERR_WRONG_VERSION || code == ERR_CONFIGURATION)
+			port_feed(port, (struct streamer_event){.kind = STREAMER_REFUSAL,
+			                    .peer = peer,
+			                    .refusal = {.epoch = port->machine.inbound[peer].epoch, .code = code}});
+		return;
+	}
+	port->frame = &parsed.frame;
+	port_feed(port, parsed.event);
+	port->frame = NULL;
+	peer_message_close(&parsed);
+}
+
+struct peer_source {
+	struct port *port;
+	uint8_t peer;
+};
+
+static uint32_t peer_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct peer_source *source = self;
+	struct port *port = source->port;
+	uint32_t count = 0;
+	port->now_ns = now.monotonic_ns;
+	for (; count < limit; count++) {
+		struct message message;
+		int code = socket_receive(port->peers[source->peer], &message, false);
+		if (code == ERR_MALFORMED) {
+			struct error_context error = {0};
+			error_set(&error, code, "a message of the wrong number of parts");
+			message_refuse(port, peer_name(port, source->peer), code, &error);
+			continue;
+		}
+		if (code)
+			break;
+		peer_handle(port, source->peer, &message);
+		message_close(&message);
+	}
+	return count;
+}
+
+/* ---- a turn --------------------------------------------------------------------------------------------------------- */
+
+static void port_look(struct port *port)
+{
+	const struct shm_coordinator *coordinator = &port->process.shm.layout->coordinator;
+	struct streamer_event event = {.kind = STREAMER_LOCAL};
+	/* The vector is published before the LSN: read in the other order, it covers every record up to that LSN. */
+	port->durable_lsn = atomic_load_explicit(&coordinator->durable_lsn, memory_order_acquire);
+	port->applied_lsn = atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire);
+	event.local.coordinator_epoch = atomic_load_explicit(&coordinator->epoch, memory_order_acquire);
+	event.local.ready = atomic_load_explicit(&coordinator->ready, memory_order_acquire) != 0;
+	vector_slot_read(&coordinator->applied, &event.local.applied);
+	port_feed(port, event);
+}
+
+static void port_tick(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	port->now_ns = now.monotonic_ns;
+	port_look(port);
+	port_feed(port, (struct streamer_event){.kind = STREAMER_TICK});
+}
+
+static void port_publish(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	port->now_ns = now.monotonic_ns;
+	struct inbox_delivery delivery = {0};
+	if (inbox_is_empty(&port->inbox) || !port->machine.ready || port->now_ns < port->ring_full_ns)
+		return;
+	int code = inbox_deliver(&port->inbox, &port->machine.applied, DELIVER_MAX, &delivery);
+	port->ring_full_ns = code == ERR_FULL ? port->now_ns + RETRY_NS : 0;
+	if (code && code != ERR_FULL) {
+		logline(LOG_LEVEL_ERROR, "ring_broken", "code=%s", error_name(code));
+		loop_stop(port->process.loop, error_exit_code(code));
+		return;
+	}
+	if (delivery.pushed)
+		doorbell_ring(&port->process.bells[ACTOR_COORDINATOR]);
+	counter_add(port->process.counters, COUNTER_records_received, delivery.pushed);
+	counter_add(port->process.counters, COUNTER_records_duplicate, delivery.skipped);
+	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
+		if (delivery.delivered[peer])
+			port_feed(port, (struct streamer_event){.kind = STREAMER_DELIVERED,
+			                    .peer = peer,
+			                    .delivered.raw_size = (uint32_t)delivery.delivered[peer]});
+}
+
+static void subscriber_failed(struct port *port, uint8_t peer, int code, const struct error_context *error)
+{
+	if (code == ERR_CORRUPT)
+		logline_distinct(LOG_LEVEL_ERROR, "log_unreadable", peer, "peer=%s code=%s reason=\"%s\"",
+		    peer_name(port, peer), error_name(code), error->text);
+	port_feed(port, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = peer, .send_failed.code = code});
+}
+
+static int subscriber_send_frame(struct port *port, uint8_t peer, const struct outbox_frame *frame)
+{
+	struct subscriber *subscriber = &port->subscribers[peer];
+	const struct streamer_outbound *out = &port->machine.outbound[peer];
+	size_t size = peer_message_pack_frame(&port->rules, out->epoch, out->number + 1, &frame->frame, port->out);
+	int code = socket_send(port->server, subscriber->identity, subscriber->identity_size, port->out, size);
+	if (code)
+		return code;
+	struct counter_block *counters = port->process.counters;
+	counter_add(counters, COUNTER_frames_sent, 1);
+	counter_add(counters, COUNTER_bytes_raw, frame->frame.raw_size);
+	counter_add(counters, COUNTER_bytes_sent, frame->frame.payload_size);
+	port_feed(port, (struct streamer_event){.kind = STREAMER_SENT,
+	                    .peer = peer,
+	                    .sent.raw_size = frame->frame.raw_size,
+	                    .sent.own_sequence = frame->last.sequence[port->machine.region]});
+	return 0;
+}
+
+/* Sends at most one frame; true when something moved. */
+static bool subscriber_turn(struct port *port, uint8_t peer)
+{
+	struct subscriber *subscriber = &port->subscribers[peer];
+	struct outbox_stream *stream = &port->outbox.streams[peer];
+	if (!stream->open || port->durable_lsn <= stream->lsn)
+		return false;
+	if (port->now_ns < subscriber->retry_ns) {
+		port->send_deadline_ns = subscriber->retry_ns;
+		return false;
+	}
+	uint32_t allowance = streamer_allowance(&port->machine, peer, port->now_ns, port->durable_lsn - stream->lsn);
+	if (allowance <= subscriber->allowance_too_small) {
+		uint64_t linger_ns = streamer_linger_until(&port->machine, peer);
+		if (linger_ns > port->now_ns && linger_ns < port->send_deadline_ns)
+			port->send_deadline_ns = linger_ns;
+		return false;
+	}
+	const struct outbox_frame *frame;
+	struct error_context error = {0};
+	int code = outbox_frame(&port->outbox, peer, port->durable_lsn, &frame, &error);
+	if (code == ERR_EMPTY)
+		return false;
+	if (code == 0 && frame->records && frame->frame.raw_size > allowance) {
+		subscriber->allowance_too_small = allowance;
+		return false;
+	}
+	if (code == 0 && frame->records)
+		code = subscriber_send_frame(port, peer, frame);
+	if (code == ERR_OVERLOADED) {
+		subscriber->retry_ns = port->now_ns + RETRY_NS;
+		port->send_deadline_ns = subscriber->retry_ns;
+		return false;
+	}
+	if (code) {
+		subscriber_failed(port, peer, code, &error);
+		return false;
+	}
+	subscriber->allowance_too_small = 0;
+	outbox_advance(&port->outbox, peer, frame);
+	atomic_store_explicit(&port->process.shm.layout->links[peer].sent_lsn, stream->lsn, memory_order_relaxed);
+	return true;
+}
+
+static void port_send(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	port->now_ns = now.monotonic_ns;
+	port->send_deadline_ns = LOOP_NEVER;
+	bool moved = true;
+	/* One frame each in turn: subscribers at the same place then share it. */
+	for (uint32_t round = 0; round < ROUNDS_MAX && moved; round++) {
+		moved = false;
+		for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
+			moved = subscriber_turn(port, peer) || moved;
+	}
+	port->send_again = moved;
+	counter_set(port->process.counters, COUNTER_memory_bytes, port->inbox.bytes);
+}
+
+static bool inbox_can_move(const struct port *port)
+{
+	return !inbox_is_empty(&port->inbox) && port->machine.ready && port->ring_full_ns == 0;
+}
+
+static uint64_t port_deadline(void *self)
+{
+	struct port *port = self;
+	if (port->send_again || inbox_can_move(port))
+		return 0;
+	uint64_t deadline_ns = streamer_deadline_ns(&port->machine);
+	if (port->send_deadline_ns < deadline_ns)
+		deadline_ns = port->send_deadline_ns;
+	if (port->ring_full_ns && port->ring_full_ns < deadline_ns)
+		deadline_ns = port->ring_full_ns;
+	return deadline_ns;
+}
+
+static bool port_has_work(void *self)
+{
+	struct port *port = self;
+	const struct shm_coordinator *coordinator = &port->process.shm.layout->coordinator;
+	return port->send_again || inbox_can_move(port) ||
+	       atomic_load_explicit(&coordinator->durable_lsn, memory_order_acquire) != port->durable_lsn ||
+	       atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire) != port->applied_lsn ||
+	       atomic_load_explicit(&coordinator->epoch, memory_order_acquire) != port->machine.coordinator_epoch;
+}
+
+/* ---- admin ---------------------------------------------------------------------------------------------------------- */
+
+static void streams_json(const struct port *port, struct text *out)
+{
+	const struct streamer *s = &port->machine;
+	char vector[VECTOR_TEXT_MAX];
+	const char *comma = "";
+	text_add(out, "{\"draining\":%s,\"streams\":[", s->draining ? "true" : "false");
+	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++) {
+		if (!(s->peers >> peer & 1))
+			continue;
+		const struct streamer_inbound *in = &s->inbound[peer];
+		const struct streamer_outbound *outbound = &s->outbound[peer];
+		text_add(out, "%s{\"peer\":", comma);
+		text_add_json_string(out, peer_name(port, peer), strlen(peer_name(port, peer)));
+		text_add(out,
+		    ",\"inbound\":{\"state\":\"%s\",\"code\":\"%s\",\"epoch\":%llu,\"origins\":%u,\"frames\":%llu,"
+		    "\"received_bytes\":%llu,\"waiting_bytes\":%llu,\"credit\":%llu}",
+		    link_state_text(in->state), error_name(in->code), (unsigned long long)in->epoch, in->origins,
+		    (unsigned long long)in->number, (unsigned long long)in->received_bytes,
+		    (unsigned long long)(in->received_bytes - in->delivered_bytes), (unsigned long long)in->credit);
+		vector_format(&outbound->acked, vector);
+		text_add(out,
+		    ",\"outbound\":{\"state\":\"%s\",\"code\":\"%s\",\"epoch\":%llu,\"origins\":%u,\"frames\":%llu,"
+		    "\"sent_bytes\":%llu,\"credit\":%llu,\"lsn\":%llu,\"acked\":\"%s\"}}",
+		    link_state_text(outbound->state), error_name(outbound->code), (unsigned long long)outbound->epoch,
+		    port->outbox.streams[peer].origins, (unsigned long long)outbound->number,
+		    (unsigned long long)outbound->sent_bytes, (unsigned long long)outbound->credit,
+		    (unsigned long long)port->outbox.streams[peer].lsn, vector);
+		comma = ",";
+	}
+	text_add(out, "]}");
+}
+
+static int port_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
+{
+	struct port *port = self;
+	(void)argument;
+	if (strcmp(command, "drain") == 0) {
+		/* What is durable still goes out; no more is taken in than the credit that was given already. */
+		port_feed(port, (struct streamer_event){.kind = STREAMER_DRAIN});
+		text_add(out, "{\"draining\":true}");
+		return 0;
+	}
+	if (strcmp(command, "streams") == 0) {
+		streams_json(port, out);
+		return 0;
+	}
+	return error_set(error, ERR_UNSUPPORTED, "the streamer has no command %s; it knows drain and streams", command);
+}
+
+/* ---- start ---------------------------------------------------------------------------------------------------------- */
+
+static int port_connect(struct port *port, const struct region *region, struct error_context *error)
+{
+	static struct peer_source sources[REGIONS_MAX];
+	struct process *p = &port->process;
+	char endpoint[128], server_key[KEY_TEXT_SIZE];
+	int code = keys_load_public(p->key_dir, region->name, server_key, error);
+	if (code)
+		return code;
+	topology_endpoint(&p->topology, p->region->id, region->id, SERVICE_STREAM, (uint16_t)p->flags.link_base, endpoint);
+	struct socket_options options = {
+	    .own = &p->keys, .server_key = server_key, .high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
+	code = socket_connect(&port->peers[region->id], p->context, ZMQ_DEALER, endpoint, &options, error);
+	if (code)
+		return code;
+	sources[region->id] = (struct peer_source){.port = port, .peer = region->id};
+	return loop_add_socket(p->loop, port->peers[region->id], peer_drain, &sources[region->id]);
+}
+
+static int port_connect_all(struct port *port, struct error_context *error)
+{
+	struct process *p = &port->process;
+	char endpoint[128];
+	int code = process_serve_curve(p, false, error);
+	if (code)
+		return code;
+	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", p->region->host, p->region->port + SERVICE_STREAM);
+	struct socket_options options = {.own = &p->keys, .high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
+	code = socket_bind(&port->server, p->context, ZMQ_ROUTER, endpoint, &options, error);
+	if (!code)
+		code = loop_add_socket(p->loop, port->server, server_drain, port);
+	for (uint32_t i = 0; i < p->topology.region_count && !code; i++)
+		if (p->topology.regions[i].id != p->region->id)
+			code = port_connect(port, &p->topology.regions[i], error);
+	return code;
+}
+
+static int port_start(struct port *port, struct error_context *error)
+{
+	struct process *p = &port->process;
+	struct shm_layout *layout = p->shm.layout;
+	struct clock_now now = clock_read();
+	uint32_t peers = 0;
+	for (uint32_t i = 0; i < p->topology.region_count; i++)
+		peers |= p->topology.regions[i].id != p->region->id ? 1u << p->topology.regions[i].id : 0;
+	port->rules = (struct peer_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = peers};
+	port->fingerprint = topology_fingerprint(&p->topology);
+	port->now_ns = now.monotonic_ns;
+	port->send_deadline_ns = LOOP_NEVER;
+	streamer_init(&port->machine, &(struct streamer_options){.region = p->region->id,
+	                                  .peers = peers,
+	                                  .fingerprint = port->fingerprint,
+	                                  .epoch_start = now.wall_ms * STREAMER_MS,
+	                                  .linger_ns = port->flags.linger_us * 1000ull,
+	                                  .now_ns = now.monotonic_ns});
+	port->inbox.region = p->region->id;
+	int code = ring_attach(&port->inbox.ring, &layout->inbound, layout->inbound_bytes, SHM_INBOUND_RING_SIZE);
+	if (code)
+		return error_set(error, code, "the inbound ring in shared memory is broken");
+	for (uint32_t peer = 0; peer < REGIONS_MAX; peer++) { /* what the process before us left says nothing any more */
+		atomic_store_explicit(&layout->links[peer].inbound, LINK_DOWN, memory_order_relaxed);
+		atomic_store_explicit(&layout->links[peer].outbound, LINK_DOWN, memory_order_relaxed);
+	}
+	char log_dir[300];
+	snprintf(log_dir, sizeof log_dir, "%s/log", p->region_dir);
+	code = outbox_init(&port->outbox, log_dir, p->topology.compression);
+	if (code)
+		return error_set(error, code, "no memory for frames");
+	port_look(port);
+	return port_connect_all(port, error);
+}
+
+int streamer_main(int argc, char **argv)
+{
+	static struct port port = {.flags.linger_us = 1000};
+	struct loop_actor actor = {.self = &port,
+	    .tick = port_tick,
+	    .publish = port_publish,
+	    .send = port_send,
+	    .deadline_ns = port_deadline,
+	    .has_work = port_has_work};
+	int exit_code =
+	    process_start(&port.process, ACTOR_STREAMER, option_table, &port.flags, argc, argv, &actor, port_command);
+	if (exit_code)
+		return exit_code < 0 ? 0 : exit_code;
+	struct error_context error = {0};
+	int code = port_start(&port, &error);
+	if (code)
+		return process_fail(&port.process, code, &error);
+	process_ready(&port.process);
+	exit_code = process_run(&port.process);
+	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
+		inbox_drop(&port.inbox, peer);
+	outbox_deinit(&port.outbox);
+	return exit_code;
+}

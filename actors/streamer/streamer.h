@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The streamer's state machine: who is subscribed to whom, from where, with how much credit, and when to begin again. Pure:
+ * events in, effects out. Records and frames themselves pass beside it (frame.h); it sees their sizes and numbers only.
+ *
+ * Inbound (this region receives): one subscription a peer. Anything unexpected - a gap, silence, a stall, a bad frame, a
+ * refusal, a new coordinator - leads to the same place: a new subscription from the applied vector, with a new epoch, after a
+ * back-off. Outbound (this region sends): one stream a subscriber, within its credit. Relay: a peer's own records are asked of
+ * itself; while it does not serve, of another peer that has more of them. */
+#ifndef GODWIT_ACTORS_STREAMER_STREAMER_H
+#define GODWIT_ACTORS_STREAMER_STREAMER_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/vector.h"
+#include "shm/layout.h"
+
+#define STREAMER_WINDOW             (4u * 1024 * 1024) /* raw bytes sent by a peer and not yet in the inbound ring */
+#define STREAMER_LINGER_BYTES       (64u * 1024)       /* this much waits for nobody */
+#define STREAMER_MS                 1000000ull
+#define STREAMER_ACKNOWLEDGE_NS     (5 * STREAMER_MS)
+#define STREAMER_KEEPALIVE_NS       (500 * STREAMER_MS)
+#define STREAMER_STALL_NS           (2000 * STREAMER_MS)
+#define STREAMER_RELAY_NS           (3000 * STREAMER_MS)
+#define STREAMER_EXPIRE_NS          (10000 * STREAMER_MS) /* a subscriber not heard of for so long is forgotten */
+#define STREAMER_RELAY_FORBIDDEN_NS (30000 * STREAMER_MS)
+#define STREAMER_BACKOFF_MIN_NS     (100 * STREAMER_MS)
+#define STREAMER_BACKOFF_MAX_NS     (2000 * STREAMER_MS)
+#define STREAMER_NEVER              UINT64_MAX
+
+enum streamer_event_kind {
+	STREAMER_TICK,        /* time has passed */
+	STREAMER_LOCAL,       /* what this region's coordinator has published */
+	STREAMER_SUBSCRIBE,   /* from a receiver */
+	STREAMER_ACKNOWLEDGE, /* from a receiver */
+	STREAMER_FRAME,       /* from a sender: its head; sizes already checked */
+	STREAMER_ALIVE,       /* from a sender */
+	STREAMER_REFUSAL,     /* from a sender */
+	STREAMER_FRAME_BAD,   /* the frame just taken was refused when opened */
+	STREAMER_DELIVERED,   /* a taken frame is wholly in the inbound ring */
+	STREAMER_NOT_SENT,    /* the last SEND_SUBSCRIBE found no connection */
+	STREAMER_SENT,        /* a frame went out to a subscriber */
+	STREAMER_SEND_FAILED, /* a subscriber's stream cannot go on */
+	STREAMER_DRAIN,
+};
+
+struct streamer_event {
+	enum streamer_event_kind kind;
+	uint8_t peer;
+	uint64_t now_ns; /* monotonic */
+	union {
+		struct {
+			struct vector applied;
+			uint64_t coordinator_epoch;
+			bool ready;
+		} local;
+		struct {
+			struct vector from;
+			uint64_t epoch, credit, fingerprint;
+			uint32_t origins;
+		} subscribe;
+		struct {
+			struct vector applied;
+			uint64_t epoch, credit;
+		} acknowledge;
+		struct {
+			uint64_t epoch, number;
+			uint32_t raw_size;
+		} frame;
+		struct {
+			struct vector applied;
+			uint64_t epoch;
+		} alive;
+		struct {
+			uint64_t epoch;
+			int code;
+		} refusal;
+		struct {
+			uint32_t raw_size;
+		} delivered;
+		struct {
+			uint32_t raw_size;
+			uint64_t own_sequence; /* largest of this region's own records in the frame; 0 none */
+		} sent;
+		struct {
+			int code;
+		} send_failed;
+	};
+};
+
+enum streamer_effect_kind {
+	STREAMER_SEND_SUBSCRIBE,   /* epoch, vector (from), origins, credit */
+	STREAMER_SEND_ACKNOWLEDGE, /* epoch, vector (applied), credit */
+	STREAMER_SEND_ALIVE,       /* epoch, vector (applied) */
+	STREAMER_SEND_REFUSAL,     /* epoch, code; to whoever sent the message being handled, or to the subscriber */
+	STREAMER_OPEN_STREAM,      /* vector (from), origins: read the log for this subscriber from there */
+	STREAMER_CLOSE_STREAM,
+	STREAMER_TAKE_FRAME,       /* open the frame being handled, keep its records for the ring; origins */
+	STREAMER_REFUSE_FRAME,     /* count it */
+	STREAMER_DROP_FRAMES,      /* forget this peer's frames that are not in the ring yet */
+	STREAMER_PUBLISH_INBOUND,  /* state, code */
+	STREAMER_PUBLISH_OUTBOUND, /* state, code */
+	STREAMER_PUBLISH_ACKED,    /* vector */
+};
+
+struct streamer_effect {
+	enum streamer_effect_kind kind;
+	uint8_t peer;
+	bool repeated; /* SEND_SUBSCRIBE: this peer has served before */
+	int code;
+	enum link_state state;
+	uint32_t origins;
+	uint64_t epoch, credit;
+	struct vector vector;
+};
+
+#define STREAMER_EFFECTS_MAX (REGIONS_MAX * 8u) /* no step asks more than eight things of a peer */
+struct streamer_effects {
+	uint32_t count;
+	struct streamer_effect items[STREAMER_EFFECTS_MAX];
+};
+
+struct streamer_inbound {
+	enum link_state state;
+	int code; /* why refused */
+	bool served_before;
+	uint64_t epoch; /* 0: no subscription stands; the next is made at retry_ns */
+	uint64_t retry_ns, backoff_ns;
+	uint32_t origins;
+	uint64_t number; /* of the last frame taken */
+	uint64_t received_bytes, delivered_bytes, credit;
+	uint64_t subscribed_ns, served_ns, acknowledged_ns;
+	uint64_t relay_forbidden_ns; /* until then nobody else's records are asked of it */
+	struct vector acknowledged;
+};
+
+struct streamer_outbound {
+	enum link_state state;
+	int code;
+	uint64_t epoch, number, credit, sent_bytes;
+	uint64_t heard_ns, alive_ns, frame_ns;
+	struct vector acked;
+};
+
+struct streamer {
+	uint8_t region;
+	uint32_t peers; /* mask, without this region */
+	uint64_t fingerprint, linger_ns;
+	uint64_t epoch; /* the last one given out */
+	bool local_known, ready, draining;
+	uint64_t coordinator_epoch;
+	uint64_t own_sent; /* this process sent its own records up to here: they are durable, so applied cannot be below */
+	struct vector applied;
+	uint64_t progress_ns[REGIONS_MAX]; /* when applied last rose, by origin */
+	struct vector known[REGIONS_MAX];  /* what each peer has said it has applied */
+	uint8_t relay[REGIONS_MAX];        /* who is asked for this origin instead of itself; REGIONS_MAX: nobody */
+	struct streamer_inbound inbound[REGIONS_MAX];
+	struct streamer_outbound outbound[REGIONS_MAX];
+};
+
+struct streamer_options {
+	uint8_t region;
+	uint32_t peers;
+	uint64_t fingerprint; /* of the topology */
+	uint64_t epoch_start; /* must rise from one process to the next: wall clock, ns */
+	uint64_t linger_ns;
+	uint64_t now_ns;
+};
+void streamer_init(struct streamer *s, const struct streamer_options *options);
+void streamer_step(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects);
+/* Raw bytes that the next frame to this subscriber may have, 0: none now. backlog: bytes of log not yet read for it. */
+uint32_t streamer_allowance(const struct streamer *s, uint8_t peer, uint64_t now_ns, uint64_t backlog);
+/* When a frame that only waits for company may leave. */
+uint64_t streamer_linger_until(const struct streamer *s, uint8_t peer);
+/* When the next STREAMER_TICK is due. */
+uint64_t streamer_deadline_ns(const struct streamer *s);
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/streamer/port.h"
+
+int main(int argc, char **argv)
+{
+	return streamer_main(argc, argv);
+}
