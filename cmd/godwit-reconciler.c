@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/reconciler/port.h"
+
+int main(int argc, char **argv)
+{
+	return reconciler_main(argc, argv);
+}
