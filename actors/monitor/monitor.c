@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/monitor/monitor.h"
+
+#include <assert.h>
+
+static uint64_t since(uint64_t now_ns, uint64_t then_ns)
+{
+	return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
+static struct monitor_effect *effect_add(struct monitor_effects *effects, enum monitor_effect_kind kind, uint8_t peer)
+{
+	assert(effects->count < MONITOR_EFFECTS_MAX);
+	struct monitor_effect *effect = &effects->items[effects->count++];
+	*effect = (struct monitor_effect){.kind = kind, .peer = peer};
+	return effect;
+}
+
+void monitor_init(struct monitor *m, const struct monitor_options *options)
+{
+	assert(options->region < REGIONS_MAX && !(options->peers >> options->region & 1));
+	m->region = options->region;
+	m->peers = options->peers;
+	m->interval_ns = options->interval_ns;
+	m->down_after_ns = options->down_after_ns;
+	m->lag_max_ms = options->lag_max_ms;
+	m->beat_ns = m->publish_ns = 0;
+	m->draining = false;
+	m->applied = (struct vector){0};
+	m->hlc = 0;
+	m->load_percent = 0;
+	for (uint32_t p = 0; p < REGIONS_MAX; p++)
+		m->peer[p] = (struct monitor_peer){.before_ns = options->behind_since_ns[p]};
+	m->history.count = 0;
+	m->history.sequence = m->history.lsn = m->history.pending_ns = 0;
+}
+
+static void peer_beat(struct monitor *m, uint8_t p, uint64_t now_ns, struct monitor_effects *effects)
+{
+	struct monitor_peer *peer = &m->peer[p];
+	uint32_t place = ++peer->number % MONITOR_OUTSTANDING;
+	peer->outstanding[place].number = peer->number;
+	peer->outstanding[place].sent_ns = now_ns;
+	struct monitor_effect *effect = effect_add(effects, MONITOR_SEND, p);
+	effect->number = peer->number;
+	effect->sent_ns = now_ns;
+}
+
+static void peer_judge(struct monitor *m, uint8_t p, uint64_t now_ns, struct monitor_effects *effects)
+{
+	struct monitor_peer *peer = &m->peer[p];
+	enum region_state state = peer->state;
+	if (peer->answered_ns) {
+		uint64_t silence_ns = since(now_ns, peer->answered_ns);
+		if (silence_ns > m->down_after_ns)
+			state = REGION_DOWN;
+		else if (silence_ns <= MONITOR_UP_NS || state == REGION_UP || state == REGION_LAGGING)
+			state = peer->lag.ms > m->lag_max_ms ? REGION_LAGGING : REGION_UP;
+	}
+	if (state == peer->state)
+		return;
+	peer->state = state;
+	effect_add(effects, MONITOR_CHANGED, p);
+}
+
+static void peer_lag(struct monitor *m, uint8_t p, uint64_t now_ns)
+{
+	struct monitor_peer *peer = &m->peer[p];
+	peer->lag = lag_of(&m->history, peer->acked, peer->sent_lsn, peer->before_ns, now_ns);
+	if (peer->lag.records == 0)
+		peer->before_ns = 0;
+}
+
+static void step_tick(struct monitor *m, uint64_t now_ns, struct monitor_effects *effects)
+{
+	bool beat = now_ns >= m->beat_ns, publish = now_ns >= m->publish_ns;
+	for (uint8_t p = 0; p < REGIONS_MAX; p++) {
+		if (!(m->peers >> p & 1))
+			continue;
+		if (beat)
+			peer_beat(m, p, now_ns, effects);
+		if (!publish)
+			continue;
+		peer_lag(m, p, now_ns);
+		peer_judge(m, p, now_ns, effects);
+		effect_add(effects, MONITOR_PUBLISH, p);
+	}
+	if (beat)
+		m->beat_ns = now_ns + m->interval_ns;
+	if (publish)
+		m->publish_ns = now_ns + MONITOR_PUBLISH_NS;
+}
+
+/* Jacobson's smoothing, an eighth of each new sample. */
+static int64_t smoothed(int64_t old, int64_t sample)
+{
+	return old + (sample - old) / 8;
+}
+
+static void step_answer(struct monitor *m, const struct monitor_event *event, struct monitor_effects *effects)
+{
+	struct monitor_peer *peer = &m->peer[event->peer];
+	uint32_t place = event->heartbeat.number % MONITOR_OUTSTANDING;
+	/* Only an answer to what was asked, once: the time in it comes from outside. */
+	if (peer->outstanding[place].number != event->heartbeat.number || event->heartbeat.number == 0 ||
+	    peer->outstanding[place].sent_ns != event->heartbeat.sent_ns)
+		return;
+	peer->outstanding[place].number = 0;
+	uint64_t round_trip_us = since(event->now_ns, event->heartbeat.sent_ns) / 1000;
+	/* A clock that is centuries away is wrong whatever the exact figure; kept where the arithmetic holds. */
+	const uint64_t wall_ms_max = INT64_MAX / 4000;
+	uint64_t peer_wall_ms = event->heartbeat.wall_ms < wall_ms_max ? event->heartbeat.wall_ms : wall_ms_max;
+	int64_t skew_us = (int64_t)peer_wall_ms * 1000 + (int64_t)(round_trip_us / 2) - (int64_t)event->now_wall_ms * 1000;
+	peer->round_trip_us =
+	    peer->measured ? (uint64_t)smoothed((int64_t)peer->round_trip_us, (int64_t)round_trip_us) : round_trip_us;
+	peer->clock_skew_us = peer->measured ? smoothed(peer->clock_skew_us, skew_us) : skew_us;
+	peer->measured = true;
+	peer->answered_ns = event->now_ns;
+	peer->load_percent = event->heartbeat.load_percent;
+	peer_judge(m, event->peer, event->now_ns, effects);
+	effect_add(effects, MONITOR_PUBLISH, event->peer);
+}
+
+void monitor_step(struct monitor *m, const struct monitor_event *event, struct monitor_effects *effects)
+{
+	effects->count = 0;
+	switch (event->kind) {
+	case MONITOR_TICK:
+		step_tick(m, event->now_ns, effects);
+		break;
+	case MONITOR_LOCAL:
+		m->applied = event->local.applied;
+		m->hlc = event->local.hlc;
+		m->load_percent = m->draining ? 100 : event->local.load_percent;
+		lag_note(&m->history, m->applied.sequence[m->region], event->local.durable_lsn, event->now_ns);
+		break;
+	case MONITOR_ACKED:
+		assert(m->peers >> event->peer & 1);
+		m->peer[event->peer].acked = event->acked.sequence;
+		m->peer[event->peer].sent_lsn = event->acked.sent_lsn;
+		break;
+	case MONITOR_HEARTBEAT:
+		assert(m->peers >> event->peer & 1);
+		if (event->heartbeat.reply) {
+			step_answer(m, event, effects);
+		} else {
+			struct monitor_effect *effect = effect_add(effects, MONITOR_SEND, event->peer);
+			effect->reply = true;
+			effect->number = event->heartbeat.number;
+			effect->sent_ns = event->heartbeat.sent_ns;
+		}
+		break;
+	case MONITOR_DRAIN:
+		/* Others shall send their readers elsewhere; to fall silent would look like a dead region. */
+		m->draining = true;
+		m->load_percent = 100;
+		break;
+	}
+}
+
+uint64_t monitor_deadline_ns(const struct monitor *m)
+{
+	return m->beat_ns < m->publish_ns ? m->beat_ns : m->publish_ns;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/monitor/port.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actors/monitor/heartbeat.h"
+#include "actors/monitor/monitor.h"
+#include "runtime/logline.h"
+#include "runtime/process.h"
+#include "runtime/socket.h"
+
+#define HIGH_WATER       64u
+#define LOAD_INTERVAL_NS (1000 * MONITOR_MS)
+
+struct flags {
+	uint32_t interval_ms, down_after_ms;
+};
+static const struct option option_table[] = {
+    {"interval-ms", 0, OPTION_U32, offsetof(struct flags, interval_ms), 10, 10000, "MILLISECONDS", "between two heartbeats"},
+    {"down-after-ms", 0, OPTION_U32, offsetof(struct flags, down_after_ms), 100, 600000, "MILLISECONDS",
+        "a peer that has not answered for so long is down"},
+    {0},
+};
+
+struct port {
+	struct process process;
+	struct flags flags;
+	struct monitor machine;
+	struct heartbeat_rules rules;
+	struct monitor_effects effects;
+	void *server;
+	void *peers[REGIONS_MAX];
+	struct clock_now now;
+	struct {
+		uint64_t at_ns, cpu_us;
+		uint32_t percent;
+	} load;
+	const struct message *message; /* being handled: a reply goes to whoever sent it */
+};
+
+static const char *peer_name(const struct port *port, uint8_t peer)
+{
+	const struct region *region = topology_region_by_id(&port->process.topology, peer);
+	return region ? region->name : "unknown";
+}
+
+/* ---- effects -------------------------------------------------------------------------------------------------------- */
+
+static void apply_send(struct port *port, const struct monitor_effect *effect)
+{
+	uint8_t bytes[HEARTBEAT_SIZE_MAX];
+	size_t size = heartbeat_pack(&port->rules, &port->machine, effect, port->now.wall_ms, bytes);
+	int code = effect->reply ? socket_send(port->server, port->message->identity, port->message->identity_size, bytes, size)
+	                         : socket_send(port->peers[effect->peer], NULL, 0, bytes, size);
+	if (code == 0) /* otherwise nobody is connected, and no answer will say so */
+		counter_add(port->process.counters, COUNTER_heartbeats_sent, 1);
+}
+
+static void apply_publish(struct port *port, uint8_t p)
+{
+	struct shm_peer *published = &port->process.shm.layout->peers[p];
+	const struct monitor_peer *peer = &port->machine.peer[p];
+	atomic_store_explicit(&published->state, (uint32_t)peer->state, memory_order_relaxed);
+	atomic_store_explicit(&published->load_percent, peer->load_percent, memory_order_relaxed);
+	atomic_store_explicit(&published->round_trip_us, peer->round_trip_us, memory_order_relaxed);
+	atomic_store_explicit(&published->lag_records, peer->lag.records, memory_order_relaxed);
+	atomic_store_explicit(&published->lag_bytes, peer->lag.bytes, memory_order_relaxed);
+	atomic_store_explicit(&published->lag_ms, peer->lag.ms, memory_order_relaxed);
+	atomic_store_explicit(&published->clock_skew_ms, peer->clock_skew_us / 1000, memory_order_relaxed);
+	atomic_store_explicit(&published->sampled_at_ns, port->now.monotonic_ns, memory_order_release);
+}
+
+static void port_feed(struct port *port, struct monitor_event event)
+{
+	event.now_ns = port->now.monotonic_ns;
+	event.now_wall_ms = port->now.wall_ms;
+	monitor_step(&port->machine, &event, &port->effects);
+	for (uint32_t i = 0; i < port->effects.count; i++) {
+		const struct monitor_effect *effect = &port->effects.items[i];
+		const struct monitor_peer *peer = &port->machine.peer[effect->peer];
+		switch (effect->kind) {
+		case MONITOR_SEND:
+			apply_send(port, effect);
+			break;
+		case MONITOR_PUBLISH:
+			apply_publish(port, effect->peer);
+			break;
+		case MONITOR_CHANGED:
+			logline(peer->state == REGION_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "peer_state",
+			    "peer=%s state=%s lag_ms=%llu round_trip_us=%llu", peer_name(port, effect->peer),
+			    region_state_name(peer->state), (unsigned long long)peer->lag.ms,
+			    (unsigned long long)peer->round_trip_us);
+			break;
+		}
+	}
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------------------- */
+
+static void message_refuse(struct port *port, const char *from, int code, const struct error_context *error)
+{
+	counter_add(port->process.counters, COUNTER_frames_refused, 1);
+	logline_distinct(LOG_LEVEL_WARN, "message_refused", (uint64_t)-code, "from=%s code=%s reason=\"%s\"", from,
+	    error_name(code), error->text);
+}
+
+/* from: the name that the connection has proved. Questions come on the server socket, answers on our own connections. */
+static void message_handle(struct port *port, struct message *message, const char *from, bool answers)
+{
+	struct monitor_event event;
+	struct error_context error = {0};
+	int code = heartbeat_parse(&event, &port->rules, message_bytes(message), message_size(message), &error);
+	if (code == 0 && (!from || strcmp(from, peer_name(port, event.peer)) != 0))
+		code = error_set(&error, ERR_MALFORMED, "it calls itself %s", peer_name(port, event.peer));
+	if (code == 0 && event.heartbeat.reply != answers)
+		code = error_set(&error, ERR_MALFORMED, "a heartbeat in the wrong direction");
+	if (code) {
+		message_refuse(port, from ? from : "nobody", code, &error);
+		return;
+	}
+	counter_add(port->process.counters, COUNTER_heartbeats_received, 1);
+	port->message = message;
+	port_feed(port, event);
+	port->message = NULL;
+}
+
+static uint32_t socket_drain(struct port *port, void *socket, const char *peer, uint32_t limit)
+{
+	uint32_t count = 0;
+	for (; count < limit; count++) {
+		struct message message;
+		int code = socket_receive(socket, &message, false);
+		if (code == ERR_MALFORMED) {
+			struct error_context error = {0};
+			error_set(&error, code, "a message of the wrong number of parts");
+			message_refuse(port, peer ? peer : "unknown", code, &error);
+			continue;
+		}
+		if (code)
+			break;
+		message_handle(port, &message, peer ? peer : message_user(&message), peer != NULL);
+		message_close(&message);
+	}
+	return count;
+}
+
+static uint32_t server_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	port->now = now;
+	return socket_drain(port, port->server, NULL, limit);
+}
+
+struct peer_source {
+	struct port *port;
+	uint8_t peer;
+};
+
+static uint32_t peer_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct peer_source *source = self;
+	source->port->now = now;
+	return socket_drain(source->port, source->port->peers[source->peer], peer_name(source->port, source->peer), limit);
+}
+
+/* ---- a turn --------------------------------------------------------------------------------------------------------- */
+
+/* Processor time of this region's actors, as a share of the machine. */
+static uint32_t load_measure(struct port *port)
+{
+	const struct shm_layout *layout = port->process.shm.layout;
+	uint64_t now_ns = port->now.monotonic_ns;
+	if (port->load.at_ns && now_ns < port->load.at_ns + LOAD_INTERVAL_NS)
+		return port->load.percent;
+	uint64_t cpu_us = 0;
+	for (uint32_t actor = 0; actor < ACTORS; actor++)
+		cpu_us += counter_get(&layout->counters[actor], COUNTER_cpu_us);
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t available_us = (now_ns - port->load.at_ns) / 1000 * (uint64_t)(processors > 0 ? processors : 1);
+	if (port->load.at_ns && cpu_us >= port->load.cpu_us && available_us) {
+		uint64_t percent = (cpu_us - port->load.cpu_us) * 100 / available_us;
+		port->load.percent = percent > 100 ? 100 : (uint32_t)percent;
+	}
+	port->load.at_ns = now_ns;
+	port->load.cpu_us = cpu_us;
+	return port->load.percent;
+}
+
+static void port_look(struct port *port)
+{
+	const struct shm_layout *layout = port->process.shm.layout;
+	struct monitor_event local = {.kind = MONITOR_LOCAL};
+	local.local.durable_lsn = atomic_load_explicit(&layout->coordinator.durable_lsn, memory_order_acquire);
+	local.local.hlc = atomic_load_explicit(&layout->coordinator.hlc, memory_order_relaxed);
+	local.local.load_percent = load_measure(port);
+	vector_slot_read(&layout->coordinator.applied, &local.local.applied);
+	port_feed(port, local);
+	/* Behind the own vector: a lag is then at most told too small, and never below zero. */
+	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++) {
+		if (!(port->machine.peers >> peer & 1))
+			continue;
+		struct vector acked;
+		vector_slot_read(&layout->links[peer].acked, &acked);
+		struct monitor_event event = {.kind = MONITOR_ACKED, .peer = peer};
+		event.acked.sequence = acked.sequence[port->machine.region];
+		event.acked.sent_lsn = atomic_load_explicit(&layout->links[peer].sent_lsn, memory_order_relaxed);
+		port_feed(port, event);
+	}
+}
+
+static void port_tick(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	port->now = now;
+	if (now.monotonic_ns < monitor_deadline_ns(&port->machine))
+		return;
+	port_look(port);
+	port_feed(port, (struct monitor_event){.kind = MONITOR_TICK});
+}
+
+static uint64_t port_deadline(void *self)
+{
+	struct port *port = self;
+	return monitor_deadline_ns(&port->machine);
+}
+
+static int port_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
+{
+	struct port *port = self;
+	(void)argument;
+	if (strcmp(command, "drain") != 0)
+		return error_set(error, ERR_UNSUPPORTED, "the monitor has no command %s; it knows drain", command);
+	port_feed(port, (struct monitor_event){.kind = MONITOR_DRAIN});
+	text_add(out, "{\"draining\":true}");
+	return 0;
+}
+
+/* ---- start ---------------------------------------------------------------------------------------------------------- */
+
+static int port_connect(struct port *port, const struct region *region, struct error_context *error)
+{
+	static struct peer_source sources[REGIONS_MAX];
+	struct process *p = &port->process;
+	char endpoint[128], server_key[KEY_TEXT_SIZE];
+	int code = keys_load_public(p->key_dir, region->name, server_key, error);
+	if (code)
+		return code;
+	topology_endpoint(&p->topology, p->region->id, region->id, SERVICE_HEALTH, (uint16_t)p->flags.link_base, endpoint);
+	struct socket_options options = {
+	    .own = &p->keys, .server_key = server_key, .high_water = HIGH_WATER, .message_size_max = HEARTBEAT_SIZE_MAX};
+	code = socket_connect(&port->peers[region->id], p->context, ZMQ_DEALER, endpoint, &options, error);
+	if (code)
+		return code;
+	sources[region->id] = (struct peer_source){.port = port, .peer = region->id};
+	return loop_add_socket(p->loop, port->peers[region->id], peer_drain, &sources[region->id]);
+}
+
+static int port_connect_all(struct port *port, struct error_context *error)
+{
+	struct process *p = &port->process;
+	char endpoint[128];
+	int code = process_serve_curve(p, false, error);
+	if (code)
+		return code;
+	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", p->region->host, p->region->port + SERVICE_HEALTH);
+	struct socket_options options = {.own = &p->keys, .high_water = HIGH_WATER, .message_size_max = HEARTBEAT_SIZE_MAX};
+	code = socket_bind(&port->server, p->context, ZMQ_ROUTER, endpoint, &options, error);
+	if (!code)
+		code = loop_add_socket(p->loop, port->server, server_drain, port);
+	for (uint32_t i = 0; i < p->topology.region_count && !code; i++)
+		if (p->topology.regions[i].id != p->region->id)
+			code = port_connect(port, &p->topology.regions[i], error);
+	return code;
+}
+
+static int port_start(struct port *port, struct error_context *error)
+{
+	struct process *p = &port->process;
+	struct monitor_options options = {.region = p->region->id,
+	    .interval_ns = port->flags.interval_ms * MONITOR_MS,
+	    .down_after_ns = port->flags.down_after_ms * MONITOR_MS,
+	    .lag_max_ms = p->topology.max_lag_ms};
+	port->now = clock_read();
+	for (uint32_t i = 0; i < p->topology.region_count; i++) {
+		uint8_t id = p->topology.regions[i].id;
+		if (id == p->region->id)
+			continue;
+		options.peers |= 1u << id;
+		/* The figures of the process before us: a peer that was behind then has been since then. */
+		const struct shm_peer *published = &p->shm.layout->peers[id];
+		uint64_t lag_ns = atomic_load_explicit(&published->lag_ms, memory_order_relaxed) * MONITOR_MS;
+		uint64_t sampled_ns = atomic_load_explicit(&published->sampled_at_ns, memory_order_acquire);
+		if (lag_ns && sampled_ns > lag_ns)
+			options.behind_since_ns[id] = sampled_ns - lag_ns;
+	}
+	port->rules = (struct heartbeat_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = options.peers};
+	monitor_init(&port->machine, &options);
+	return port_connect_all(port, error);
+}
+
+int monitor_main(int argc, char **argv)
+{
+	static struct port port = {.flags = {.interval_ms = 250, .down_after_ms = 3000}};
+	struct loop_actor actor = {.self = &port, .tick = port_tick, .deadline_ns = port_deadline};
+	int exit_code =
+	    process_start(&port.process, ACTOR_MONITOR, option_table, &port.flags, argc, argv, &actor, port_command);
+	if (exit_code)
+		return exit_code < 0 ? 0 : exit_code;
+	struct error_context error = {0};
+	int code = port_start(&port, &error);
+	if (code)
+		return process_fail(&port.process, code, &error);
+	process_ready(&port.process);
+	return process_run(&port.process);
+}

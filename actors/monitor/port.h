@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The monitor's process: sockets and shared memory around the state machine. */
+#ifndef GODWIT_ACTORS_MONITOR_PORT_H
+#define GODWIT_ACTORS_MONITOR_PORT_H
+
+int monitor_main(int argc, char **argv);
+
+#endif

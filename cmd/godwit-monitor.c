@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/monitor/port.h"
+
+int main(int argc, char **argv)
+{
+	return monitor_main(argc, argv);
+}
