@@ -233,8 +233,8 @@ void connection_receive(struct gw_connection *c, uint64_t now_ns, struct receive
 		c->silence_ms = CONNECTION_SILENCE_MS;
 		if (c->held_open)
 			zmq_msg_close(&c->held);
-		c->held =
-		    message; /* moved: ZeroMQ allows no plain copy of a message that is used afterwards, and this one is not */
+		zmq_msg_init(&c->held);
+		zmq_msg_move(&c->held, &message);
 		c->held_open = true;
 		arena_reset(&c->arena);
 		if (whole) {

@@ -18,7 +18,7 @@ static void *context_take(void)
 {
 	pthread_mutex_lock(&shared_lock);
 	if (!shared_context)
-		shared_context = zmq_ctx_new();
+		shared_context = socket_context_new();
 	if (shared_context)
 		shared_users++;
 	pthread_mutex_unlock(&shared_lock);
@@ -29,8 +29,7 @@ static void context_give(void)
 {
 	pthread_mutex_lock(&shared_lock);
 	if (--shared_users == 0) {
-		while (zmq_ctx_term(shared_context) < 0 && errno == EINTR)
-			;
+		socket_context_free(shared_context);
 		shared_context = NULL;
 	}
 	pthread_mutex_unlock(&shared_lock);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/godwit/processes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/godwit/cli.h"
+
+#define ARGUMENTS_MAX 24
+
+bool processes_running(const char *dir, const char *name)
+{
+	char path[400];
+	snprintf(path, sizeof path, "%s/%s.lock", dir, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	close(fd);
+	return held;
+}
+
+static pid_t pid_read(const char *dir, const char *name)
+{
+	char path[400];
+	long pid = 0;
+	snprintf(path, sizeof path, "%s/%s.pid", dir, name);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%ld", &pid) != 1 || pid <= 1 || pid > INT_MAX)
+		pid = 0;
+	fclose(file);
+	return (pid_t)pid;
+}
+
+/* The kernel cuts the name of a process to 15 bytes. */
+static bool pid_is(pid_t pid, const char *name)
+{
+	char path[64], seen[32] = "", wanted[64];
+	snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(seen, sizeof seen, file))
+		seen[0] = 0;
+	fclose(file);
+	seen[strcspn(seen, "\n")] = 0;
+	snprintf(wanted, sizeof wanted, "godwit-%s", name);
+	wanted[15] = 0;
+	return strcmp(seen, wanted) == 0;
+}
+
+static bool stopped_within(const char *dir, const char *name, uint32_t wait_ms)
+{
+	for (uint64_t end_ns = cli_now_ns() + wait_ms * 1000000ull; cli_now_ns() < end_ns; cli_sleep_ms(5))
+		if (!processes_running(dir, name))
+			return true;
+	return !processes_running(dir, name);
+}
+
+int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *killed, struct error_context *error)
+{
+	*killed = false;
+	if (!processes_running(dir, name))
+		return ERR_OK;
+	pid_t pid = pid_read(dir, name);
+	if (pid == 0 || !pid_is(pid, name))
+		return error_set(
+		    error, ERR_IO, "%s/%s.lock is held, but %s.pid does not name a running godwit-%s", dir, name, name, name);
+	if (kill(pid, SIGTERM) < 0 && errno != ESRCH)
+		return error_set(error, ERR_IO, "stopping godwit-%s (pid %d): %s", name, (int)pid, strerror(errno));
+	if (stopped_within(dir, name, wait_ms))
+		return ERR_OK;
+	*killed = true; /* nothing acknowledged is lost by it */
+	kill(pid, SIGKILL);
+	if (stopped_within(dir, name, 5000))
+		return ERR_OK;
+	return error_set(error, ERR_IO, "godwit-%s (pid %d) does not end, not even by SIGKILL", name, (int)pid);
+}
+
+static int program_path(const char *program, char out[static PATH_MAX], struct error_context *error)
+{
+	ssize_t size = readlink("/proc/self/exe", out, PATH_MAX - 1);
+	if (size < 0)
+		return error_set(error, ERR_IO, "/proc/self/exe: %s", strerror(errno));
+	out[size] = 0;
+	char *name = strrchr(out, '/') + 1;
+	if (strlen(program) >= (size_t)(out + PATH_MAX - name))
+		return error_set(error, ERR_CONFIGURATION, "the path of this program is too long");
+	strcpy(name, program);
+	if (access(out, X_OK) < 0)
+		return error_set(error, ERR_CONFIGURATION, "%.200s: %s; it belongs beside this program", out, strerror(errno));
+	return ERR_OK;
+}
+
+/* The child: only calls that are safe after fork. */
+static void become(const char *path, char **arguments, int errors_fd, int pipe_fd, int kept_fd)
+{
+	int null_fd = open("/dev/null", O_RDWR);
+	setsid();
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || dup2(errors_fd, 2) < 0 || dup2(pipe_fd, kept_fd) < 0)
+		_exit(127);
+	if (null_fd > 2 && null_fd != kept_fd)
+		close(null_fd);
+	execv(path, arguments);
+	_exit(127);
+}
+
+int processes_spawn(struct process_spawned *spawned, const char *program, const char *const *arguments, const char *errors_path,
+    struct error_context *error)
+{
+	char path[PATH_MAX], ready[16];
+	char *all[ARGUMENTS_MAX + 4];
+	int pipe_fds[2], count = 0;
+	*spawned = (struct process_spawned){.ready_fd = -1};
+	snprintf(spawned->errors, sizeof spawned->errors, "%s", errors_path);
+	int code = program_path(program, path, error);
+	if (code)
+		return code;
+	int errors_fd = open(errors_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (errors_fd < 0)
+		return error_set(error, ERR_IO, "%s: %s", errors_path, strerror(errno));
+	spawned->errors_start = lseek(errors_fd, 0, SEEK_END);
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
+		close(errors_fd);
+		return error_set(error, ERR_IO, "a pipe: %s", strerror(errno));
+	}
+	/* A number of our own for the child's end: dup2 onto it also clears close-on-exec. */
+	int kept_fd = fcntl(pipe_fds[1], F_DUPFD_CLOEXEC, 10);
+	snprintf(ready, sizeof ready, "%d", kept_fd);
+	all[count++] = path;
+	for (; *arguments && count < ARGUMENTS_MAX; arguments++)
+		all[count++] = (char *)(uintptr_t)*arguments;
+	all[count++] = (char *)(uintptr_t) "--ready-fd";
+	all[count++] = ready;
+	all[count] = NULL;
+	fflush(NULL);
+	spawned->pid = kept_fd < 0 ? -1 : fork();
+	if (spawned->pid == 0)
+		become(path, all, errors_fd, pipe_fds[1], kept_fd);
+	if (spawned->pid < 0)
+		code = error_set(error, ERR_IO, "starting %s: %s", program, strerror(errno));
+	close(errors_fd);
+	close(pipe_fds[1]);
+	if (kept_fd >= 0)
+		close(kept_fd);
+	if (code)
+		close(pipe_fds[0]);
+	else
+		spawned->ready_fd = pipe_fds[0];
+	return code;
+}
+
+/* The last line that this start, not an earlier one, wrote to the file. */
+static void last_words(const char *path, off_t start, char *out, size_t size)
+{
+	char text[2048];
+	out[0] = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	off_t end = lseek(fd, 0, SEEK_END);
+	ssize_t got =
+	    pread(fd, text, sizeof text - 1, end - start >= (off_t)sizeof text ? end - (off_t)sizeof text + 1 : start);
+	close(fd);
+	if (got <= 0)
+		return;
+	while (got > 0 && text[got - 1] == '\n')
+		got--;
+	text[got] = 0;
+	const char *line = strrchr(text, '\n');
+	snprintf(out, size, "%.*s", (int)size - 1, line ? line + 1 : text);
+}
+
+int processes_wait_ready(struct process_spawned *spawned, const char *what, uint64_t deadline_ns, struct error_context *error)
+{
+	char word[16] = "", last[200];
+	size_t got = 0;
+	bool ended = false, ready = false;
+	while (!ended && !ready) {
+		uint64_t now_ns = cli_now_ns();
+		struct pollfd item = {.fd = spawned->ready_fd, .events = POLLIN};
+		if (now_ns >= deadline_ns)
+			break;
+		if (poll(&item, 1, (int)((deadline_ns - now_ns) / 1000000) + 1) <= 0)
+			continue;
+		ssize_t size = read(spawned->ready_fd, word + got, sizeof word - 1 - got);
+		got += size > 0 ? (size_t)size : 0;
+		ended = size <= 0;
+		ready = strncmp(word, "ready\n", 6) == 0;
+	}
+	close(spawned->ready_fd);
+	spawned->ready_fd = -1;
+	if (ready)
+		return ERR_OK;
+	last_words(spawned->errors, spawned->errors_start, last, sizeof last);
+	if (!ended) {
+		kill(spawned->pid, SIGTERM);
+		return error_set(error, ERR_UNREACHABLE, "%s was not ready in time%s%s", what, *last ? ": " : "", last);
+	}
+	waitpid(spawned->pid, NULL, 0);
+	return error_set(error, ERR_UNREACHABLE, "%s did not start%s%s", what, *last ? ": " : "", last);
+}
+
+static int address_resolve(const char *host, uint16_t port, struct addrinfo **found)
+{
+	char service[8];
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+	snprintf(service, sizeof service, "%u", port);
+	return getaddrinfo(host, service, &hints, found);
+}
+
+/* The kernel knows best which addresses are ours: it lets us bind them. errno of the bind otherwise. */
+static int address_bind(const struct addrinfo *address)
+{
+	int yes = 1, failure = 0;
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+	if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, 1) < 0)
+		failure = errno;
+	close(fd);
+	return failure;
+}
+
+bool host_is_local(const char *host)
+{
+	struct addrinfo *found = NULL;
+	if (address_resolve(host, 0, &found) != 0)
+		return false;
+	bool local = address_bind(found) == 0;
+	freeaddrinfo(found);
+	return local;
+}
+
+int port_check(const char *host, uint16_t port, struct error_context *error)
+{
+	struct addrinfo *found = NULL;
+	int failure = address_resolve(host, port, &found);
+	if (failure)
+		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
+	failure = address_bind(found);
+	freeaddrinfo(found);
+	if (failure == EADDRINUSE)
+		return error_set(error, ERR_CONFIGURATION, "port %u of %s is taken by another program", port, host);
+	if (failure)
+		return error_set(error, ERR_CONFIGURATION, "port %u of %s: %s", port, host, strerror(failure));
+	return ERR_OK;
+}

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * up, down, restart: the regions of this machine as background programs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/godwit/cli.h"
+#include "cmd/godwit/processes.h"
+#include "runtime/admin.h"
+#include "runtime/keys.h"
+#include "runtime/logline.h"
+#include "shm/layout.h"
+
+#define READY_WAIT_MS    30000u
+#define STOP_WAIT_MS     20000u
+#define IPC_PATH_MAX     107u
+#define IPC_NAME_LONGEST "coordinator.admin"
+#define LINK_PROGRAM     "link"
+#define SUPERVISOR       "supervisor"
+
+struct up_flags {
+	struct option_list regions;
+	const char *log_level;
+	uint32_t link_base;
+	bool wan, check;
+};
+static struct up_flags up_flags;
+
+static const struct option up_options[] = {
+    {"region", 'r', OPTION_LIST, offsetof(struct up_flags, regions), 0, 0, "REGION",
+        "only this one (default: all of this machine)"},
+    {"wan", 0, OPTION_BOOL, offsetof(struct up_flags, wan), 0, 0, NULL,
+        "give the links between regions the round trips of continents: 75, 110, 190 ms"},
+    {"check", 0, OPTION_BOOL, offsetof(struct up_flags, check), 0, 0, NULL, "print the effective configuration, start nothing"},
+    {"log-level", 0, OPTION_TEXT, offsetof(struct up_flags, log_level), 0, 0, "LEVEL", "debug, info, warn or error"},
+    {"link-base", 0, OPTION_U32, offsetof(struct up_flags, link_base), 1024, 65000, "PORT",
+        "first port of the link emulator (default: 7600)"},
+    {0},
+};
+
+static int regions_pick(struct cli *cli, const struct option_list *names, uint32_t *mask)
+{
+	struct error_context error = {{0}};
+	*mask = 0;
+	for (uint32_t i = 0; i < names->count; i++) {
+		uint32_t one;
+		int code = cli_regions_parse(&cli->topology, names->values[i], &one, &error);
+		if (code)
+			return cli_fail_error(cli, code, &error);
+		*mask |= one;
+	}
+	return 0;
+}
+
+static uint32_t regions_local(const struct topology *topology)
+{
+	uint32_t mask = 0;
+	for (uint32_t i = 0; i < topology->region_count; i++)
+		if (host_is_local(topology->regions[i].host))
+			mask |= 1u << i;
+	return mask;
+}
+
+static bool anything_runs(struct cli *cli)
+{
+	char dir[320];
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		cli_region_dir(cli, &cli->topology.regions[i], dir);
+		if (processes_running(dir, SUPERVISOR))
+			return true;
+	}
+	return processes_running(cli->dir_path, LINK_PROGRAM);
+}
+
+static int dir_make(const char *path, struct error_context *error)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	return ERR_OK;
+}
+
+/* The topology that the regions run with stays beside their data, so that later commands need no --topology. */
+static int topology_keep(struct cli *cli, struct error_context *error)
+{
+	char kept[300], temporary[310], from[PATH_MAX], to[PATH_MAX], buffer[8192];
+	if (!cli->topology_path)
+		return ERR_OK;
+	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
+	if (realpath(cli->topology_path, from) && realpath(kept, to)) {
+		struct topology running;
+		if (strcmp(from, to) == 0)
+			return ERR_OK;
+		if (topology_load(&running, kept, NULL, NULL) == 0 && anything_runs(cli) &&
+		    topology_fingerprint(&running) != topology_fingerprint(&cli->topology))
+			return error_set(
+			    error, ERR_CONFIGURATION, "regions run with another topology (%s); `godwit down` first", kept);
+	}
+	snprintf(temporary, sizeof temporary, "%s.new", kept);
+	FILE *in = fopen(cli->topology_path, "re"), *out = fopen(temporary, "we");
+	size_t size;
+	bool good = in && out;
+	while (good && (size = fread(buffer, 1, sizeof buffer, in)) > 0)
+		good = fwrite(buffer, 1, size, out) == size;
+	good = good && !ferror(in);
+	if (in)
+		fclose(in);
+	if (out && fclose(out) != 0)
+		good = false;
+	if (!good || rename(temporary, kept) < 0)
+		return error_set(error, ERR_IO, "copying %s to %s: %s", cli->topology_path, kept, strerror(errno));
+	return ERR_OK;
+}
+
+static int ports_check(const struct region *region, struct error_context *error)
+{
+	static const enum service used[] = {SERVICE_CLIENT, SERVICE_STREAM, SERVICE_HEALTH, SERVICE_DIGEST};
+	for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {
+		struct error_context reason = {{0}};
+		int code = port_check(region->host, (uint16_t)(region->port + used[i]), &reason);
+		if (code)
+			return error_set(error, code, "%s: %.250s", region->name, reason.text);
+	}
+	return ERR_OK;
+}
+
+static int directories_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
+{
+	char dir[320];
+	int code = dir_make(cli->dir, error);
+	if (!code)
+		code = cli_dir_resolve(cli, error);
+	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
+		const struct region *region = &cli->topology.regions[i];
+		if (!(mask & 1u << i))
+			continue;
+		cli_region_dir(cli, region, dir);
+		if (strlen(dir) + 1 + strlen(IPC_NAME_LONGEST) > IPC_PATH_MAX)
+			return error_set(error, ERR_CONFIGURATION,
+			    "the path of the data directory is too long for local sockets (%zu bytes at most for this region); "
+			    "choose a shorter --dir",
+			    IPC_PATH_MAX - strlen(IPC_NAME_LONGEST) - 1 - strlen(region->name) - 1);
+		if (!processes_running(dir, SUPERVISOR))
+			code = ports_check(region, error);
+		if (!code)
+			code = dir_make(dir, error);
+	}
+	if (!code)
+		code = topology_keep(cli, error);
+	if (!code)
+		code = keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
+	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++)
+		code = keys_make(cli->key_dir, cli->topology.regions[i].name, error);
+	return code;
+}
+
+/* The ports of the emulator are noted, so that a restart finds those that the others use. */
+static int link_base_choose(struct cli *cli, struct error_context *error)
+{
+	char path[320];
+	unsigned noted = 0;
+	snprintf(path, sizeof path, "%s/link.base", cli->dir_path);
+	FILE *file = fopen(path, "re");
+	if (file) {
+		if (fscanf(file, "%u", &noted) != 1 || noted > 65000)
+			noted = 0;
+		fclose(file);
+	}
+	if (noted && (!up_flags.link_base || up_flags.link_base == noted)) {
+		up_flags.link_base = noted;
+		return ERR_OK;
+	}
+	if (noted && anything_runs(cli))
+		return error_set(
+		    error, ERR_CONFIGURATION, "the link emulator uses the ports from %u on; `godwit down` first", noted);
+	if (!up_flags.link_base)
+		up_flags.link_base = CLI_LINK_BASE_DEFAULT;
+	file = fopen(path, "we");
+	if (!file || fprintf(file, "%u\n", up_flags.link_base) < 0 || fclose(file) != 0)
+		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	return ERR_OK;
+}
+
+/* All links of a machine with more than one region go through the emulator, so that `godwit link cut` always works. */
+static int link_start(struct cli *cli, uint64_t deadline_ns, const char *topology_file, struct error_context *error)
+{
+	char errors[320], base[16];
+	struct process_spawned spawned;
+	const char *arguments[12];
+	int count = 0;
+	if (processes_running(cli->dir_path, LINK_PROGRAM))
+		return ERR_OK;
+	snprintf(errors, sizeof errors, "%s/link.stderr", cli->dir_path);
+	snprintf(base, sizeof base, "%u", up_flags.link_base);
+	arguments[count++] = "--dir";
+	arguments[count++] = cli->dir_path;
+	arguments[count++] = "--link-base";
+	arguments[count++] = base;
+	if (topology_file) {
+		arguments[count++] = "--topology";
+		arguments[count++] = topology_file;
+	}
+	if (up_flags.wan)
+		arguments[count++] = "--wan";
+	arguments[count] = NULL;
+	int code = processes_spawn(&spawned, "godwit-link", arguments, errors, error);
+	return code ? code : processes_wait_ready(&spawned, "the link emulator", deadline_ns, error);
+}
+
+static int supervisor_start(struct cli *cli, const struct region *region, bool linked, const char *topology_file,
+    struct process_spawned *spawned, struct error_context *error)
+{
+	char dir[320], errors[360], base[16];
+	const char *arguments[16];
+	int count = 0;
+	cli_region_dir(cli, region, dir);
+	snprintf(errors, sizeof errors, "%s/supervisor.stderr", dir);
+	snprintf(base, sizeof base, "%u", linked ? up_flags.link_base : 0);
+	arguments[count++] = "--dir";
+	arguments[count++] = cli->dir_path;
+	arguments[count++] = "--region";
+	arguments[count++] = region->name;
+	arguments[count++] = "--link-base";
+	arguments[count++] = base;
+	if (topology_file) {
+		arguments[count++] = "--topology";
+		arguments[count++] = topology_file;
+	}
+	if (up_flags.log_level) {
+		arguments[count++] = "--log-level";
+		arguments[count++] = up_flags.log_level;
+	}
+	arguments[count] = NULL;
+	return processes_spawn(spawned, "godwit-supervisor", arguments, errors, error);
+}
+
+static void region_print(struct cli *cli, const struct region *region, bool ran, uint64_t took_ms)
+{
+	if (!cli->json) {
+		printf("%-16s %s%s%s  tcp://%s:%u", region->name, cli_green(), ran ? "runs already" : "ready", cli_plain(),
+		    region->host, region->port);
+		if (!ran)
+			printf("  (%llu ms)", (unsigned long long)took_ms);
+		printf("\n");
+		return;
+	}
+	struct text json = {0};
+	text_add(&json, "{");
+	json_add_text(&json, "name", region->name);
+	text_add(&json, ",\"endpoint\":\"tcp://%s:%u\",\"ran_already\":%s,\"took_ms\":%llu}", region->host, region->port,
+	    ran ? "true" : "false", (unsigned long long)took_ms);
+	cli_print_json(&json);
+	text_deinit(&json);
+}
+
+static int regions_start(struct cli *cli, uint32_t mask, uint32_t local)
+{
+	struct process_spawned spawned[REGIONS_MAX];
+	struct error_context error = {{0}}, reason = {{0}};
+	uint64_t started_ns = cli_now_ns(), deadline_ns = started_ns + READY_WAIT_MS * 1000000ull;
+	char dir[320], kept[300];
+	uint32_t starting = 0;
+	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
+	const char *topology_file = cli->topology_file[0] ? kept : NULL;
+	bool linked = (local & (local - 1)) != 0;
+	int code = directories_prepare(cli, mask, &error);
+	if (!code && linked)
+		code = link_base_choose(cli, &error);
+	if (!code && linked)
+		code = link_start(cli, deadline_ns, topology_file, &error);
+	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
+		cli_region_dir(cli, &cli->topology.regions[i], dir);
+		if (!(mask & 1u << i) || processes_running(dir, SUPERVISOR))
+			continue;
+		code = supervisor_start(cli, &cli->topology.regions[i], linked, topology_file, &spawned[i], &error);
+		if (!code)
+			starting |= 1u << i;
+	}
+	/* Those that were started are waited for even when another one failed: they go on running. */
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		int failed = 0;
+		if (!(mask & 1u << i) || (code && !(starting & 1u << i)))
+			continue;
+		if (starting & 1u << i)
+			failed = processes_wait_ready(&spawned[i], cli->topology.regions[i].name, deadline_ns, &reason);
+		if (failed && !code) {
+			code = failed;
+			error = reason;
+		}
+		if (!failed)
+			region_print(
+			    cli, &cli->topology.regions[i], !(starting & 1u << i), (cli_now_ns() - started_ns) / 1000000);
+	}
+	return code ? cli_fail_error(cli, code, &error) : 0;
+}
+
+static int up_run(struct cli *cli)
+{
+	uint32_t mask;
+	int exit_code = cli_topology_load(cli);
+	if (exit_code)
+		return exit_code;
+	exit_code = regions_pick(cli, &up_flags.regions, &mask);
+	if (exit_code)
+		return exit_code;
+	if (up_flags.log_level && logline_parse_level(up_flags.log_level) < 0)
+		return cli_fail(cli, ERR_USAGE, "--log-level %.40s: use debug, info, warn or error", up_flags.log_level);
+	if (up_flags.check) {
+		struct text json = {0};
+		if (cli->json) {
+			topology_json(&cli->topology, &json);
+			cli_print_json(&json);
+		} else {
+			topology_print(&cli->topology, stdout);
+		}
+		text_deinit(&json);
+		return 0;
+	}
+	uint32_t local = regions_local(&cli->topology);
+	for (uint32_t i = 0; i < cli->topology.region_count; i++)
+		if ((mask & ~local) & 1u << i)
+			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to %s, which is not this machine",
+			    cli->topology.regions[i].name, cli->topology.regions[i].host);
+	if (!mask)
+		mask = local;
+	if (!mask)
+		return cli_fail(cli, ERR_CONFIGURATION, "no region of the topology has an address of this machine");
+	return regions_start(cli, mask, local);
+}
+
+const struct command command_up = {.name = "up",
+    .arguments = "",
+    .summary = "start the regions of this machine; returns when all are ready",
+    .detail = "Makes the data directory and the keys when they are not there. Regions that run are left alone.",
+    .options = up_options,
+    .option_values = &up_flags,
+    .flags = COMMAND_OWN_TOPOLOGY | COMMAND_OWN_REGION,
+    .run = up_run};
+
+static struct option_list down_regions;
+static const struct option down_options[] = {
+    {"region", 'r', OPTION_LIST, 0, 0, 0, "REGION", "only this one (default: all of this machine, and the link emulator)"},
+    {0},
+};
+
+static void stopped_print(struct cli *cli, const char *name, bool ran, bool killed, uint64_t took_ms)
+{
+	if (cli->json) {
+		struct text json = {0};
+		text_add(&json, "{");
+		json_add_text(&json, "name", name);
+		text_add(&json, ",\"ran\":%s,\"killed\":%s,\"took_ms\":%llu}", ran ? "true" : "false",
+		    killed ? "true" : "false", (unsigned long long)took_ms);
+		cli_print_json(&json);
+		text_deinit(&json);
+	} else if (!ran) {
+		printf("%-16s was not running\n", name);
+	} else {
+		printf("%-16s %s  (%llu ms)\n", name, killed ? "did not end in time and was killed" : "stopped",
+		    (unsigned long long)took_ms);
+	}
+}
+
+static int region_stop(struct cli *cli, const struct region *region, bool say)
+{
+	char dir[320];
+	bool killed = false;
+	struct error_context error = {{0}};
+	uint64_t started_ns = cli_now_ns();
+	cli_region_dir(cli, region, dir);
+	bool ran = processes_running(dir, SUPERVISOR);
+	int code = processes_stop(dir, SUPERVISOR, STOP_WAIT_MS, &killed, &error);
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	if (say)
+		stopped_print(cli, region->name, ran, killed, (cli_now_ns() - started_ns) / 1000000);
+	return 0;
+}
+
+static int down_run(struct cli *cli)
+{
+	uint32_t mask;
+	int worst = 0, exit_code = cli_topology_load(cli);
+	if (exit_code)
+		return exit_code;
+	exit_code = regions_pick(cli, &down_regions, &mask);
+	if (exit_code)
+		return exit_code;
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		char dir[320];
+		struct stat status;
+		cli_region_dir(cli, &cli->topology.regions[i], dir);
+		bool asked = mask & 1u << i, here = stat(dir, &status) == 0;
+		if (!asked && (mask || !here))
+			continue;
+		exit_code = region_stop(cli, &cli->topology.regions[i], true);
+		worst = exit_code ? exit_code : worst;
+	}
+	if (!mask && processes_running(cli->dir_path, LINK_PROGRAM)) {
+		bool killed;
+		struct error_context error = {{0}};
+		int code = processes_stop(cli->dir_path, LINK_PROGRAM, STOP_WAIT_MS, &killed, &error);
+		if (code)
+			worst = cli_fail_error(cli, code, &error);
+	}
+	return worst;
+}
+
+const struct command command_down = {.name = "down",
+    .arguments = "",
+    .summary = "stop the regions of this machine",
+    .options = down_options,
+    .option_values = &down_regions,
+    .flags = COMMAND_OWN_TOPOLOGY | COMMAND_OWN_REGION,
+    .run = down_run};
+
+/* Stops one actor by its own admin socket and waits until the supervisor's next one is ready. */
+static int actor_restart(struct cli *cli, const struct region *region, enum actor actor)
+{
+	char dir[320], endpoint[256], *json = NULL;
+	struct error_context error = {{0}};
+	struct shm shm;
+	cli_region_dir(cli, region, dir);
+	int code = shm_attach(&shm, dir, 0, &error);
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	struct shm_actor *seen = &shm.layout->actors[actor];
+	uint32_t starts = atomic_load(&seen->starts);
+	uint64_t started_ns = cli_now_ns(), deadline_ns = started_ns + READY_WAIT_MS * 1000000ull;
+	admin_endpoint(dir, actor_name(actor), endpoint);
+	code = admin_ask(endpoint, "stop", "", cli->timeout_ms, &json, &error);
+	free(json);
+	while (!code && (atomic_load(&seen->starts) == starts || atomic_load(&seen->state) != ACTOR_READY)) {
+		if (cli_now_ns() > deadline_ns)
+			code = error_set(&error, ERR_UNREACHABLE, "%s of %s is not ready again after %u s; see %s/%s.stderr",
+			    actor_name(actor), region->name, READY_WAIT_MS / 1000, dir, actor_name(actor));
+		cli_sleep_ms(2);
+	}
+	shm_detach(&shm);
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	unsigned long long took_ms = (cli_now_ns() - started_ns) / 1000000;
+	if (cli->json)
+		printf("{\"region\":\"%s\",\"actor\":\"%s\",\"took_ms\":%llu}\n", region->name, actor_name(actor), took_ms);
+	else
+		printf("%-16s %s is ready again  (%llu ms)\n", region->name, actor_name(actor), took_ms);
+	return 0;
+}
+
+static struct option_list restart_regions;
+static const struct option restart_options[] = {
+    {"region", 'r', OPTION_LIST, 0, 0, 0, "REGION", "in which region an actor is restarted (default: all of this machine)"},
+    {0},
+};
+
+static int restart_run(struct cli *cli)
+{
+	uint32_t mask, local;
+	const char *what = cli->arguments[0];
+	int exit_code = cli_topology_load(cli), actor = actor_parse(what);
+	if (exit_code)
+		return exit_code;
+	exit_code = regions_pick(cli, &restart_regions, &mask);
+	if (exit_code)
+		return exit_code;
+	local = regions_local(&cli->topology);
+	const struct region *region = topology_region(&cli->topology, what);
+	if (actor < 0 && !region)
+		return cli_fail(cli, ERR_USAGE,
+		    "'%.60s' is neither an actor (coordinator, streamer, monitor, router, reconciler) nor a region", what);
+	if (actor < 0) {
+		uint32_t one = 1u << topology_region_index(&cli->topology, region->id);
+		char dir[320];
+		if (!(local & one))
+			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to another machine", region->name);
+		cli_region_dir(cli, region, dir);
+		exit_code = region_stop(cli, region, false);
+		return exit_code ? exit_code : regions_start(cli, one, local);
+	}
+	for (uint32_t i = 0; !exit_code && i < cli->topology.region_count; i++)
+		if ((mask ? mask : local) & 1u << i)
+			exit_code = actor_restart(cli, &cli->topology.regions[i], (enum actor)actor);
+	return exit_code;
+}
+
+const struct command command_restart = {.name = "restart",
+    .arguments = "ACTOR|REGION",
+    .summary = "stop and start an actor or a region, and say how long it took",
+    .options = restart_options,
+    .option_values = &restart_regions,
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .flags = COMMAND_OWN_TOPOLOGY | COMMAND_OWN_REGION,
+    .run = restart_run};
