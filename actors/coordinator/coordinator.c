@@ -85,8 +85,9 @@ static void refuse(struct coordinator *c, const struct coordinator_operation *op
 		c->counts.queue_refused++;
 }
 
-/* A refusal that would come out otherwise at another time is remembered: another copy of the request, still on its way, must
- * not be applied after this answer has said that it certainly was not. */
+/* A refusal that a client takes for final, though another time it would come out otherwise: another copy of the request, still
+ * on its way, must not be applied after it. Full queues and disks are not of this kind: whoever has sent a request twice takes
+ * them for an answer to one copy, and tries again. */
 static void memory_refuse(struct coordinator *c, uint64_t client_id, uint64_t number, int code)
 {
 	struct memory_answer *answer = memory_add(&c->memory, client_id, number);
@@ -246,7 +247,8 @@ static void step_operation(
 		code = context_of(c, op, &c->slots[slot], &context, &has_version, &reason);
 	}
 	if (code < 0) {
-		memory_refuse(c, op->client_id, op->number, code);
+		if (code == ERR_CONTEXT_AHEAD)
+			memory_refuse(c, op->client_id, op->number, code);
 		refuse(c, op, code, reason, out);
 		return;
 	}
@@ -259,7 +261,6 @@ static void operation_appended(struct coordinator *c, int code, uint64_t end_lsn
 	if (code < 0) {
 		/* Neither number nor stamp was used; the bound may not be in the log. */
 		c->clock = c->pending.clock_before;
-		memory_refuse(c, c->pending.client_id, parked->number, code);
 		struct coordinator_operation op = {
 		    .route = parked->route, .number = parked->number, .arrived_ns = parked->arrived_ns};
 		refuse(c, &op, code, NULL, out);

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/coordinator/port.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/request.h"
+#include "runtime/logline.h"
+
+#define OPERATIONS_A_TURN_MAX    8192u
+#define RECORDS_A_TURN_MAX       8192u
+#define ENTRIES_AN_APPLY_MAX     8192u
+#define UPKEEP_EVERY_NS          1000000000ull
+#define FINISH_MAX_NS            5000000000ull
+#define OPERATIONS_A_MESSAGE_MAX 65536u
+
+static const struct option coordinator_options_table[] = {
+    {"log-segment-mib", 0, OPTION_U32, offsetof(struct coordinator_flags, log_segment_mib), 4, 1024, "MIB",
+        "size of a log file"},
+    {"log-disk-mib", 0, OPTION_U32, offsetof(struct coordinator_flags, log_disk_mib), 0, UINT32_MAX, "MIB",
+        "most that the log may take; 0: the topology's limit"},
+    {"snapshot-mib", 0, OPTION_U32, offsetof(struct coordinator_flags, snapshot_mib), 1, UINT32_MAX, "MIB",
+        "log between two snapshots"},
+    {"map-gib", 0, OPTION_U32, offsetof(struct coordinator_flags, map_gib), 1, 65536, "GIB", "most that the rows may take"},
+    {0}};
+
+void port_fail(struct port *port, int code, const struct error_context *error)
+{
+	if (port->failed)
+		return;
+	port->failed = code;
+	logline(LOG_LEVEL_ERROR, "store_failed", "code=%s reason=\"%s\"", error_name(code), error->text);
+	loop_stop(port->process.loop, code);
+}
+
+void port_refusal_update(struct port *port)
+{
+	int refuse = port->draining ? ERR_DRAINING : port->rows_are_full ? ERR_DISK_FULL : 0;
+	if (refuse == port->machine.refusing)
+		return;
+	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
+	coordinator_step(&port->machine, &event, &port->effects);
+	port->changed = true;
+	logline(LOG_LEVEL_WARN, "writes_refused", "code=%s", error_name(refuse));
+}
+
+static void answers_take(struct port *port)
+{
+	const struct coordinator_effects *effects = &port->effects;
+	for (uint32_t i = 0; i < effects->answer_count; i++)
+		replies_add(&port->replies, &effects->answers[i]);
+}
+
+/* Hands what the last step wants appended to the log, and tells the machine. */
+static int record_append(struct port *port)
+{
+	struct coordinator_effects *effects = &port->effects;
+	uint64_t end_lsn = 0;
+	int code = 0;
+	if (effects->hlc_bound)
+		code = log_append(port->log, LOG_HLC_BOUND, &effects->hlc_bound, sizeof effects->hlc_bound, &end_lsn);
+	if (!code)
+		code = log_append(port->log, LOG_RECORD, effects->record, effects->record_size, &end_lsn);
+	if (!code) {
+		counter_add(port->process.counters, COUNTER_log_bytes_written, effects->record_size);
+	} else if (code != ERR_OVERLOADED && code != ERR_DISK_FULL) {
+		struct error_context error;
+		error_set(&error, code, "appending to the log: %s", error_text(code));
+		port_fail(port, code, &error);
+		code = ERR_OVERLOADED; /* for the machine; nothing leaves this process any more */
+	}
+	struct coordinator_event event = {.type = COORDINATOR_APPENDED, .appended = {.code = code, .end_lsn = end_lsn}};
+	coordinator_step(&port->machine, &event, effects);
+	return code;
+}
+
+/* ---- records from other regions ---- */
+
+static void inbound_dropped(struct port *port)
+{
+	uint32_t origin = port->effects.inbound_origin;
+	switch (port->effects.inbound) {
+	case ERR_CLOCK_AHEAD:
+		logline_distinct(LOG_LEVEL_ERROR, "clock_ahead", origin, "origin=%u reason=\"%s; its records are held back\"",
+		    origin, error_text(ERR_CLOCK_AHEAD));
+		return;
+	case ERR_REGION_REUSED:
+		logline_distinct(LOG_LEVEL_ERROR, "region_reused", origin,
+		    "reason=\"a peer holds records of this region that are not in its log\"");
+		return;
+	case ERR_MALFORMED:
+		logline_distinct(LOG_LEVEL_ERROR, "record_malformed", 0, "reason=\"a record in the ring cannot be read\"");
+		return;
+	}
+}
+
+static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	uint32_t kind, size, handled = 0;
+	const uint8_t *bytes;
+	int code = 0;
+	while (handled < RECORDS_A_TURN_MAX && !port->failed && !(code = ring_peek(&port->inbound, &kind, &bytes, &size))) {
+		struct coordinator_event event = {
+		    .type = COORDINATOR_INBOUND, .now_ms = now.wall_ms, .inbound = {.bytes = bytes, .size = size}};
+		coordinator_step(&port->machine, &event, &port->effects);
+		if (!port->effects.record) {
+			inbound_dropped(port);
+		} else if (record_append(port) < 0) {
+			/* It stays in the ring until the log takes it; the ring's producer holds its peers back by their
+			 * credit. */
+			port->log_is_full = true;
+			return 0;
+		}
+		ring_release(&port->inbound);
+		handled++;
+	}
+	if (code == ERR_CORRUPT) {
+		logline(LOG_LEVEL_ERROR, "ring_corrupt", "reason=\"emptied; the streams begin again\"");
+		ring_discard_all(&port->inbound);
+	}
+	port->log_is_full = false;
+	return handled == RECORDS_A_TURN_MAX ? limit : 0;
+}
+
+/* ---- writes of clients ---- */
+
+static int keyspace_find(const struct topology *topology, struct request_bytes name)
+{
+	if (!name.size)
+		return 0;
+	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
+		const char *known = topology->keyspaces[i].name;
+		if (strlen(known) == name.size && !memcmp(known, name.bytes, name.size))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void operation_take(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
+{
+	enum { KIND_PUT = 1, KIND_DELETE = 2 };
+	struct coordinator_event event = {.type = COORDINATOR_OPERATION,
+	    .now_ms = port->now.wall_ms,
+	    .operation = {.route = route,
+	        .client_id = client_id,
+	        .number = o->number,
+	        .settled = o->settled,
+	        .keyspace = keyspace_find(&port->process.topology, o->keyspace),
+	        .tombstone = o->kind == KIND_DELETE,
+	        .key = o->key.bytes,
+	        .key_size = o->key.size,
+	        .value = o->value.bytes,
+	        .value_size = o->value.size,
+	        .context = o->context.bytes,
+	        .context_size = o->context.size,
+	        .arrived_ns = port->now.monotonic_ns}};
+	struct coordinator_operation *op = &event.operation;
+	if (o->kind != KIND_PUT && o->kind != KIND_DELETE) {
+		struct coordinator_answer answer = {.route = route,
+		    .number = o->number,
+		    .code = ERR_UNSUPPORTED,
+		    .reason = "the coordinator takes writes only"};
+		replies_add(&port->replies, &answer);
+		return;
+	}
+	struct row row;
+	bool viewing = false;
+	if (op->context_size && op->keyspace >= 0 && op->key_size && op->key_size <= KEY_SIZE_MAX) {
+		viewing = rows_view_begin(port->view, NULL) == 0;
+		if (viewing && rows_get(port->view, (uint16_t)op->keyspace, op->key, op->key_size, &row) == 0)
+			op->row = &row;
+	}
+	coordinator_step(&port->machine, &event, &port->effects);
+	if (port->effects.record)
+		record_append(port);
+	if (viewing)
+		rows_view_end(port->view);
+	answers_take(port);
+}
+
+/* Returns the number of operations. */
+static uint32_t request_take(struct port *port, struct message *message)
+{
+	struct request request;
+	struct request_operation operation;
+	uint64_t route = replies_route(&port->replies, message->identity, message->identity_size);
+	int code = request_open(&request, message_bytes(message), message_size(message));
+	if (!code && request.protocol != PROTOCOL_VERSION)
+		code = ERR_WRONG_VERSION;
+	if (!code && request.operation_count > OPERATIONS_A_MESSAGE_MAX)
+		code = ERR_MALFORMED;
+	while (!code && !port->failed && !(code = request_next(&request, &operation)))
+		operation_take(port, route, request.client_id, &operation);
+	if (code == ERR_MALFORMED || code == ERR_WRONG_VERSION) {
+		struct coordinator_answer answer = {.route = route, .code = code};
+		replies_add(&port->replies, &answer);
+		counter_add(port->process.counters, COUNTER_frames_refused, 1);
+	}
+	return request.operation_count;
+}
+
+static uint32_t socket_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	uint32_t operations = 0;
+	port->now = now;
+	for (uint32_t handled = 0; handled < limit; handled++) {
+		struct message message;
+		int code = socket_receive(port->socket, &message, true);
+		if (code == ERR_MALFORMED) {
+			counter_add(port->process.counters, COUNTER_frames_refused, 1);
+			continue;
+		}
+		if (code)
+			return handled;
+		counter_add(port->process.counters, COUNTER_bytes_received, message_size(&message));
+		operations += request_take(port, &message);
+		message_close(&message);
+		if (operations >= OPERATIONS_A_TURN_MAX || port->failed)
+			break;
+	}
+	return limit;
+}
+
+/* ---- durable, applied, answered ---- */
+
+static uint32_t log_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	struct error_context error = {0};
+	uint64_t durable_lsn;
+	(void)now;
+	(void)limit;
+	int code = log_completed(port->log, &durable_lsn, &error);
+	uint64_t sync_us = log_take_sync_us(port->log);
+	if (sync_us)
+		histogram_add(&port->process.counters->histograms[HISTOGRAM_sync_us], sync_us);
+	if (code < 0) {
+		port_fail(port, code, &error);
+		return 0;
+	}
+	if (durable_lsn > port->durable_lsn) {
+		port->durable_lsn = durable_lsn;
+		port->changed = true;
+	}
+	port->log_is_full = false;
+	return 0;
+}
+
+static void record_applied(void *self, const struct record *record, enum row_change change)
+{
+	struct port *port = self;
+	(void)change;
+	if (record->dot.region == port->machine.options.region)
+		return;
+	uint64_t written_ms = hlc_milliseconds(record->hlc);
+	uint64_t lag_ms = port->now.wall_ms > written_ms ? port->now.wall_ms - written_ms : 0;
+	histogram_add(&port->process.counters->histograms[HISTOGRAM_replication_lag_us], lag_ms * 1000);
+}
+
+static void answers_release(struct port *port)
+{
+	struct counter_block *counters = port->process.counters;
+	struct coordinator_event event = {
+	    .type = COORDINATOR_APPLIED, .applied = {.lsn = port->applied.applied_lsn, .vector = &port->applied.applied}};
+	uint64_t now_ns = clock_read().monotonic_ns;
+	do {
+		coordinator_step(&port->machine, &event, &port->effects);
+		answers_take(port);
+		for (uint32_t i = 0; i < port->effects.answer_count; i++)
+			histogram_add(&counters->histograms[HISTOGRAM_acknowledge_us],
+			    (now_ns - port->effects.answers[i].arrived_ns) / 1000);
+	} while (port->effects.more);
+}
+
+static bool apply_is_behind(const struct port *port)
+{
+	return port->applied.applied_lsn < port->durable_lsn && port->apply_idle_lsn != port->durable_lsn &&
+	       !port->apply_is_blocked;
+}
+
+static void apply(struct port *port)
+{
+	struct counter_block *counters = port->process.counters;
+	struct error_context error = {0};
+	struct apply_result result;
+	uint64_t start_ns = clock_read().monotonic_ns;
+	int code = rows_apply_log(port->rows, port->reader, port->durable_lsn, ENTRIES_AN_APPLY_MAX, port->now.wall_ms,
+	    record_applied, port, &result, &error);
+	if (code == ERR_DISK_FULL) {
+		/* Parked answers wait; tried again once a second. */
+		logline_distinct(LOG_LEVEL_ERROR, "rows_full", 0, "reason=\"%s\"", error.text);
+		port->rows_are_full = port->apply_is_blocked = true;
+		port_refusal_update(port);
+		return;
+	}
+	if (code < 0) {
+		port_fail(port, code, &error);
+		return;
+	}
+	port->apply_is_blocked = false;
+	if (result.applied_lsn == port->applied.applied_lsn)
+		port->apply_idle_lsn = port->durable_lsn;
+	port->applied = result;
+	port->changed = true;
+	histogram_add(&counters->histograms[HISTOGRAM_apply_us], (clock_read().monotonic_ns - start_ns) / 1000);
+	histogram_add(&counters->histograms[HISTOGRAM_group_records], result.records);
+	counter_add(counters, COUNTER_apply_groups, 1);
+	counter_add(counters, COUNTER_records_applied, result.records);
+	counter_add(counters, COUNTER_conflicts, result.conflicts);
+	answers_release(port);
+}
+
+static void port_persist(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	port->now = now;
+	if (port->failed)
+		return;
+	/* First, so that the disk works while the rows are written. */
+	log_flush(port->log);
+	if (now.monotonic_ns >= port->upkeep_at_ns) {
+		port->upkeep_at_ns = now.monotonic_ns + UPKEEP_EVERY_NS;
+		port->log_is_full = false;
+		port->apply_is_blocked = false;
+		upkeep(port);
+	}
+	if (apply_is_behind(port))
+		apply(port);
+}
+
+/* ---- shared memory ---- */
+
+static void counts_publish(struct port *port)
+{
+	const struct coordinator_counts *now = &port->machine.counts;
+	struct coordinator_counts *then = &port->published;
+	struct counter_block *counters = port->process.counters;
+	counter_add(counters, COUNTER_writes, now->writes - then->writes);
+	counter_add(counters, COUNTER_writes_refused, now->writes_refused - then->writes_refused);
+	counter_add(counters, COUNTER_writes_repeated, now->writes_repeated - then->writes_repeated);
+	counter_add(counters, COUNTER_queue_refused, now->queue_refused - then->queue_refused);
+	counter_add(counters, COUNTER_records_received, now->records_received - then->records_received);
+	counter_add(counters, COUNTER_records_duplicate, now->records_duplicate - then->records_duplicate);
+	counter_add(counters, COUNTER_records_out_of_order, now->records_out_of_order - then->records_out_of_order);
+	counter_add(counters, COUNTER_clock_refused, now->clock_refused - then->clock_refused);
+	counter_add(counters, COUNTER_frames_refused, now->malformed - then->malformed);
+	*then = *now;
+}
+
+static void port_publish(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	struct shm_coordinator *shm = &port->process.shm.layout->coordinator;
+	(void)now;
+	counts_publish(port);
+	if (!port->changed || port->failed)
+		return;
+	port->changed = false;
+	vector_slot_write(&shm->applied, &port->applied.applied);
+	atomic_store_explicit(&shm->applied_lsn, port->applied.applied_lsn, memory_order_release);
+	atomic_store_explicit(&shm->durable_lsn, port->durable_lsn, memory_order_release);
+	atomic_store_explicit(&shm->hlc, port->machine.clock.last, memory_order_relaxed);
+	atomic_store_explicit(&shm->refusing, (uint32_t)port->machine.refusing, memory_order_relaxed);
+	uint64_t log_syncs = log_sync_count(port->log);
+	counter_add(port->process.counters, COUNTER_log_syncs, log_syncs - port->log_syncs);
+	port->log_syncs = log_syncs;
+	counter_set(port->process.counters, COUNTER_memory_bytes, log_buffered_bytes(port->log));
+	doorbell_ring(&port->process.bells[ACTOR_STREAMER]);
+}
+
+static void port_send(void *self, struct clock_now now)
+{
+	struct port *port = self;
+	(void)now;
+	/* What is queued was applied before the failure, or refused for certain. */
+	replies_send(&port->replies);
+}
+
+static uint64_t port_deadline(void *self)
+{
+	const struct port *port = self;
+	return port->upkeep_at_ns;
+}
+
+static bool port_has_work(void *self)
+{
+	struct port *port = self;
+	uint32_t kind, size;
+	const uint8_t *bytes;
+	if (port->failed)
+		return false;
+	if (apply_is_behind(port))
+		return true;
+	return !port->log_is_full && ring_peek(&port->inbound, &kind, &bytes, &size) != ERR_EMPTY;
+}
+
+/* ---- commands, start, end ---- */
+
+static int port_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
+{
+	struct port *port = self;
+	(void)argument;
+	if (!strcmp(command, "drain") || !strcmp(command, "undrain")) {
+		port->draining = command[0] == 'd';
+		port_refusal_update(port);
+		text_add(out, "{\"refusing\": \"%s\"}", error_name(port->machine.refusing));
+		return 0;
+	}
+	if (!strcmp(command, "snapshot")) {
+		int code = upkeep_snapshot_start(port, error);
+		if (!code)
+			text_add(out, "{\"snapshot\": \"started\"}");
+		return code;
+	}
+	return ERR_UNSUPPORTED;
+}
+
+static int port_start(struct port *port, struct error_context *error)
+{
+	struct process *p = &port->process;
+	struct shm_layout *shm = p->shm.layout;
+	int code = ring_attach(&port->inbound, &shm->inbound, shm->inbound_bytes, SHM_INBOUND_RING_SIZE);
+	if (code)
+		return error_set(
+		    error, code, "the inbound ring in shared memory is damaged; remove it with the region stopped");
+	atomic_store(&shm->coordinator.ready, 0);
+	code = store_start(port, error);
+	if (code)
+		return code;
+	/* Vectors first, the epoch last: who sees the new epoch subscribes from these vectors. */
+	port->changed = true;
+	port_publish(port, clock_read());
+	ring_discard_all(&port->inbound);
+	atomic_fetch_add(&shm->coordinator.epoch, 1);
+
+	char endpoint[256];
+	process_ipc(p, "coordinator.ipc", endpoint);
+	/* A DEALER that binds: what the router forwards arrives as [client][Request], as the client sent it. */
+	code = socket_bind(&port->socket, p->context, ZMQ_DEALER, endpoint, NULL, error);
+	if (!code)
+		code = replies_init(&port->replies, port->socket, p->counters);
+	if (!code)
+		code = loop_add_inbox(p->loop, inbound_drain, port);
+	if (!code)
+		code = loop_add_fd(p->loop, log_fd(port->log), log_drain, port);
+	if (!code)
+		code = loop_add_socket(p->loop, port->socket, socket_drain, port);
+	if (code && !error->text[0])
+		error_set(error, code, "starting the coordinator's loop");
+	return code;
+}
+
+/* Writes taken before the end was asked for are finished: synced, applied, answered. */
+static void port_finish(struct port *port)
+{
+	uint64_t end_ns = clock_read().monotonic_ns + FINISH_MAX_NS;
+	struct pollfd wait = {.fd = log_fd(port->log), .events = POLLIN};
+	for (struct clock_now now = clock_read(); !port->failed && now.monotonic_ns < end_ns; now = clock_read()) {
+		port_persist(port, now);
+		port_publish(port, now);
+		port_send(port, now);
+		if (port->apply_is_blocked || (!log_buffered_bytes(port->log) && !apply_is_behind(port)))
+			break;
+		if (!apply_is_behind(port) && poll(&wait, 1, 100) > 0)
+			log_drain(port, now, 1);
+	}
+}
+
+int coordinator_main(int argc, char **argv)
+{
+	static struct port port = {
+	    .flags = {.log_segment_mib = LOG_SEGMENT_SIZE_DEFAULT >> 20, .snapshot_mib = 512, .map_gib = 64}};
+	const struct loop_actor actor = {.self = &port,
+	    .persist = port_persist,
+	    .publish = port_publish,
+	    .send = port_send,
+	    .deadline_ns = port_deadline,
+	    .has_work = port_has_work};
+	int exit_code = process_start(
+	    &port.process, ACTOR_COORDINATOR, coordinator_options_table, &port.flags, argc, argv, &actor, port_command);
+	if (exit_code)
+		return exit_code < 0 ? 0 : exit_code;
+	struct error_context error = {0};
+	int code = port_start(&port, &error);
+	if (code)
+		return process_fail(&port.process, code, &error);
+	atomic_store(&port.process.shm.layout->coordinator.ready, 1);
+	process_ready(&port.process);
+	code = loop_run(port.process.loop);
+	port_finish(&port);
+	atomic_store(&port.process.shm.layout->coordinator.ready, 0);
+	store_stop(&port);
+	replies_deinit(&port.replies);
+	coordinator_deinit(&port.machine);
+	loop_stop(port.process.loop, port.failed ? port.failed : code);
+	return process_run(&port.process);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The coordinator as a process: store, ring and sockets around the state machine. port.c holds the loop's callbacks, store.c
+ * the start and the end, upkeep.c what is done once a second. */
+#ifndef GODWIT_ACTORS_COORDINATOR_PORT_H
+#define GODWIT_ACTORS_COORDINATOR_PORT_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actors/coordinator/coordinator.h"
+#include "actors/coordinator/replies.h"
+#include "runtime/process.h"
+#include "shm/ring.h"
+#include "store/log.h"
+#include "store/rows.h"
+#include "store/snapshot.h"
+
+struct coordinator_flags {
+	uint32_t log_segment_mib;
+	uint32_t log_disk_mib; /* 0: the topology's */
+	uint32_t snapshot_mib;
+	uint32_t map_gib;
+};
+
+struct port {
+	struct process process;
+	struct coordinator_flags flags;
+	struct coordinator machine;
+	struct coordinator_effects effects;
+	struct coordinator_counts published; /* what of the machine's counts is in shared memory already */
+	struct replies replies;
+	void *socket;
+	struct ring inbound;
+	struct clock_now now; /* of this turn */
+
+	struct log *log;
+	struct log_reader *reader;
+	struct rows *rows;
+	struct rows_view *view;
+	char log_dir[320], rows_dir[320];
+	uint64_t durable_lsn;
+	struct apply_result applied; /* of the last apply */
+	uint64_t apply_idle_lsn;     /* durable LSN at which there was nothing left to apply */
+	uint64_t log_syncs;          /* counted in shared memory already */
+	bool changed;                /* since the last publishing */
+	bool log_is_full;            /* the log refused: what waits in the ring stays there */
+	bool rows_are_full;          /* there is no room ahead: writes are refused, what is in the log is still applied */
+	bool apply_is_blocked;       /* not even that, until the next upkeep */
+	bool draining;
+	int failed; /* the log is broken: nothing more is acknowledged */
+
+	uint64_t upkeep_at_ns, readers_checked_ns;
+	struct snapshot_job *snapshot;
+	uint64_t snapshot_lsn, snapshot_tried_ns;
+};
+
+int coordinator_main(int argc, char **argv);
+
+/* store.c */
+int store_start(struct port *port, struct error_context *error);
+/* Closes everything in good order, so that the next start trusts the rows; after a failure as if killed. */
+void store_stop(struct port *port);
+
+/* port.c */
+void port_fail(struct port *port, int code, const struct error_context *error);
+void port_refusal_update(struct port *port);
+
+/* upkeep.c */
+void upkeep(struct port *port);
+int upkeep_snapshot_start(struct port *port, struct error_context *error);
+
+#endif

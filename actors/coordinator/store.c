@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "actors/coordinator/port.h"
+#include "core/record.h"
+#include "runtime/logline.h"
+#include "store/log_segment.h"
+
+#define ENTRIES_A_RECOVERY_STEP 65536u
+/* The memory of answers is refilled from this much of the log, so that a start stays short. */
+#define REMEMBERED_BYTES_MAX (64ull << 20)
+
+static int directory_make(const char *path, struct error_context *error)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int rows_start(struct port *port, struct error_context *error)
+{
+	const struct process *p = &port->process;
+	struct rows_options options = {.dir = port->rows_dir,
+	    .map_size = (uint64_t)port->flags.map_gib << 30,
+	    .region = p->region->id,
+	    .keyspaces = p->topology.keyspace_count};
+	for (uint32_t i = 0; i < p->topology.keyspace_count; i++)
+		options.strategy[i] = p->topology.keyspaces[i].strategy;
+	memcpy(options.priority, p->topology.priority_by_id, sizeof options.priority);
+	int code = rows_open(&port->rows, &options, error);
+	if (!code)
+		code = rows_view_new(port->rows, &port->view, error);
+	const struct rows_meta *meta = code ? NULL : rows_meta_now(port->rows);
+	if (meta && meta->region != p->region->id)
+		return error_set(error, ERR_REGION_REUSED, "%s holds the rows of region %u; this is region %u", port->rows_dir,
+		    meta->region, p->region->id);
+	return code;
+}
+
+/* Reads from the newest segment that starts far enough before the rows' position; what follows that comes by applying. */
+static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_context *error)
+{
+	struct log_segment *segments = NULL;
+	uint32_t count = 0;
+	int fd = open(port->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, ERR_IO, "%s: %s", port->log_dir, strerror(errno));
+	int code = log_segment_list(fd, &segments, &count, error);
+	close(fd);
+	if (code)
+		return code;
+	uint64_t start_lsn = count ? segments[0].start : 0;
+	for (uint32_t i = 1; i < count && segments[i].start + REMEMBERED_BYTES_MAX <= upto_lsn; i++)
+		start_lsn = segments[i].start;
+	bool any = count && segments[0].start < upto_lsn;
+	free(segments);
+	if (!any || (code = log_reader_seek(port->reader, start_lsn, error)))
+		return code;
+	struct log_entry entry;
+	while (!(code = log_reader_next(port->reader, upto_lsn, &entry, error))) {
+		struct record record;
+		if (entry.type == LOG_RECORD && record_decode(&record, entry.body, entry.size) > 0)
+			coordinator_remember(&port->machine, &record);
+	}
+	return code == ERR_EMPTY ? 0 : code;
+}
+
+static void record_recovered(void *self, const struct record *record, enum row_change change)
+{
+	struct port *port = self;
+	(void)change;
+	coordinator_remember(&port->machine, record);
+}
+
+static int machine_start(struct port *port, const struct log_recovered *found, struct error_context *error)
+{
+	const struct topology *topology = &port->process.topology;
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	struct coordinator_options options = {.region = port->process.region->id,
+	    .keyspace_count = topology->keyspace_count,
+	    .clock_drift_max_ms = topology->max_clock_drift_ms};
+	for (uint32_t i = 0; i < topology->region_count; i++)
+		options.regions |= 1u << topology->regions[i].id;
+	for (uint32_t i = 0; i < topology->keyspace_count; i++)
+		options.keyspaces[i] =
+		    (struct coordinator_keyspace){topology->keyspaces[i].level, topology->keyspaces[i].acknowledge};
+	const uint64_t stamps[] = {meta->hlc, meta->hlc_bound, found->hlc, found->hlc_bound};
+	uint64_t floor = 0;
+	for (size_t i = 0; i < sizeof stamps / sizeof *stamps; i++)
+		floor = stamps[i] > floor ? stamps[i] : floor;
+	struct vector assigned = found->vector;
+	vector_join(&assigned, &meta->applied);
+	if (coordinator_init(&port->machine, &options, &assigned, &meta->applied, floor) < 0)
+		return error_set(error, ERR_NO_MEMORY, "memory for the coordinator's state");
+	return 0;
+}
+
+static int log_apply_rest(struct port *port, uint64_t end_lsn, struct error_context *error)
+{
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	port->applied = (struct apply_result){.applied_lsn = meta->applied_lsn, .applied = meta->applied};
+	while (port->applied.applied_lsn < end_lsn) {
+		uint64_t before = port->applied.applied_lsn;
+		int code = rows_apply_log(port->rows, port->reader, end_lsn, ENTRIES_A_RECOVERY_STEP, clock_read().wall_ms,
+		    record_recovered, port, &port->applied, error);
+		if (code)
+			return code;
+		if (port->applied.applied_lsn == before)
+			break; /* only the end of a segment is left */
+	}
+	struct coordinator_event event = {
+	    .type = COORDINATOR_APPLIED, .applied = {.lsn = port->applied.applied_lsn, .vector = &port->applied.applied}};
+	coordinator_step(&port->machine, &event, &port->effects);
+	return 0;
+}
+
+static int log_start(struct port *port, struct log_recovered *found, struct error_context *error)
+{
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	uint64_t disk_mib = port->flags.log_disk_mib ? port->flags.log_disk_mib : port->process.topology.log_disk_mib;
+	struct log_options options = {.dir = port->log_dir,
+	    .region = port->process.region->id,
+	    .segment_size = (uint64_t)port->flags.log_segment_mib << 20,
+	    .disk_max = disk_mib << 20,
+	    .durable_lsn = meta->applied_lsn};
+	memcpy(options.store_id, meta->store_id, sizeof options.store_id);
+	int code = log_open(&port->log, &options, found, error);
+	return code ? code : log_reader_open(&port->reader, port->log_dir, error);
+}
+
+int store_start(struct port *port, struct error_context *error)
+{
+	const char *dir = port->process.region_dir;
+	struct log_recovered found;
+	uint64_t log_start_found, started_ns = clock_read().monotonic_ns;
+	bool restored = false;
+	char path[512];
+	snprintf(port->log_dir, sizeof port->log_dir, "%s/log", dir);
+	snprintf(port->rows_dir, sizeof port->rows_dir, "%s/rows", dir);
+	int code = directory_make(port->log_dir, error);
+	if (!code)
+		code = directory_make(port->rows_dir, error);
+	if (!code)
+		code = log_find_start(port->log_dir, &log_start_found, error);
+	if (!code)
+		code = snapshot_restore_if_needed(dir, log_start_found, &restored, error);
+	if (!code)
+		code = snapshot_note_boot(dir, error);
+	if (!code)
+		code = rows_start(port, error);
+	if (!code)
+		code = log_start(port, &found, error);
+	if (!code)
+		code = machine_start(port, &found, error);
+	if (!code)
+		code = memory_refill(port, rows_meta_now(port->rows)->applied_lsn, error);
+	uint64_t rows_lsn = code ? 0 : rows_meta_now(port->rows)->applied_lsn;
+	if (!code)
+		code = log_apply_rest(port, found.end_lsn, error);
+	if (code)
+		return code;
+	port->durable_lsn = port->apply_idle_lsn = found.end_lsn;
+	if (snapshot_newest(dir, &port->snapshot_lsn, path) < 0)
+		port->snapshot_lsn = 0;
+	char vector[VECTOR_TEXT_MAX];
+	vector_format(&port->applied.applied, vector);
+	logline(LOG_LEVEL_INFO, "recovered",
+	    "restored=%d rows_lsn=%llu end_lsn=%llu cut_bytes=%llu vector=%s answers=%llu took_ms=%llu", restored,
+	    (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes, vector,
+	    (unsigned long long)(port->machine.memory.newest - port->machine.memory.oldest),
+	    (unsigned long long)((clock_read().monotonic_ns - started_ns) / 1000000));
+	return 0;
+}
+
+void store_stop(struct port *port)
+{
+	struct error_context error = {0};
+	uint64_t lsn;
+	/* After a failed write nothing more is tried on the log: the next start finds what the disk really holds. */
+	if (port->failed)
+		return;
+	while (port->snapshot && snapshot_finish(port->snapshot, &lsn, NULL) == ERR_EMPTY)
+		usleep(10000);
+	log_reader_close(port->reader);
+	log_close(port->log);
+	rows_view_free(port->view);
+	int code = snapshot_note_clean(port->rows, port->process.region_dir, &error);
+	if (code)
+		logline(LOG_LEVEL_WARN, "not_clean", "code=%s reason=\"%s\"", error_name(code), error.text);
+	rows_close(port->rows);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is done once a second: snapshots, removing log that nobody needs, readers that died, sizes for status. */
+#include <string.h>
+
+#include "actors/coordinator/port.h"
+#include "runtime/logline.h"
+
+#define READERS_EVERY_NS  10000000000ull
+#define SNAPSHOT_RETRY_NS 10000000000ull
+/* Of the disk budget: from the first on a snapshot is taken early; from the second on the oldest segments go, needed or not. */
+#define BUDGET_SNAPSHOT_PERCENT 75u
+#define BUDGET_DROP_PERCENT     90u
+
+static uint64_t disk_budget(const struct port *port)
+{
+	uint64_t mib = port->flags.log_disk_mib ? port->flags.log_disk_mib : port->process.topology.log_disk_mib;
+	return mib << 20;
+}
+
+/* What every other region has said to be durable there. */
+static struct vector acked_by_all(const struct port *port)
+{
+	const struct topology *topology = &port->process.topology;
+	struct vector all;
+	memset(&all, 0xff, sizeof all);
+	for (uint32_t i = 0; i < topology->region_count; i++) {
+		uint8_t id = topology->regions[i].id;
+		if (id == port->process.region->id)
+			continue;
+		struct vector acked;
+		vector_slot_read(&port->process.shm.layout->links[id].acked, &acked);
+		for (uint32_t r = 0; r < REGIONS_MAX; r++)
+			all.sequence[r] = acked.sequence[r] < all.sequence[r] ? acked.sequence[r] : all.sequence[r];
+	}
+	return all;
+}
+
+/* The log before this position is held by every region. */
+static uint64_t lsn_needed_by_peers(const struct port *port)
+{
+	struct vector acked = acked_by_all(port);
+	struct log_reader *reader;
+	uint64_t lsn = 0;
+	if (log_reader_open(&reader, port->log_dir, NULL) < 0)
+		return 0;
+	/* NEEDS_RESYNC: somebody is behind already, and needs all that is left. */
+	if (log_reader_seek_vector(reader, &acked, port->machine.options.regions, NULL) == 0)
+		lsn = log_reader_lsn(reader);
+	log_reader_close(reader);
+	return lsn;
+}
+
+static void segments_drop(struct port *port)
+{
+	struct counter_block *counters = port->process.counters;
+	uint64_t budget = disk_budget(port);
+	if (port->snapshot_lsn - log_start_lsn(port->log) < (uint64_t)port->flags.log_segment_mib << 20 ||
+	    port->snapshot_lsn < log_start_lsn(port->log))
+		return;
+	uint64_t needed = lsn_needed_by_peers(port);
+	uint32_t dropped = log_drop_before(port->log, needed < port->snapshot_lsn ? needed : port->snapshot_lsn);
+	counter_add(counters, COUNTER_segments_dropped, dropped);
+	if (!budget || log_disk_bytes(port->log) < budget / 100 * BUDGET_DROP_PERCENT)
+		return;
+	/* The budget is spent: better one region that must be copied anew than a region that takes no writes. Never silently.
+	 */
+	uint64_t upto = log_start_lsn(port->log) + ((uint64_t)port->flags.log_segment_mib << 20);
+	dropped = log_drop_before(port->log, upto < port->snapshot_lsn ? upto : port->snapshot_lsn);
+	counter_add(counters, COUNTER_segments_dropped, dropped);
+	if (dropped)
+		logline(LOG_LEVEL_ERROR, "log_dropped_unacknowledged",
+		    "segments=%u start_lsn=%llu reason=\"the log's disk budget is spent; a region that is behind needs a "
+		    "resync\"",
+		    dropped, (unsigned long long)log_start_lsn(port->log));
+}
+
+static void snapshot_collect(struct port *port)
+{
+	struct error_context error = {0};
+	uint64_t lsn = 0;
+	int code = snapshot_finish(port->snapshot, &lsn, &error);
+	if (code == ERR_EMPTY)
+		return;
+	port->snapshot = NULL;
+	if (code) {
+		logline(LOG_LEVEL_ERROR, "snapshot_failed", "code=%s reason=\"%s\"", error_name(code), error.text);
+		return;
+	}
+	port->snapshot_lsn = lsn;
+	counter_add(port->process.counters, COUNTER_snapshots, 1);
+	logline(LOG_LEVEL_INFO, "snapshot", "lsn=%llu", (unsigned long long)lsn);
+}
+
+int upkeep_snapshot_start(struct port *port, struct error_context *error)
+{
+	if (port->snapshot)
+		return error_set(error, ERR_OVERLOADED, "a snapshot is being taken already");
+	port->snapshot_tried_ns = port->now.monotonic_ns;
+	return snapshot_start(&port->snapshot, port->rows, port->process.region_dir, error);
+}
+
+static void snapshot_consider(struct port *port)
+{
+	uint64_t grown = port->applied.applied_lsn - port->snapshot_lsn;
+	uint64_t budget = disk_budget(port);
+	bool due = grown >= (uint64_t)port->flags.snapshot_mib << 20;
+	if (budget && log_disk_bytes(port->log) >= budget / 100 * BUDGET_SNAPSHOT_PERCENT)
+		due |= grown >= (uint64_t)port->flags.log_segment_mib << 20;
+	if (!due || port->snapshot || port->now.monotonic_ns - port->snapshot_tried_ns < SNAPSHOT_RETRY_NS)
+		return;
+	struct error_context error = {0};
+	int code = upkeep_snapshot_start(port, &error);
+	if (code) {
+		port->snapshot = NULL;
+		logline(LOG_LEVEL_ERROR, "snapshot_failed", "code=%s reason=\"%s\"", error_name(code), error.text);
+	}
+}
+
+/* Refuses writes while the log can still be applied from what was allocated ahead (F04). */
+static void rows_room_check(struct port *port)
+{
+	struct error_context error = {0};
+	bool full = rows_room(port->rows, &error) == ERR_DISK_FULL;
+	if (full && !port->rows_are_full)
+		logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error.text);
+	port->rows_are_full = full;
+	port_refusal_update(port);
+}
+
+void upkeep(struct port *port)
+{
+	struct shm_coordinator *shm = &port->process.shm.layout->coordinator;
+	if (port->snapshot)
+		snapshot_collect(port);
+	snapshot_consider(port);
+	segments_drop(port);
+	rows_room_check(port);
+	if (port->now.monotonic_ns - port->readers_checked_ns >= READERS_EVERY_NS) {
+		port->readers_checked_ns = port->now.monotonic_ns;
+		rows_reader_check(port->rows);
+	}
+	atomic_store_explicit(&shm->log_start_lsn, log_start_lsn(port->log), memory_order_relaxed);
+	atomic_store_explicit(&shm->log_bytes, log_disk_bytes(port->log), memory_order_relaxed);
+	atomic_store_explicit(&shm->map_bytes, rows_map_bytes(port->rows), memory_order_relaxed);
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/coordinator/port.h"
+
+int main(int argc, char **argv)
+{
+	return coordinator_main(argc, argv);
+}
