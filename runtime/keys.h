@@ -28,7 +28,7 @@ int keys_load_public(const char *key_dir, const char *name, char public_text[sta
 struct loop;
 struct counter_block;
 struct zap;
-/* KEYDIR is read again, at most once a second, so that keys made later are let in and removed ones are not: a refusal is
+/* KEYDIR is read again when it has changed, so that keys made later are let in and removed ones are not: a refusal is
  * therefore temporary (status 300: the other side tries again by itself, which after 400 it never does).
  * Serves ZAP on the context from the given loop (no thread). allow: NULL-terminated names of the pairs let in. Unknown keys are
  * refused, counted (keys_refused), logged once each. Must be started before a CURVE server socket is bound. */

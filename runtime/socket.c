@@ -118,7 +118,8 @@ static int set_tcp(void *socket)
 	failed |= set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
 	failed |= set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, 30);
 	failed |= set_int(socket, ZMQ_CONNECT_TIMEOUT, 3000);
-	failed |= set_int(socket, ZMQ_HANDSHAKE_IVL, 5000);
+	/* Also how long it takes until somebody whom ZAP has put off (300) tries again. */
+	failed |= set_int(socket, ZMQ_HANDSHAKE_IVL, 3000);
 	return failed;
 }
 

@@ -4,6 +4,8 @@
  * bytes). Reply: version, request id, status, status text, user id, metadata. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <zmq.h>
 
 #include "core/vector.h"
@@ -30,6 +32,7 @@ struct zap {
 	uint32_t allowed_count;
 	struct allowed allowed[NAMES_MAX];
 	uint64_t read_at_ns;
+	struct timespec changed; /* of the directory, when it was read */
 };
 
 struct part {
@@ -50,6 +53,19 @@ static void zap_read_keys(struct zap *zap, uint64_t now_ns)
 			logline_distinct(LOG_LEVEL_WARN, "key_unreadable", i, "reason=\"%s\"", error.text);
 	}
 	zap->read_at_ns = now_ns;
+}
+
+/* A file made or removed changes the directory; one written in place does not, and is met a second later. */
+static void zap_refresh_keys(struct zap *zap, uint64_t now_ns)
+{
+	struct stat status;
+	bool changed = stat(zap->key_dir, &status) == 0 &&
+	               (status.st_mtim.tv_sec != zap->changed.tv_sec || status.st_mtim.tv_nsec != zap->changed.tv_nsec);
+	if (!changed && now_ns - zap->read_at_ns < READ_AGAIN_NS)
+		return;
+	if (changed)
+		zap->changed = status.st_mtim;
+	zap_read_keys(zap, now_ns);
 }
 
 static const struct allowed *zap_find(const struct zap *zap, const uint8_t key[static 32])
@@ -97,8 +113,7 @@ static const struct allowed *zap_decide(struct zap *zap, const struct part *part
 	if (count != PARTS || !part_is(&parts[0], "1.0") || !part_is(&parts[2], ZAP_DOMAIN) || !part_is(&parts[5], "CURVE") ||
 	    parts[6].size != 32)
 		return NULL;
-	if (now_ns - zap->read_at_ns >= READ_AGAIN_NS)
-		zap_read_keys(zap, now_ns);
+	zap_refresh_keys(zap, now_ns);
 	return zap_find(zap, parts[6].bytes);
 }
 
@@ -165,7 +180,7 @@ int zap_start(struct zap **out, void *context, struct loop *loop, const char *ke
 		free(zap);
 		return code;
 	}
-	zap_read_keys(zap, clock_read().monotonic_ns);
+	zap_refresh_keys(zap, clock_read().monotonic_ns);
 	*out = zap;
 	return 0;
 }

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "runtime/process.h"
+#include "runtime/socket.h"
+
+static char directory[128];
+static struct shm owner;
+static struct process process;
+
+static void set_up(void)
+{
+	struct error_context error = {0};
+	char path[256];
+	int fresh;
+	scratch_make(directory);
+	snprintf(path, sizeof path, "%s/eu-west-1", directory);
+	mkdir(path, 0700);
+	cr_assert_eq(shm_create(&owner, path, 1, &fresh, &error), 0, "%s", error.text);
+	snprintf(path, sizeof path, "%s/keys", directory);
+	cr_assert_eq(keys_make(path, "eu-west-1", &error), 0, "%s", error.text);
+	int null = open("/dev/null", O_WRONLY);
+	dup2(null, STDERR_FILENO);
+	close(null);
+}
+static void tear_down(void)
+{
+	char path[256];
+	snprintf(path, sizeof path, "%s/eu-west-1", directory);
+	shm_detach(&owner);
+	shm_remove(path);
+	scratch_remove(directory);
+}
+TestSuite(process, .init = set_up, .fini = tear_down);
+
+static void stop_at_once(void *self, struct clock_now now)
+{
+	(void)now;
+	loop_stop(((struct process *)self)->loop, 0);
+}
+static int start(const char *region, const char *extra, const char *extra_value)
+{
+	struct loop_actor actor = {.self = &process, .tick = stop_at_once};
+	const char *argv[] = {"godwit-router", "--dir", directory, "--region", region, extra, extra_value, NULL};
+	int argc = extra ? 7 : 5;
+	return process_start(&process, ACTOR_ROUTER, NULL, NULL, argc, (char **)(uintptr_t)argv, &actor, NULL);
+}
+
+Test(process, starts_serves_tells_and_ends)
+{
+	struct error_context error = {0};
+	int ready[2], fds[ACTORS];
+	char bells[64] = "", line[16] = "", endpoint[256];
+	for (int i = 0; i < ACTORS; i++) {
+		fds[i] = eventfd(0, EFD_NONBLOCK);
+		snprintf(bells + strlen(bells), sizeof bells - strlen(bells), "%s%d", i ? "," : "", fds[i]);
+	}
+	cr_assert_eq(pipe(ready), 0);
+	cr_assert_eq(start("eu-west-1", "--bells", bells), 0);
+	process.flags.ready_fd = (uint32_t)ready[1];
+	cr_assert_eq(process.region->id, 1);
+	cr_assert_eq(process.bells[ACTOR_STREAMER].fd, fds[ACTOR_STREAMER]);
+	cr_assert_eq(process.bells[ACTOR_STREAMER].sleeping, &process.shm.layout->actors[ACTOR_STREAMER].sleeping);
+	cr_assert_eq(process_serve_curve(&process, true, &error), 0, "%s", error.text);
+	/* A socket that the actor leaves open must not keep the process from ending. */
+	void *socket;
+	struct socket_options options = {.own = &process.keys};
+	cr_assert_eq(
+	    socket_bind(&socket, process.context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), 0, "%s", error.text);
+	process_ipc(&process, "coordinator.ipc", endpoint);
+	cr_assert_eq(socket_bind(&socket, process.context, ZMQ_ROUTER, endpoint, NULL, &error), 0, "%s", error.text);
+	process_ready(&process);
+	cr_assert_eq(read(ready[0], line, sizeof line - 1), 6);
+	cr_assert_str_eq(line, "ready\n");
+	alarm(20);
+	cr_assert_eq(process_run(&process), 0);
+	cr_assert_geq(counter_get(&owner.layout->counters[ACTOR_ROUTER], COUNTER_loop_turns), 1);
+}
+
+Test(process, mistakes_give_exit_codes)
+{
+	cr_expect_eq(start("mars", NULL, NULL), 2);
+	cr_expect_eq(start("eu-west-1", "--bells", "1,2,3"), 2);
+	cr_expect_eq(start("eu-west-1", "--bells", "1,2,3,4,999"), 2);
+	cr_expect_eq(start("eu-west-1", "--log-level", "loud"), 2);
+	cr_expect_eq(start("eu-west-1", "--topology", "/nonexistent"), 2);
+	cr_expect_eq(start("eu-west-1", "--ready-fd", "x"), 2);
+	/* Known, but neither its keys nor its shared memory are there. */
+	cr_expect_eq(start("us-east-1", NULL, NULL), 5);
+}

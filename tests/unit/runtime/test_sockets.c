@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "runtime/keys.h"
+#include "runtime/logline.h"
+#include "runtime/socket.h"
+
+/* A server of region "here", which lets in "here" and "client", and a context for the others. */
+struct place {
+	char directory[128], key_dir[140], endpoint[256];
+	struct pump pump;
+	void *context, *outside, *server, *client;
+	struct zap *zap;
+	struct key_pair server_keys, client_keys;
+	struct message message;
+	int code;
+	uint64_t refused_before;
+};
+static struct place place;
+static struct error_context error;
+
+static uint32_t server_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct place *p = self;
+	uint32_t handled = 0;
+	(void)now;
+	while (handled < limit && p->code == ERR_EMPTY) {
+		int code = socket_receive(p->server, &p->message, false);
+		if (code == ERR_EMPTY)
+			break;
+		p->code = code;
+		handled++;
+	}
+	return handled;
+}
+
+static void set_up(void)
+{
+	static const char *const allow[] = {"here", KEY_NAME_CLIENT, NULL};
+	struct place *p = &place;
+	scratch_make(p->directory);
+	snprintf(p->key_dir, sizeof p->key_dir, "%s/keys", p->directory);
+	cr_assert_eq(keys_make(p->key_dir, "here", &error), 0, "%s", error.text);
+	cr_assert_eq(keys_make(p->key_dir, "stranger", &error), 0, "%s", error.text);
+	cr_assert_eq(keys_load(p->key_dir, "here", &p->server_keys, &error), 0);
+	pump_start(&p->pump);
+	p->context = socket_context_new();
+	p->outside = socket_context_new();
+	cr_assert_eq(
+	    zap_start(&p->zap, p->context, p->pump.loop, p->key_dir, allow, p->pump.counters, &error), 0, "%s", error.text);
+	struct socket_options options = {.own = &p->server_keys, .message_size_max = 1000};
+	cr_assert_eq(
+	    socket_bind(&p->server, p->context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), 0, "%s", error.text);
+	socket_endpoint(p->server, p->endpoint);
+	cr_assert_eq(loop_add_socket(p->pump.loop, p->server, server_drain, p), 0);
+	p->code = ERR_EMPTY;
+}
+static void tear_down(void)
+{
+	socket_context_free(place.outside);
+	socket_close_all(place.context);
+	zap_stop(place.zap);
+	pump_stop(&place.pump);
+	socket_context_free(place.context);
+	scratch_remove(place.directory);
+}
+TestSuite(sockets, .init = set_up, .fini = tear_down);
+
+static void client_connect(const char *name)
+{
+	cr_assert_eq(keys_load(place.key_dir, name, &place.client_keys, &error), 0, "%s", error.text);
+	struct socket_options options = {.own = &place.client_keys,
+	    .server_key = place.server_keys.public_text,
+	    .identity_text = "number-5",
+	    .probe_identity = true,
+	    .reconnect_max_ms = 100};
+	cr_assert_eq(
+	    socket_connect(&place.client, place.outside, ZMQ_DEALER, place.endpoint, &options, &error), 0, "%s", error.text);
+}
+
+struct sending {
+	size_t size;
+	bool sent;
+	uint8_t *bytes;
+};
+/* Sends as soon as there is a connection; done when something arrived. */
+static bool sent_and_arrived(void *self)
+{
+	struct sending *s = self;
+	if (!s->sent)
+		s->sent = socket_send(place.client, NULL, 0, s->bytes, s->size) == 0;
+	return place.code != ERR_EMPTY;
+}
+static bool is_refused(void *self)
+{
+	sent_and_arrived(self);
+	return counter_get(place.pump.counters, COUNTER_keys_refused) > place.refused_before;
+}
+static bool client_has_answer(void *self)
+{
+	return socket_receive(place.client, self, false) == 0;
+}
+
+Test(sockets, curve_round_trip)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	struct message answer;
+	cr_assert_eq(keys_make(place.key_dir, KEY_NAME_CLIENT, &error), 0);
+	client_connect(KEY_NAME_CLIENT);
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000));
+	cr_assert_eq(place.code, 0);
+	cr_assert_eq(place.message.identity_size, 8);
+	cr_assert_eq(memcmp(place.message.identity, "number-5", 8), 0);
+	cr_assert_eq(message_size(&place.message), 5);
+	cr_assert_eq(memcmp(message_bytes(&place.message), "hello", 5), 0);
+	cr_assert_str_eq(message_user(&place.message), KEY_NAME_CLIENT);
+	/* The body goes back as it came. */
+	cr_assert_eq(socket_forward(place.server, place.message.identity, place.message.identity_size, &place.message), 0);
+	message_close(&place.message);
+	cr_assert(pump_run(&place.pump, client_has_answer, &answer, 10000));
+	cr_assert_eq(memcmp(message_bytes(&answer), "hello", 5), 0);
+	message_close(&answer);
+	cr_assert_eq(socket_send(place.server, (const uint8_t *)"nobody", 6, "x", 1), ERR_UNREACHABLE);
+	cr_assert_eq(counter_get(place.pump.counters, COUNTER_keys_refused), 0);
+}
+
+/* Refused and counted; and once its key is let in, it gets through by itself. */
+Test(sockets, unknown_key_is_refused_until_it_is_known)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	char from[256], to[256];
+	int null = open("/dev/null", O_WRONLY);
+	dup2(null, STDERR_FILENO);
+	client_connect("stranger");
+	cr_assert(pump_run(&place.pump, is_refused, &sending, 10000));
+	cr_assert(!sending.sent);
+	snprintf(from, sizeof from, "%s/stranger.public", place.key_dir);
+	snprintf(to, sizeof to, "%s/client.public", place.key_dir);
+	cr_assert_eq(rename(from, to), 0);
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000));
+	cr_assert_eq(place.code, 0);
+	cr_assert_str_eq(message_user(&place.message), "client");
+	message_close(&place.message);
+	close(null);
+}
+
+Test(sockets, oversized_message_is_refused)
+{
+	static uint8_t bytes[5000];
+	struct sending fits = {.bytes = bytes, .size = 1000}, too_large = {.bytes = bytes, .size = sizeof bytes};
+	cr_assert_eq(keys_make(place.key_dir, KEY_NAME_CLIENT, &error), 0);
+	client_connect(KEY_NAME_CLIENT);
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &fits, 10000));
+	cr_assert_eq(message_size(&place.message), 1000);
+	message_close(&place.message);
+	place.code = ERR_EMPTY;
+	cr_assert(!pump_run(&place.pump, sent_and_arrived, &too_large, 500));
+	cr_assert(too_large.sent);
+	/* The connection was given up, and comes back. */
+	struct sending after = {.bytes = bytes, .size = 10};
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &after, 10000));
+	cr_assert_eq(message_size(&place.message), 10);
+	message_close(&place.message);
+}
+
+Test(sockets, tcp_only_with_keys_and_zap)
+{
+	void *socket;
+	struct socket_options options = {.own = &place.server_keys};
+	cr_assert_eq(socket_bind(&socket, place.context, ZMQ_ROUTER, "tcp://127.0.0.1:*", NULL, &error), ERR_USAGE);
+	cr_assert_eq(socket_connect(&socket, place.context, ZMQ_DEALER, "tcp://127.0.0.1:1", &options, &error), ERR_USAGE);
+	cr_assert_eq(socket_bind(&socket, place.outside, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), ERR_USAGE);
+	cr_assert(strstr(error.text, "start ZAP before"), "%s", error.text);
+}
+
+Test(sockets, clear_lines_for_bad_endpoints)
+{
+	void *socket;
+	char path[300] = "ipc://";
+	struct socket_options options = {.own = &place.server_keys};
+	cr_assert_eq(socket_bind(&socket, place.context, ZMQ_ROUTER, place.endpoint, &options, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "in use by another process"), "%s", error.text);
+	memset(path + 6, 'x', 120);
+	cr_assert_eq(socket_bind(&socket, place.context, ZMQ_REP, path, NULL, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "has 120 bytes, more than the 107"), "%s", error.text);
+	cr_assert_null(socket);
+}
+
+Test(sockets, frames_that_are_no_message)
+{
+	void *router, *dealer;
+	struct message message;
+	cr_assert_eq(socket_bind(&router, place.context, ZMQ_ROUTER, "inproc://frames", NULL, &error), 0);
+	cr_assert_eq(socket_connect(&dealer, place.context, ZMQ_DEALER, "inproc://frames", NULL, &error), 0);
+	cr_assert_eq(socket_receive(router, &message, false), ERR_EMPTY);
+	zmq_send(dealer, "a", 1, ZMQ_SNDMORE);
+	zmq_send(dealer, "b", 1, ZMQ_SNDMORE);
+	zmq_send(dealer, "c", 1, 0);
+	zmq_send(dealer, "good", 4, 0);
+	cr_assert_eq(socket_receive(router, &message, false), ERR_MALFORMED);
+	cr_assert_eq(socket_receive(router, &message, false), 0);
+	cr_assert_eq(message_size(&message), 4);
+	/* [identity][body] to a DEALER that reads what a ROUTER has forwarded. */
+	uint8_t forwarded[] = {'w', 'h', 'o'};
+	zmq_send(router, message.identity, message.identity_size, ZMQ_SNDMORE);
+	zmq_send(router, forwarded, sizeof forwarded, ZMQ_SNDMORE);
+	zmq_send(router, "body", 4, 0);
+	cr_assert_eq(socket_send(router, message.identity, message.identity_size, "alone", 5), 0);
+	message_close(&message);
+	cr_assert_eq(socket_receive(dealer, &message, true), 0);
+	cr_assert_eq(message.identity_size, 3);
+	cr_assert_eq(memcmp(message_bytes(&message), "body", 4), 0);
+	message_close(&message);
+	cr_assert_eq(socket_receive(dealer, &message, true), ERR_MALFORMED);
+	cr_assert_eq(socket_receive(dealer, &message, true), ERR_EMPTY);
+}
+
+Test(sockets, a_full_queue_says_so)
+{
+	void *router, *dealer;
+	struct socket_options options = {.high_water = 10};
+	cr_assert_eq(socket_bind(&router, place.context, ZMQ_ROUTER, "inproc://full", &options, &error), 0);
+	cr_assert_eq(socket_connect(&dealer, place.context, ZMQ_DEALER, "inproc://full", &options, &error), 0);
+	int code = 0, sent = 0;
+	while (sent < 1000 && (code = socket_send(dealer, (const uint8_t *)"id", 2, "x", 1)) == 0)
+		sent++;
+	cr_assert_eq(code, ERR_OVERLOADED);
+	cr_assert_leq(sent, 30);
+}
+
+Test(sockets, forgotten_and_doubly_closed_sockets)
+{
+	void *context = socket_context_new(), *one, *two;
+	cr_assert_eq(socket_bind(&one, context, ZMQ_ROUTER, "inproc://one", NULL, &error), 0);
+	cr_assert_eq(socket_bind(&two, context, ZMQ_ROUTER, "inproc://two", NULL, &error), 0);
+	socket_close(one);
+	socket_close(one);
+	socket_close(NULL);
+	alarm(20); /* zmq_ctx_term would wait for `two` for ever */
+	socket_context_free(context);
+	socket_close(two);
+}

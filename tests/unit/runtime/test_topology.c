@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+#include "runtime/text.h"
+#include "runtime/topology.h"
+
+/* The mistakes as "LINE: what", without the path; NULL when there is none. To be freed. */
+static char *mistakes_of(struct topology *topology, const char *yaml)
+{
+	char directory[128], path[256], *lines = NULL, *out;
+	size_t size = 0;
+	struct error_context error = {0};
+	scratch_make(directory);
+	file_write(directory, "t.yaml", yaml, path);
+	FILE *stream = open_memstream(&lines, &size);
+	int code = topology_load(topology, path, stream, &error);
+	fclose(stream);
+	scratch_remove(directory);
+	cr_assert_eq(code, size ? ERR_CONFIGURATION : 0);
+	out = code ? calloc(1, size + 1) : NULL;
+	for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
+		cr_assert_eq(strncmp(line, path, strlen(path)), 0, "%s", line);
+		strcat(strcat(out, line + strlen(path) + 1), "\n");
+	}
+	free(lines);
+	return out;
+}
+
+static void expect_mistakes(const char *yaml, const char *expected)
+{
+	static struct topology topology;
+	char *found = mistakes_of(&topology, yaml);
+	cr_expect_not_null(found, "accepted, instead of %s", expected);
+	if (found)
+		cr_expect_str_eq(found, expected);
+	free(found);
+}
+
+static void load(struct topology *topology, const char *yaml)
+{
+	char *found = mistakes_of(topology, yaml);
+	cr_assert_null(found, "%s", found);
+}
+
+#define REGION_0 "  - { name: east, id: 0, nodes: [\"127.0.0.1:7400\"] }\n"
+
+Test(topology, built_in)
+{
+	struct topology t;
+	struct error_context error = {0};
+	cr_assert_eq(topology_load(&t, NULL, NULL, &error), 0, "%s", error.text);
+	cr_assert_str_eq(t.cluster, "demo");
+	cr_assert_eq(t.region_count, 3);
+	cr_assert_str_eq(t.regions[2].name, "ap-south-1");
+	cr_assert_str_eq(t.regions[2].host, "127.0.0.1");
+	cr_assert_eq(t.regions[2].port, 7420);
+	cr_assert(t.regions[0].is_primary && !t.regions[1].is_primary);
+	cr_assert_eq(t.priority_by_id[1], 50);
+	cr_assert_eq(t.keyspace_count, 1);
+	cr_assert_str_eq(t.keyspaces[0].name, "default");
+	cr_assert(t.compression && t.encryption);
+	cr_assert_eq(t.max_lag_ms, 5000);
+	cr_assert_eq(t.max_clock_drift_ms, 500);
+	cr_assert_eq(t.log_disk_mib, 4096);
+}
+
+Test(topology, look_ups_and_endpoints)
+{
+	struct topology t;
+	char endpoint[128];
+	load(&t, "cluster: c\nregions:\n"
+	         "  - { name: east, id: 4, nodes: [\"h1.example:7400\"] }\n"
+	         "  - { name: west, id: 1, nodes: [\"[::1]:7400\"] }\n"
+	         "keyspaces:\n  - { name: orders, level: strong }\n  - { name: default, level: causal, strategy: fww }\n");
+	cr_assert_eq(topology_region_index(&t, 1), 1);
+	cr_assert_eq(topology_region_index(&t, 2), -1);
+	cr_assert_null(topology_region(&t, "south"));
+	cr_assert_eq(topology_region(&t, "east"), &t.regions[0]);
+	cr_assert_eq(topology_keyspace(&t, ""), 0);
+	cr_assert_eq(topology_keyspace(&t, "default"), 0);
+	cr_assert_eq(topology_keyspace(&t, "orders"), 1);
+	cr_assert_eq(topology_keyspace(&t, "nil"), -1);
+	cr_assert_eq(t.keyspaces[0].level, LEVEL_CAUSAL);
+	cr_assert_eq(t.keyspaces[0].strategy, STRATEGY_FWW);
+	cr_assert_eq(t.keyspaces[1].acknowledge, ACKNOWLEDGE_QUORUM);
+	topology_endpoint(&t, 4, 1, 2, 0, endpoint);
+	cr_assert_str_eq(endpoint, "tcp://[::1]:7402");
+	topology_endpoint(&t, 1, 4, 1, 0, endpoint);
+	cr_assert_str_eq(endpoint, "tcp://h1.example:7401");
+	topology_endpoint(&t, 4, 1, 2, 9000, endpoint); /* pair (0, 1) of 2 regions, 5 services */
+	cr_assert_str_eq(endpoint, "tcp://127.0.0.1:9007");
+	cr_assert_eq(link_port(&t, 1, 4, 0, 9000), 9010);
+}
+
+Test(topology, every_mistake_at_once_with_its_line)
+{
+	expect_mistakes("cluster: My Cluster\n"                                                               /* 1 */
+	                "regions:\n"                                                                          /* 2 */
+	                "  - { name: east, id: 0, nodes: [\"127.0.0.1:7400\"], is_primary: true }\n"          /* 3 */
+	                "  - { name: West, id: 16, nodes: [\"127.0.0.1:7404\"] }\n"                           /* 4 */
+	                "  - name: east\n"                                                                    /* 5 */
+	                "    id: 0\n"                                                                         /* 6 */
+	                "    nodes:\n"                                                                        /* 7 */
+	                "      - localhost:7396\n"                                                            /* 8 */
+	                "    is_primary: true\n"                                                              /* 9 */
+	                "    priority: high\n"                                                                /* 10 */
+	                "    colour: red\n"                                                                   /* 11 */
+	                "  - { id: 5, nodes: [\"a:7400\", \"b:7400\"] }\n"                                    /* 12 */
+	                "  - { name: south, nodes: [\"nowhere\"], is_primary: maybe }\n"                      /* 13 */
+	                "  - { name: north, id: 6, nodes: [\"host:65532\"] }\n"                               /* 14 */
+	                "replication: { mode: passive, compression: zip, encryption: none, max_lag_ms: 0 }\n" /* 15 */
+	                "limits: { log_disk_mib: -1 }\n"                                                      /* 16 */
+	                "keyspaces:\n"                                                                        /* 17 */
+	                "  - { name: a, level: total, strategy: last, ack: some }\n"                          /* 18 */
+	                "  - { name: b, level: strong, ack: one }\n"                                          /* 19 */
+	                "  - { name: a }\n"                                                                   /* 20 */
+	                "  - { level: eventual }\n",                                                          /* 21 */
+	    "1: topology: 'My Cluster' is no name (a-z, 0-9 and -, at most 40)\n"
+	    "4: region: 'West' is no name (a-z, 0-9 and -, at most 40)\n"
+	    "4: id: '16' is not a number from 0 to 15\n"
+	    "4: nodes: ports 7404 to 7408 overlap those of the region on line 3 (a node takes 5 ports)\n"
+	    "5: region: the name east is given twice (first on line 3)\n"
+	    "6: region: the id 0 is given twice (first on line 3)\n"
+	    "8: nodes: ports 7396 to 7400 overlap those of the region on line 3 (a node takes 5 ports)\n"
+	    "9: region: a second primary (the first is on line 3)\n"
+	    "10: priority: 'high' is not a number from 0 to 1000000\n"
+	    "11: regions: unknown key 'colour'\n"
+	    "12: region: name is missing\n"
+	    "12: nodes: 2 given; one node a region for now\n"
+	    "13: region: id is missing\n"
+	    "13: is_primary: 'maybe' is none of false, true\n"
+	    "13: nodes: 'nowhere' is not host:port\n"
+	    "14: nodes: '65532' is not a number from 1 to 65531\n"
+	    "15: mode: 'passive' is none of active_active\n"
+	    "15: compression: 'zip' is none of none, lz4\n"
+	    "15: encryption: 'none' is none of curve\n"
+	    "15: max_lag_ms: '0' is not a number from 1 to 86400000\n"
+	    "16: log_disk_mib: '-1' is not a number from 1 to 1073741824\n"
+	    "18: level: 'total' is none of eventual, session, causal, strong\n"
+	    "18: strategy: 'last' is none of lww, fww, priority\n"
+	    "18: ack: 'some' is none of one, quorum, all\n"
+	    "19: ack: one cannot be strong; a strong keyspace needs quorum or all\n"
+	    "20: keyspace: the name a is given twice (first on line 18)\n"
+	    "21: keyspace: name is missing\n");
+}
+
+Test(topology, shapes)
+{
+	expect_mistakes("", "1: the file is empty\n");
+	expect_mistakes("regions: []\n", "1: topology: cluster is missing\n1: regions: at least one is needed\n");
+	expect_mistakes("cluster: c\nregions:\n  name: east\n", "3: regions: must be a list\n");
+	expect_mistakes("cluster: [c]\nregion: {}\nregions: 7\n",
+	    "1: cluster: must be one value\n2: topology: unknown key 'region'\n3: regions: must be a list\n");
+	expect_mistakes(
+	    "cluster: a\ncluster: b\nregions:\n" REGION_0, "2: topology: 'cluster' is given twice (first on line 1)\n");
+	expect_mistakes("cluster: &a b\nregions: *a\n", "1: anchors and aliases are not supported\n");
+	expect_mistakes("- 1\n", "1: topology: must be a mapping of keys to values\n");
+	expect_mistakes("cluster: \"a\n", "2: not YAML: found unexpected end of stream, while scanning a quoted scalar\n");
+	expect_mistakes("cluster: c\nregions:\n" REGION_0 "limits:\n", "4: limits: must be a mapping of keys to values\n");
+}
+
+Test(topology, too_many)
+{
+	struct text yaml = {0};
+	text_add(&yaml, "cluster: c\nregions:\n");
+	for (int i = 0; i < 17; i++)
+		text_add(&yaml, "  - { name: r%d, id: %d, nodes: [\"h%d:7400\"] }\n", i, i % 16, i);
+	expect_mistakes(yaml.bytes, "19: regions: 17 given, at most 16 are possible\n");
+	text_clear(&yaml);
+	text_add(&yaml, "cluster: c\nregions:\n" REGION_0 "keyspaces:\n");
+	for (int i = 0; i < 64; i++)
+		text_add(&yaml, "  - { name: k%d }\n", i);
+	expect_mistakes(yaml.bytes, "68: keyspaces: more than 64\n");
+	text_deinit(&yaml);
+}
+
+Test(topology, a_file_that_is_not_there)
+{
+	struct topology t;
+	struct error_context error = {0};
+	cr_assert_eq(topology_load(&t, "/nonexistent/t.yaml", NULL, &error), ERR_CONFIGURATION);
+	cr_assert_str_eq(error.text, "/nonexistent/t.yaml: No such file or directory");
+}
+
+Test(topology, fingerprint)
+{
+#define EAST "  - { name: east, id: 0, nodes: [\"a:1\"], priority: %s }\n"
+	struct topology a, b;
+	load(&a, "cluster: c\nregions:\n  - { name: e, id: 0, nodes: [\"a:1\"] }\n  - { name: w, id: 1, nodes: [\"b:1\"] }\n");
+	/* Order in the file, addresses and limits are each machine's own affair. */
+	load(&b, "cluster: c\nregions:\n  - { name: w, id: 1, nodes: [\"z:9\"] }\n  - { name: e, id: 0, nodes: [\"y:9\"], "
+	         "priority: 3 }\n"
+	         "limits: { max_clock_drift_ms: 7 }\n");
+	cr_assert_eq(topology_fingerprint(&a), topology_fingerprint(&b));
+	load(&b, "cluster: d\nregions:\n  - { name: e, id: 0, nodes: [\"a:1\"] }\n  - { name: w, id: 1, nodes: [\"b:1\"] }\n");
+	cr_assert_neq(topology_fingerprint(&a), topology_fingerprint(&b));
+	load(&b, "cluster: c\nregions:\n  - { name: e, id: 1, nodes: [\"a:1\"] }\n  - { name: w, id: 0, nodes: [\"b:1\"] }\n");
+	cr_assert_neq(topology_fingerprint(&a), topology_fingerprint(&b));
+	b = a;
+	b.keyspaces[0].strategy = STRATEGY_PRIORITY;
+	uint64_t by_priority = topology_fingerprint(&b);
+	cr_assert_neq(topology_fingerprint(&a), by_priority);
+	b.regions[0].priority = 9;
+	cr_assert_neq(topology_fingerprint(&b), by_priority);
+}
+
+Test(topology, what_is_printed_can_be_read_again)
+{
+	struct topology a, b;
+	char *printed = NULL;
+	size_t size;
+	load(&a, "cluster: c\nregions:\n  - { name: e, id: 3, datacenter: \"a \\\"b\\\" \xc3\xa9\", nodes: [\"a:1\"], "
+	         "priority: 8 }\n"
+	         "replication: { compression: none, drain_factor: 3 }\n"
+	         "keyspaces:\n  - { name: k, level: causal, strategy: priority, ack: all }\n");
+	FILE *out = open_memstream(&printed, &size);
+	topology_print(&a, out);
+	fclose(out);
+	load(&b, printed);
+	cr_assert_eq(memcmp(&a, &b, sizeof a), 0, "%s", printed);
+	free(printed);
+}
