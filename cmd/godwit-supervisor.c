@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/supervisor/port.h"
+
+int main(int argc, char **argv)
+{
+	return supervisor_main(argc, argv);
+}
