@@ -459,13 +459,16 @@ static void port_finish(struct port *port)
 	uint64_t end_ns = clock_read().monotonic_ns + FINISH_MAX_NS;
 	struct pollfd wait = {.fd = log_fd(port->log), .events = POLLIN};
 	for (struct clock_now now = clock_read(); !port->failed && now.monotonic_ns < end_ns; now = clock_read()) {
+		/* Asked before the completions are taken: when nothing was left then, they are the last. */
+		bool syncing = log_buffered_bytes(port->log) > 0;
+		log_drain(port, now, 1);
 		port_persist(port, now);
 		port_publish(port, now);
 		port_send(port, now);
-		if (port->apply_is_blocked || (!log_buffered_bytes(port->log) && !apply_is_behind(port)))
+		if (port->apply_is_blocked || (!syncing && !apply_is_behind(port)))
 			break;
-		if (!apply_is_behind(port) && poll(&wait, 1, 100) > 0)
-			log_drain(port, now, 1);
+		if (!apply_is_behind(port))
+			poll(&wait, 1, 100);
 	}
 }
 

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/router/reads.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/logline.h"
+
+/* Numbers of the fields of Answer in client.proto. */
+enum answer_field {
+	ANSWER_NUMBER = 1,
+	ANSWER_ROWS = 7,
+	ANSWER_MORE = 8,
+	ANSWER_DIGESTS = 9,
+	ANSWER_CONFLICTS = 10,
+	ANSWER_REGION = 11,
+};
+
+void reads_init(struct reads *reads, const struct topology *topology, const struct region *region, const struct shm_layout *shm,
+    const char *region_dir)
+{
+	*reads = (struct reads){.topology = topology, .region = region, .shm = shm};
+	snprintf(reads->rows_dir, sizeof reads->rows_dir, "%s/rows", region_dir);
+}
+
+static void rows_let_go(struct reads *reads)
+{
+	reads_end(reads);
+	if (reads->rows) {
+		rows_view_free(reads->view);
+		rows_close(reads->rows);
+	}
+	reads->rows = NULL;
+	reads->view = NULL;
+}
+
+void reads_deinit(struct reads *reads)
+{
+	rows_let_go(reads);
+	output_deinit(&reads->body);
+}
+
+void reads_end(struct reads *reads)
+{
+	if (reads->viewing)
+		rows_view_end(reads->view);
+	reads->viewing = false;
+}
+
+static int rows_attach(struct reads *reads)
+{
+	struct rows_options options = {.dir = reads->rows_dir, .read_only = true, .region = reads->region->id};
+	struct error_context error = {0};
+	int code = rows_open(&reads->rows, &options, &error);
+	if (!code && (code = rows_view_new(reads->rows, &reads->view, &error))) {
+		rows_close(reads->rows);
+		reads->rows = NULL;
+	}
+	if (code) {
+		reads->rows = NULL;
+		logline_distinct(LOG_LEVEL_WARN, "rows_unreadable", 0, "code=%s reason=\"%s\"", error_name(code), error.text);
+	}
+	return code;
+}
+
+/* A view of the newest rows. A new coordinator may have put another file in their place. */
+static int view_begin(struct reads *reads, const char **reason)
+{
+	if (reads->viewing)
+		return 0;
+	const struct shm_coordinator *coordinator = &reads->shm->coordinator;
+	uint64_t epoch = atomic_load_explicit(&coordinator->epoch, memory_order_acquire);
+	bool ready = atomic_load_explicit(&coordinator->ready, memory_order_acquire);
+	int code = 0;
+	if (reads->rows && ready && epoch != reads->epoch)
+		rows_let_go(reads);
+	if (!reads->rows) {
+		*reason = "the region is starting";
+		code = ready ? rows_attach(reads) : ERR_UNREACHABLE;
+		reads->epoch = epoch;
+	}
+	if (!code) {
+		struct error_context error = {0};
+		code = rows_view_begin(reads->view, &error);
+		if (code)
+			logline_distinct(
+			    LOG_LEVEL_ERROR, "read_failed", 0, "code=%s reason=\"%s\"", error_name(code), error.text);
+	}
+	reads->viewing = !code;
+	return code;
+}
+
+static void answer_add(struct output *out, const struct answer *answer)
+{
+	output_reserve(out, answer_size_max(answer));
+	out->size += answer_encode(answer, out->bytes + out->size);
+}
+
+static void refuse(struct output *out, uint64_t number, int code, const char *reason)
+{
+	struct answer answer = {.number = number, .code = code, .reason = reason ? reason : error_text(code)};
+	answer_add(out, &answer);
+}
+
+static void body_start(struct reads *reads, uint64_t number)
+{
+	reads->body.size = 0;
+	output_number(&reads->body, ANSWER_NUMBER, number);
+}
+
+static void body_end(struct reads *reads, struct output *out)
+{
+	output_reserve(out, REQUEST_FIELD_OVERHEAD);
+	out->size += answer_prefix_encode(reads->body.size, out->bytes + out->size);
+	output_bytes(out, reads->body.bytes, reads->body.size);
+}
+
+static ProtobufCBinaryData binary(const uint8_t *bytes, size_t size)
+{
+	/* protobuf-c does not write to what it packs. */
+	return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)bytes};
+}
+
+static void get(struct reads *reads, uint16_t keyspace, const struct request_operation *o, struct output *out)
+{
+	struct row row;
+	uint8_t version[VECTOR_ENCODED_MAX];
+	struct answer answer = {.number = o->number};
+	answer.code = rows_get(reads->view, keyspace, o->key.bytes, o->key.size, &row);
+	if (!answer.code)
+		router_answer_row(
+		    &answer, &row, reads->topology->keyspaces[keyspace].strategy, reads->topology->priority_by_id, version);
+	if (answer.code)
+		answer.reason = error_text(answer.code);
+	answer_add(out, &answer);
+}
+
+/* ---- rows in order ---- */
+
+struct scan {
+	struct reads *reads;
+	uint16_t keyspace;
+	uint32_t count, limit;
+	int bucket; /* -1: values of all rows; else digests of the rows of that bucket */
+	bool more, corrupt;
+};
+
+static void scan_row_add(struct scan *scan, Godwit__Client__Row *row)
+{
+	output_message(&scan->reads->body, ANSWER_ROWS, &row->base);
+	scan->count++;
+}
+
+/* True when no further row fits; asked only about rows that would be added, so that `more` is true to the word. */
+static bool scan_is_full(struct scan *scan, size_t size)
+{
+	if (scan->count < scan->limit && (!scan->count || scan->reads->body.size + size <= READS_ANSWER_SIZE_MAX))
+		return false;
+	scan->more = true;
+	return true;
+}
+
+static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
+{
+	struct scan *scan = self;
+	const struct topology *topology = scan->reads->topology;
+	struct row row;
+	if (row_decode(&row, bytes, size) < 0) {
+		scan->corrupt = true;
+		return 1;
+	}
+	const struct sibling *winner =
+	    router_winner(&row, topology->keyspaces[scan->keyspace].strategy, topology->priority_by_id);
+	if (!winner)
+		return 0;
+	if (scan_is_full(scan, key_size + winner->value_size + VECTOR_ENCODED_MAX + 64))
+		return 1;
+	struct vector seen;
+	uint8_t version[VECTOR_ENCODED_MAX];
+	router_version(&row, &seen);
+	Godwit__Client__Row message = GODWIT__CLIENT__ROW__INIT;
+	message.key = binary(key, key_size);
+	message.value = binary(winner->value, winner->value_size);
+	message.version = binary(version, vector_encode(&seen, version));
+	message.hlc = winner->hlc;
+	message.siblings = row.sibling_count;
+	scan_row_add(scan, &message);
+	return 0;
+}
+
+static int bucket_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
+{
+	struct scan *scan = self;
+	struct row row;
+	if (row_digest_bucket(key, key_size) != (uint32_t)scan->bucket)
+		return 0;
+	if (row_decode(&row, bytes, size) < 0) {
+		scan->corrupt = true;
+		return 1;
+	}
+	if (row_is_deleted(&row))
+		return 0;
+	if (scan_is_full(scan, key_size + 32))
+		return 1;
+	struct digest digest = row_digest(scan->keyspace, key, key_size, bytes, size);
+	Godwit__Client__Row message = GODWIT__CLIENT__ROW__INIT;
+	message.key = binary(key, key_size);
+	message.value = binary((const uint8_t *)&digest, sizeof digest);
+	scan_row_add(scan, &message);
+	return 0;
+}
+
+static void scan(struct reads *reads, uint16_t keyspace, const struct request_operation *o, struct output *out)
+{
+	bool is_bucket = o->kind == ROUTER_BUCKET;
+	struct scan scan = {.reads = reads,
+	    .keyspace = keyspace,
+	    .limit = is_bucket || !o->limit ? UINT32_MAX : o->limit,
+	    .bucket = is_bucket ? (int)o->limit : -1};
+	body_start(reads, o->number);
+	int code = rows_scan(reads->view, keyspace, is_bucket ? NULL : o->key.bytes, is_bucket ? 0 : o->key.size,
+	    o->after.size ? o->after.bytes : NULL, o->after.size, is_bucket ? bucket_visit : scan_visit, &scan);
+	if (code < 0 || scan.corrupt) {
+		refuse(out, o->number, code < 0 ? code : ERR_CORRUPT, NULL);
+		return;
+	}
+	output_number(&reads->body, ANSWER_MORE, scan.more);
+	body_end(reads, out);
+}
+
+static int digests(struct reads *reads, uint16_t keyspace, const struct request_operation *o, struct output *out)
+{
+	_Static_assert(sizeof(struct digest) == 16, "buckets travel as they lie in memory");
+	struct digest buckets[DIGEST_BUCKETS];
+	struct rows_meta meta;
+	uint8_t applied[VECTOR_ENCODED_MAX];
+	Godwit__Client__Digests message = GODWIT__CLIENT__DIGESTS__INIT;
+	int code = rows_view_digests(reads->view, keyspace, buckets, &message.live_rows);
+	if (!code)
+		code = rows_view_meta(reads->view, &meta);
+	if (code)
+		return code;
+	message.buckets = binary((const uint8_t *)buckets, sizeof buckets);
+	message.applied = binary(applied, vector_encode(&meta.applied, applied));
+	body_start(reads, o->number);
+	output_message(&reads->body, ANSWER_DIGESTS, &message.base);
+	body_end(reads, out);
+	return 0;
+}
+
+/* ---- the history of conflicts ---- */
+
+static void side_fill(Godwit__Client__Side *message, const struct conflict_side *side, bool with_value)
+{
+	godwit__client__side__init(message);
+	message->region = side->dot.region;
+	message->sequence = side->dot.sequence;
+	message->hlc = side->hlc;
+	message->tombstone = side->tombstone;
+	message->value_cut = side->value_size < side->value_size_whole;
+	if (with_value)
+		message->value = binary(side->value, side->value_size);
+}
+
+static void conflict_add(struct reads *reads, const struct conflict *conflict, bool with_values)
+{
+	const struct topology *topology = reads->topology;
+	Godwit__Client__Conflict message = GODWIT__CLIENT__CONFLICT__INIT;
+	Godwit__Client__Side arrived, held[CONFLICT_SIDES_MAX], *held_list[CONFLICT_SIDES_MAX];
+	uint8_t arrived_context[VECTOR_ENCODED_MAX], held_context[VECTOR_ENCODED_MAX];
+	bool known = conflict->keyspace < topology->keyspace_count;
+	message.id = conflict->id;
+	message.keyspace = (char *)(uintptr_t)(known ? topology->keyspaces[conflict->keyspace].name : "?");
+	message.key = binary(conflict->key, conflict->key_size);
+	message.strategy = (char *)(uintptr_t)strategy_name(conflict->strategy);
+	message.recorded_ms = conflict->recorded_ms;
+	side_fill(&arrived, &conflict->arrived, with_values);
+	message.arrived = &arrived;
+	uint32_t count = conflict->held_count < CONFLICT_SIDES_MAX ? conflict->held_count : CONFLICT_SIDES_MAX;
+	for (uint32_t i = 0; i < count; i++) {
+		side_fill(&held[i], &conflict->held[i], with_values);
+		held_list[i] = &held[i];
+	}
+	message.held = held_list;
+	message.n_held = count;
+	message.arrived_context = binary(arrived_context, vector_encode(&conflict->arrived_context, arrived_context));
+	message.held_context = binary(held_context, vector_encode(&conflict->held_context, held_context));
+	message.winner_region = conflict->winner.region;
+	message.winner_sequence = conflict->winner.sequence;
+	output_message(&reads->body, ANSWER_CONFLICTS, &message.base);
+}
+
+struct conflict_list {
+	struct reads *reads;
+	uint32_t count, limit;
+	bool more;
+};
+
+static int conflict_visit(void *self, const struct conflict *conflict)
+{
+	struct conflict_list *list = self;
+	if (list->count == list->limit || list->reads->body.size >= READS_ANSWER_SIZE_MAX) {
+		list->more = true;
+		return 1;
+	}
+	conflict_add(list->reads, conflict, false);
+	list->count++;
+	return 0;
+}
+
+static int conflicts(struct reads *reads, const struct request_operation *o, struct output *out)
+{
+	struct conflict_list list = {
+	    .reads = reads, .limit = o->limit && o->limit < READS_CONFLICTS_MAX ? o->limit : READS_CONFLICTS_MAX};
+	body_start(reads, o->number);
+	int code = rows_conflicts(reads->view, o->limit_id, conflict_visit, &list);
+	if (code < 0)
+		return code;
+	output_number(&reads->body, ANSWER_MORE, list.more);
+	body_end(reads, out);
+	return 0;
+}
+
+static int conflict(struct reads *reads, const struct request_operation *o, struct output *out)
+{
+	struct conflict found;
+	int code = rows_conflict(reads->view, o->limit_id, &found);
+	if (code)
+		return code;
+	body_start(reads, o->number);
+	conflict_add(reads, &found, true);
+	body_end(reads, out);
+	return 0;
+}
+
+/* ---- the region itself ---- */
+
+static void peer_fill(const struct reads *reads, uint8_t id, Godwit__Client__Peer *message)
+{
+	const struct shm_peer *peer = &reads->shm->peers[id];
+	godwit__client__peer__init(message);
+	uint64_t sampled_ns = atomic_load_explicit(&peer->sampled_at_ns, memory_order_relaxed);
+	message->id = id;
+	message->state = (char *)(uintptr_t)region_state_name(atomic_load_explicit(&peer->state, memory_order_relaxed));
+	message->round_trip_us = atomic_load_explicit(&peer->round_trip_us, memory_order_relaxed);
+	message->lag_records = atomic_load_explicit(&peer->lag_records, memory_order_relaxed);
+	message->lag_bytes = atomic_load_explicit(&peer->lag_bytes, memory_order_relaxed);
+	message->lag_ms = atomic_load_explicit(&peer->lag_ms, memory_order_relaxed);
+	message->age_ms = sampled_ns && sampled_ns < reads->now_ns ? (reads->now_ns - sampled_ns) / 1000000 : 0;
+}
+
+static int region(struct reads *reads, const struct request_operation *o, struct output *out)
+{
+	const struct topology *topology = reads->topology;
+	const struct counter_block *streamer = &reads->shm->counters[ACTOR_STREAMER];
+	Godwit__Client__Region message = GODWIT__CLIENT__REGION__INIT;
+	Godwit__Client__Peer peers[REGIONS_MAX], *peer_list[REGIONS_MAX];
+	struct rows_meta meta;
+	uint8_t applied[VECTOR_ENCODED_MAX];
+	int code = rows_view_meta(reads->view, &meta);
+	for (uint32_t i = 0; !code && i < topology->keyspace_count; i++) {
+		struct digest buckets[DIGEST_BUCKETS];
+		uint64_t live_rows = 0;
+		code = rows_view_digests(reads->view, (uint16_t)i, buckets, &live_rows);
+		message.live_rows += live_rows;
+	}
+	if (code)
+		return code;
+	message.name = (char *)(uintptr_t)reads->region->name;
+	message.id = reads->region->id;
+	message.applied = binary(applied, vector_encode(&meta.applied, applied));
+	message.conflicts = meta.conflicts;
+	message.conflicts_dropped = meta.conflicts_dropped;
+	message.map_bytes = atomic_load_explicit(&reads->shm->coordinator.map_bytes, memory_order_relaxed);
+	message.log_bytes = atomic_load_explicit(&reads->shm->coordinator.log_bytes, memory_order_relaxed);
+	message.raw_bytes_sent = counter_get(streamer, COUNTER_bytes_raw);
+	message.wire_bytes_sent = counter_get(streamer, COUNTER_bytes_sent);
+	for (uint32_t i = 0; i < topology->region_count; i++) {
+		if (topology->regions[i].id == reads->region->id)
+			continue;
+		peer_list[message.n_peers] = &peers[message.n_peers];
+		peer_fill(reads, topology->regions[i].id, peer_list[message.n_peers++]);
+	}
+	message.peers = peer_list;
+	body_start(reads, o->number);
+	output_message(&reads->body, ANSWER_REGION, &message.base);
+	body_end(reads, out);
+	return 0;
+}
+
+void reads_answer(struct reads *reads, const struct request_operation *operation, uint64_t now_ns, struct output *out)
+{
+	uint16_t keyspace;
+	const char *reason;
+	int code = router_check(reads->topology, operation, &keyspace, &reason);
+	reads->now_ns = now_ns;
+	if (!code)
+		code = view_begin(reads, &reason);
+	if (!code) {
+		switch (operation->kind) {
+		case ROUTER_GET:
+			get(reads, keyspace, operation, out);
+			break;
+		case ROUTER_SCAN:
+		case ROUTER_BUCKET:
+			scan(reads, keyspace, operation, out);
+			break;
+		case ROUTER_DIGESTS:
+			code = digests(reads, keyspace, operation, out);
+			break;
+		case ROUTER_CONFLICTS:
+			code = conflicts(reads, operation, out);
+			break;
+		case ROUTER_CONFLICT:
+			code = conflict(reads, operation, out);
+			break;
+		case ROUTER_REGION:
+			code = region(reads, operation, out);
+			break;
+		}
+	}
+	if (code)
+		refuse(out, operation->number, code, reason);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The router's decisions: which operation goes to the coordinator, which is read here, which is refused; and what a row says to
+ * a reader. Pure; the router keeps no state between messages. */
+#ifndef GODWIT_ACTORS_ROUTER_ROUTER_H
+#define GODWIT_ACTORS_ROUTER_ROUTER_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/row.h"
+#include "core/vector.h"
+#include "proto/request.h"
+#include "runtime/topology.h"
+
+#define ROUTER_OPERATIONS_MAX 4096u /* in one message */
+
+/* The same numbers as enum Kind in client.proto. */
+enum router_kind {
+	ROUTER_PUT = 1,
+	ROUTER_DELETE,
+	ROUTER_GET,
+	ROUTER_SCAN,
+	ROUTER_DIGESTS,
+	ROUTER_BUCKET,
+	ROUTER_CONFLICTS,
+	ROUTER_CONFLICT,
+	ROUTER_REGION,
+};
+
+static inline bool router_is_write(uint32_t kind)
+{
+	return kind == ROUTER_PUT || kind == ROUTER_DELETE;
+}
+
+/* What one message asks for, before anything is done about it. */
+struct router_plan {
+	int code; /* not 0: the whole message is refused with it */
+	uint32_t writes, others;
+	struct request request; /* stands before the first operation */
+};
+void router_plan(struct router_plan *plan, const uint8_t *bytes, size_t size, uint32_t protocol);
+
+/* Anything but a write. 0 with the keyspace (0 for what needs none), or the refusal with its reason (NULL: that of the code).
+ */
+int router_check(
+    const struct topology *topology, const struct request_operation *operation, uint16_t *keyspace, const char **reason);
+
+/* What a reader of the row has seen: its next write with this version replaces all of it. */
+void router_version(const struct row *row, struct vector *version);
+/* The winner; NULL when the row is deleted or was never written. */
+const struct sibling *router_winner(const struct row *row, enum strategy strategy, const uint32_t priority[static REGIONS_MAX]);
+/* Fills in code, value, version (encoded into `version`), hlc and siblings. The value stays borrowed from the row. */
+void router_answer_row(struct answer *answer, const struct row *row, enum strategy strategy,
+    const uint32_t priority[static REGIONS_MAX], uint8_t version[static VECTOR_ENCODED_MAX]);
+
+#endif

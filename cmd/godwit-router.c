@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/router/port.h"
+
+int main(int argc, char **argv)
+{
+	return router_main(argc, argv);
+}
