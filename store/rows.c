@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+#define XXH_INLINE_ALL
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "core/bytes.h"
+#include "store/rows_internal.h"
+
+#define MAP_SIZE_DEFAULT     (8ull << 30)
+#define CONFLICTS_DEFAULT    100000u
+#define CONFLICT_AGE_DEFAULT (30ull * 24 * 3600 * 1000)
+#define READERS_MAX          254
+#define STATE_VERSION        1u
+#define STATE_SIZE           (8 + 16 + 8 * (10 + REGIONS_MAX))
+
+static const char meta_key[] = "state";
+
+int rows_lmdb_error(int code, const char *what, struct error_context *error)
+{
+	switch (code) {
+	case 0:
+		return 0;
+	case MDB_MAP_FULL:
+	case ENOSPC:
+		return error_set(error, ERR_DISK_FULL, "rows: %s: %s", what, mdb_strerror(code));
+	case MDB_CORRUPTED:
+	case MDB_INVALID:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_PANIC:
+		return error_set(error, ERR_CORRUPT, "rows: %s: %s", what, mdb_strerror(code));
+	case MDB_VERSION_MISMATCH:
+		return error_set(error, ERR_WRONG_VERSION, "rows: %s: %s", what, mdb_strerror(code));
+	case ENOMEM:
+		return error_set(error, ERR_NO_MEMORY, "rows: %s: %s", what, mdb_strerror(code));
+	case ENOENT:
+	case MDB_NOTFOUND:
+		return error_set(error, ERR_UNREACHABLE, "rows: %s: %s", what, mdb_strerror(code));
+	default:
+		return error_set(error, ERR_IO, "rows: %s: %s", what, mdb_strerror(code));
+	}
+}
+
+void rows_key_store(struct stored_key *out, uint64_t hash_seed, uint16_t keyspace, const uint8_t *key, size_t key_size)
+{
+	out->bytes[0] = (uint8_t)(keyspace >> 8);
+	out->bytes[1] = (uint8_t)keyspace;
+	out->is_long = key_size > ROWS_KEY_HEAD;
+	if (!out->is_long) {
+		if (key_size > 0)
+			memcpy(out->bytes + 2, key, key_size);
+		out->size = (uint32_t)(2 + key_size);
+		return;
+	}
+	XXH128_canonical_t hash;
+	XXH128_canonicalFromHash(&hash, XXH3_128bits_withSeed(key, key_size, hash_seed));
+	memcpy(out->bytes + 2, key, ROWS_KEY_HEAD);
+	memcpy(out->bytes + 2 + ROWS_KEY_HEAD, hash.digest, sizeof(hash.digest));
+	out->size = ROWS_STORED_KEY_MAX;
+}
+
+bool rows_value_split(const MDB_val *stored_key, const MDB_val *value, const uint8_t **key, size_t *key_size, MDB_val *row)
+{
+	uint8_t *bytes = value->mv_data;
+
+	if (stored_key->mv_size < ROWS_STORED_KEY_MAX) {
+		*key = (const uint8_t *)stored_key->mv_data + 2;
+		*key_size = stored_key->mv_size - 2;
+		*row = *value;
+		return true;
+	}
+	if (value->mv_size < 2 || value->mv_size - 2 < bytes_get_u16(bytes))
+		return false;
+	*key = bytes + 2;
+	*key_size = bytes_get_u16(bytes);
+	*row = (MDB_val){.mv_size = value->mv_size - 2 - *key_size, .mv_data = bytes + 2 + *key_size};
+	return true;
+}
+
+int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct error_context *error)
+{
+	MDB_val key = {.mv_size = sizeof(meta_key), .mv_data = (void *)(uintptr_t)meta_key}, value;
+
+	const int code = mdb_get(txn, meta, &key, &value);
+	if (code == MDB_NOTFOUND)
+		return ERR_NOT_FOUND;
+	if (code != 0)
+		return rows_lmdb_error(code, "meta", error);
+	const uint8_t *at = value.mv_data;
+	if (value.mv_size != STATE_SIZE || bytes_get_u64(at) != STATE_VERSION)
+		return error_set(error, ERR_WRONG_VERSION, "rows: written by another version");
+	memcpy(state->meta.store_id, at + 8, 16);
+	uint64_t numbers[10 + REGIONS_MAX];
+	for (uint32_t i = 0; i < 10 + REGIONS_MAX; i++)
+		numbers[i] = bytes_get_u64(at + 24 + 8 * (size_t)i);
+	state->meta.region = (uint32_t)numbers[0];
+	state->meta.applied_lsn = numbers[1];
+	state->meta.hlc = numbers[2];
+	state->meta.hlc_bound = numbers[3];
+	state->meta.conflicts = numbers[4];
+	state->meta.conflicts_dropped = numbers[5];
+	state->meta.next_conflict_id = numbers[6];
+	state->first_conflict_id = numbers[7];
+	state->hash_seed = numbers[8];
+	memcpy(state->meta.applied.sequence, numbers + 10, sizeof(state->meta.applied.sequence));
+	return 0;
+}
+
+int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
+{
+	uint64_t numbers[10 + REGIONS_MAX] = {state->meta.region, state->meta.applied_lsn, state->meta.hlc,
+	    state->meta.hlc_bound, state->meta.conflicts, state->meta.conflicts_dropped, state->meta.next_conflict_id,
+	    state->first_conflict_id, state->hash_seed};
+	uint8_t bytes[STATE_SIZE];
+	MDB_val key = {.mv_size = sizeof(meta_key), .mv_data = (void *)(uintptr_t)meta_key};
+	MDB_val value = {.mv_size = sizeof(bytes), .mv_data = bytes};
+
+	memcpy(numbers + 10, state->meta.applied.sequence, sizeof(state->meta.applied.sequence));
+	bytes_put_u64(bytes, STATE_VERSION);
+	memcpy(bytes + 8, state->meta.store_id, 16);
+	for (uint32_t i = 0; i < 10 + REGIONS_MAX; i++)
+		bytes_put_u64(bytes + 24 + 8 * (size_t)i, numbers[i]);
+	return mdb_put(txn, meta, &key, &value, 0);
+}
+
+int rows_digests_load(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, struct keyspace_digests *out)
+{
+	const uint8_t name[2] = {(uint8_t)(keyspace >> 8), (uint8_t)keyspace};
+	MDB_val key = {.mv_size = 2, .mv_data = (void *)(uintptr_t)name}, value;
+
+	memset(out, 0, sizeof(*out));
+	const int code = mdb_get(txn, digests, &key, &value);
+	if (code == MDB_NOTFOUND)
+		return 0;
+	if (code != 0 || value.mv_size != DIGESTS_SIZE)
+		return code != 0 ? code : MDB_CORRUPTED;
+	const uint8_t *at = value.mv_data;
+	for (uint32_t i = 0; i < DIGEST_BUCKETS; i++, at += 16)
+		out->buckets[i] = (struct digest){.low = bytes_get_u64(at), .high = bytes_get_u64(at + 8)};
+	out->live_rows = bytes_get_u64(at);
+	return 0;
+}
+
+int rows_digests_store(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, const struct keyspace_digests *in)
+{
+	const uint8_t name[2] = {(uint8_t)(keyspace >> 8), (uint8_t)keyspace};
+	MDB_val key = {.mv_size = 2, .mv_data = (void *)(uintptr_t)name}, value = {.mv_size = DIGESTS_SIZE};
+
+	const int code = mdb_put(txn, digests, &key, &value, MDB_RESERVE);
+	if (code != 0)
+		return code;
+	uint8_t *at = value.mv_data;
+	for (uint32_t i = 0; i < DIGEST_BUCKETS; i++, at += 16) {
+		bytes_put_u64(at, in->buckets[i].low);
+		bytes_put_u64(at + 8, in->buckets[i].high);
+	}
+	bytes_put_u64(at, in->live_rows);
+	return 0;
+}
+
+/* The map is a sparse file: writing to a page that the disk has no room for would be a SIGBUS. */
+static int allocate_upto(struct rows *rows, uint64_t end, struct error_context *error)
+{
+	if (end > rows->map_size)
+		end = rows->map_size;
+	if (end <= rows->allocated)
+		return 0;
+	const off_t from = (off_t)rows->allocated, size = (off_t)(end - rows->allocated);
+	const int code = rows->options.fallocate != NULL ? rows->options.fallocate(rows->data_fd, from, size)
+	                                                 : posix_fallocate(rows->data_fd, from, size);
+	if (code != 0)
+		return error_set(error, code == ENOSPC || code == EDQUOT || code == EFBIG ? ERR_DISK_FULL : ERR_IO,
+		    "rows: allocating %llu bytes: %s", (unsigned long long)size, strerror(code));
+	rows->allocated = end;
+	return 0;
+}
+
+static uint64_t used_bytes(const struct rows *rows)
+{
+	MDB_envinfo info;
+
+	mdb_env_info(rows->env, &info);
+	return (info.me_last_pgno + 1) * rows->page_size;
+}
+
+int rows_room(struct rows *rows, struct error_context *error)
+{
+	const uint64_t used = used_bytes(rows);
+	const uint64_t reserve = rows->map_size / 8 < ROWS_RESERVE ? rows->map_size / 8 : ROWS_RESERVE;
+
+	if (used + reserve > rows->map_size)
+		return error_set(error, ERR_DISK_FULL, "rows: %llu of %llu bytes of the map are in use",
+		    (unsigned long long)used, (unsigned long long)rows->map_size);
+	if (used + reserve <= rows->allocated)
+		return 0;
+	/* In steps, so that not every transaction moves the end by a little. */
+	return allocate_upto(rows, used + reserve + ROWS_RESERVE / 4, error);
+}
+
+int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *error)
+{
+	MDB_stat stat;
+
+	/* Without room ahead this transaction still goes on in what was allocated before; that is what it was kept for. */
+	(void)rows_room(rows, NULL);
+	const int code = mdb_stat(txn, rows->rows, &stat);
+	if (code != 0)
+		return rows_lmdb_error(code, "stat", error);
+	const uint64_t used = used_bytes(rows);
+	rows->pages_left = rows->allocated > used ? (rows->allocated - used) / rows->page_size : 0;
+	rows->pages_used = 0;
+	/* Each branch page is copied at most once a transaction. */
+	return rows_pages_take(rows, stat.ms_branch_pages + ROWS_PAGES_SLACK, error);
+}
+
+int rows_pages_take(struct rows *rows, uint64_t pages, struct error_context *error)
+{
+	if (pages > rows->pages_left) {
+		/* At the end of the map there is nothing to allocate: LMDB itself says MDB_MAP_FULL there. */
+		const uint64_t before = rows->allocated;
+		const int result = allocate_upto(
+		    rows, rows->allocated + (pages - rows->pages_left) * rows->page_size + ROWS_RESERVE / 4, error);
+		if (result < 0)
+			return result;
+		rows->pages_left += (rows->allocated - before) / rows->page_size;
+	}
+	rows->pages_left -= pages < rows->pages_left ? pages : rows->pages_left;
+	rows->pages_used += pages;
+	return 0;
+}
+
+int rows_scratch_need(struct rows *rows, size_t size, struct error_context *error)
+{
+	if (size <= rows->scratch_size)
+		return 0;
+	uint8_t *larger = realloc(rows->scratch, size);
+	if (larger == NULL)
+		return error_set(error, ERR_NO_MEMORY, "row of %zu bytes", size);
+	rows->scratch = larger;
+	rows->scratch_size = size;
+	return 0;
+}
+
+/* The store id lives in a file of its own, so that rows rebuilt from the log go on under the id that the log names. */
+static int store_id_load(const struct rows *rows, uint8_t id[static 16], struct error_context *error)
+{
+	int fd = openat(rows->dir_fd, "store.id", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		const ssize_t n = read(fd, id, 16);
+		close(fd);
+		return n == 16 ? 0 : error_set(error, ERR_CORRUPT, "rows: store.id is too short");
+	}
+	if (errno != ENOENT)
+		return error_set(error, ERR_IO, "rows: store.id: %s", strerror(errno));
+	if (getrandom(id, 16, 0) != 16)
+		return error_set(error, ERR_IO, "rows: no random numbers: %s", strerror(errno));
+	fd = openat(rows->dir_fd, "store.id.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(error, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "rows: store.id: %s", strerror(errno));
+	const bool good = write(fd, id, 16) == 16 && fsync(fd) == 0;
+	const int code = errno;
+	close(fd);
+	if (!good || renameat(rows->dir_fd, "store.id.tmp", rows->dir_fd, "store.id") < 0 || fsync(rows->dir_fd) < 0)
+		return error_set(
+		    error, code == ENOSPC ? ERR_DISK_FULL : ERR_IO, "rows: store.id: %s", strerror(good ? errno : code));
+	return 0;
+}
+
+static int tables_open(struct rows *rows, MDB_txn *txn, unsigned flags)
+{
+	int code = mdb_dbi_open(txn, "rows", flags, &rows->rows);
+	if (code == 0)
+		code = mdb_dbi_open(txn, "meta", flags, &rows->meta);
+	if (code == 0)
+		code = mdb_dbi_open(txn, "digests", flags, &rows->digests);
+	if (code == 0)
+		code = mdb_dbi_open(txn, "conflicts", flags, &rows->conflicts);
+	return code;
+}
+
+static int state_make(struct rows *rows, MDB_txn *txn, struct error_context *error)
+{
+	rows->state =
+	    (struct rows_state){.meta = {.region = rows->options.region, .next_conflict_id = 1}, .first_conflict_id = 1};
+	const int result = store_id_load(rows, rows->state.meta.store_id, error);
+	if (result < 0)
+		return result;
+	if (getrandom(&rows->state.hash_seed, sizeof(rows->state.hash_seed), 0) != sizeof(rows->state.hash_seed))
+		return error_set(error, ERR_IO, "rows: no random numbers: %s", strerror(errno));
+	return rows_lmdb_error(rows_state_store(txn, rows->meta, &rows->state), "meta", error);
+}
+
+/* Everything that is kept in memory, from what is stored. */
+static int state_read(struct rows *rows, MDB_txn *txn, struct error_context *error)
+{
+	int result = rows_state_load(txn, rows->meta, &rows->state, error);
+	if (result == ERR_NOT_FOUND)
+		result =
+		    rows->read_only ? error_set(error, ERR_UNREACHABLE, "rows: not made yet") : state_make(rows, txn, error);
+	if (result == 0 && !rows->read_only && rows->state.meta.region != rows->options.region)
+		result = error_set(error, ERR_CONFIGURATION, "rows: they belong to region %u, not %u", rows->state.meta.region,
+		    rows->options.region);
+	for (uint16_t i = 0; result == 0 && rows->now != NULL && i < KEYSPACES_MAX; i++)
+		result = rows_lmdb_error(rows_digests_load(txn, rows->digests, i, &rows->now[i]), "digests", error);
+	return result;
+}
+
+static int environment_open(struct rows *rows, const char *path, struct error_context *error)
+{
+	const unsigned common = MDB_NOSUBDIR | MDB_NOTLS;
+	MDB_txn *txn;
+	MDB_stat stat;
+
+	int code = mdb_env_create(&rows->env);
+	if (code == 0)
+		code = mdb_env_set_maxdbs(rows->env, 8);
+	if (code == 0)
+		code = mdb_env_set_maxreaders(rows->env, READERS_MAX);
+	if (code == 0)
+		code = mdb_env_set_mapsize(rows->env, rows->map_size);
+	if (code == 0)
+		code = mdb_env_open(rows->env, path, common | (rows->read_only ? MDB_RDONLY : MDB_WRITEMAP | MDB_NOSYNC), 0600);
+	if (code == 0)
+		code = mdb_env_get_fd(rows->env, &rows->data_fd);
+	if (code == 0)
+		code = mdb_env_stat(rows->env, &stat);
+	if (code != 0)
+		return rows_lmdb_error(code, path, error);
+	rows->page_size = stat.ms_psize;
+	int result = 0;
+	if (!rows->read_only) {
+		MDB_envinfo info;
+		mdb_env_info(rows->env, &info);
+		/* A file that holds more than was asked for wins. */
+		rows->map_size = info.me_mapsize;
+		rows_reader_check(rows);
+		/* From the start of the file: a copy of it may have holes. */
+		result = allocate_upto(rows, used_bytes(rows) + ROWS_RESERVE, error);
+	}
+	if (result < 0)
+		return result;
+	code = mdb_txn_begin(rows->env, NULL, rows->read_only ? MDB_RDONLY : 0, &txn);
+	if (code != 0)
+		return rows_lmdb_error(code, "transaction", error);
+	code = tables_open(rows, txn, rows->read_only ? 0 : MDB_CREATE);
+	result = code != 0 ? rows_lmdb_error(code, "tables", error) : state_read(rows, txn, error);
+	if (result < 0) {
+		mdb_txn_abort(txn);
+		return result;
+	}
+	return rows_lmdb_error(mdb_txn_commit(txn), "commit", error);
+}
+
+int rows_open(struct rows **out, const struct rows_options *options, struct error_context *error)
+{
+	char path[512];
+	struct rows *rows = calloc(1, sizeof(*rows));
+
+	if (rows == NULL)
+		return error_set(error, ERR_NO_MEMORY, "rows");
+	rows->options = *options;
+	rows->read_only = options->read_only;
+	rows->map_size = options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT;
+	if (rows->options.conflicts_max == 0)
+		rows->options.conflicts_max = CONFLICTS_DEFAULT;
+	if (rows->options.conflicts_age_ms == 0)
+		rows->options.conflicts_age_ms = CONFLICT_AGE_DEFAULT;
+
+	int result = 0;
+	if (snprintf(path, sizeof(path), "%s/rows.mdb", options->dir) >= (int)sizeof(path))
+		result = error_set(error, ERR_CONFIGURATION, "rows: the path is too long");
+	rows->dir_fd = open(options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (result == 0 && rows->dir_fd < 0)
+		result = error_set(error, errno == ENOENT ? ERR_UNREACHABLE : ERR_IO, "%s: %s", options->dir, strerror(errno));
+	if (result == 0 && !rows->read_only) {
+		rows->now = calloc(KEYSPACES_MAX, sizeof(*rows->now));
+		result = rows->now == NULL ? error_set(error, ERR_NO_MEMORY, "rows")
+		                           : rows_scratch_need(rows, CONFLICT_ENCODED_MAX, error);
+	}
+	if (result == 0)
+		result = environment_open(rows, path, error);
+	if (result < 0) {
+		rows_close(rows);
+		return result;
+	}
+	rows->options.dir = NULL;
+	*out = rows;
+	return 0;
+}
+
+void rows_close(struct rows *rows)
+{
+	if (rows->env != NULL)
+		mdb_env_close(rows->env);
+	if (rows->dir_fd >= 0)
+		close(rows->dir_fd);
+	free(rows->now);
+	free(rows->scratch);
+	free(rows);
+}
+
+const struct rows_meta *rows_meta_now(const struct rows *rows)
+{
+	return &rows->state.meta;
+}
+
+uint64_t rows_map_bytes(const struct rows *rows)
+{
+	return used_bytes(rows);
+}
+
+int rows_reader_check(struct rows *rows)
+{
+	int dead = 0;
+
+	return mdb_reader_check(rows->env, &dead) == 0 ? dead : 0;
+}

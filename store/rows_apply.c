@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <assert.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "store/rows_internal.h"
+
+/* Conflicts let go beyond those that come in, so that a smaller limit is reached in time without one long transaction. */
+#define TRIM_EXTRA 16u
+/* Above this size LMDB may give a value pages of its own. */
+#define OVERFLOW_FROM 1500u
+
+struct apply {
+	struct rows *rows;
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	uint64_t now_ms;
+	struct apply_result *result;
+	struct stored_key name;
+	struct row row;
+};
+
+enum { APPLY_STOP = 1 }; /* no room for more in this transaction; what is in it is good */
+
+/* The row as it is, into a->row; *old empty when there is none. */
+static int row_fetch(struct apply *a, const struct record *record, MDB_val *old, struct error_context *error)
+{
+	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes}, value;
+	const uint8_t *whole;
+	size_t whole_size;
+
+	*old = (MDB_val){0};
+	const int code = mdb_cursor_get(a->cursor, &key, &value, MDB_SET);
+	if (code == MDB_NOTFOUND) {
+		row_init(&a->row);
+		return 0;
+	}
+	if (code != 0)
+		return rows_lmdb_error(code, "read", error);
+	key = (MDB_val){.mv_size = a->name.size, .mv_data = a->name.bytes};
+	if (!rows_value_split(&key, &value, &whole, &whole_size, old) || row_decode(&a->row, old->mv_data, old->mv_size) < 0)
+		return error_set(error, ERR_CORRUPT, "rows: a row that cannot be read, keyspace %u", record->keyspace);
+	if (a->name.is_long && (whole_size != record->key_size || memcmp(whole, record->key, whole_size) != 0))
+		return error_set(error, ERR_CORRUPT, "rows: two long keys with one hash, keyspace %u", record->keyspace);
+	return 0;
+}
+
+/* Puts the merged row. It was encoded into the scratch first: the siblings still borrow from the place that it goes to. */
+static int row_store(
+    struct apply *a, const struct record *record, bool replaces, size_t head, size_t size, struct error_context *error)
+{
+	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes};
+	MDB_val value = {.mv_size = head + size, .mv_data = a->rows->scratch};
+
+	if (head > 0) {
+		bytes_put_u16(a->rows->scratch, (uint16_t)record->key_size);
+		memcpy(a->rows->scratch + 2, record->key, record->key_size);
+	}
+	/* The cursor stands on the old row; MDB_CURRENT saves a second search. */
+	return rows_lmdb_error(mdb_cursor_put(a->cursor, &key, &value, replaces ? MDB_CURRENT : 0), "write", error);
+}
+
+static void digests_update(struct apply *a, const struct record *record, bool was_live, const MDB_val *old, bool is_live,
+    const uint8_t *row, size_t row_size)
+{
+	struct keyspace_digests *digests = &a->rows->now[record->keyspace];
+	struct digest *bucket = &digests->buckets[row_digest_bucket(record->key, record->key_size)];
+
+	if (was_live)
+		digest_subtract(
+		    bucket, row_digest(record->keyspace, record->key, record->key_size, old->mv_data, old->mv_size));
+	if (is_live)
+		digest_add(bucket, row_digest(record->keyspace, record->key, record->key_size, row, row_size));
+	const uint64_t change = (uint64_t)is_live - (uint64_t)was_live;
+	digests->live_rows += change;
+	a->result->live_rows_change += change;
+	a->rows->dirty |= 1ull << record->keyspace;
+}
+
+/* Room for the row, and for a conflict about it, before anything is changed. */
+static int room_take(struct apply *a, size_t row_size, bool conflict, struct error_context *error)
+{
+	struct rows *rows = a->rows;
+	uint64_t pages = ROWS_PAGES_EACH;
+
+	if (row_size > OVERFLOW_FROM)
+		pages += rows_overflow_pages(rows, row_size);
+	if (conflict)
+		pages += ROWS_PAGES_EACH + rows_overflow_pages(rows, CONFLICT_ENCODED_MAX);
+	const bool has_progress = rows->next.meta.applied_lsn != rows->state.meta.applied_lsn;
+	if (has_progress && rows->pages_used + pages > ROWS_PAGES_MAX)
+		return APPLY_STOP;
+	const int result = rows_pages_take(rows, pages, error);
+	return result == ERR_DISK_FULL && has_progress ? APPLY_STOP : result;
+}
+
+static int record_apply(struct apply *a, const struct record *record, enum row_change *change, struct error_context *error)
+{
+	struct rows *rows = a->rows;
+	MDB_val old;
+
+	rows_key_store(&a->name, rows->state.hash_seed, record->keyspace, record->key, record->key_size);
+	int result = row_fetch(a, record, &old, error);
+	if (result < 0)
+		return result;
+	const bool was_live = old.mv_size > 0 && !row_is_deleted(&a->row);
+	const struct vector held_context = a->row.context;
+	if (row_merge_record(&a->row, record, change) < 0)
+		return error_set(error, ERR_FULL, "rows: too many siblings on a row, keyspace %u", record->keyspace);
+
+	const size_t head = a->name.is_long ? 2 + record->key_size : 0;
+	const size_t size = (size_t)row_encoded_size(&a->row);
+	result = room_take(a, head + size, *change == ROW_CONFLICT, error);
+	if (result == 0)
+		result = rows_scratch_need(rows, head + size, error);
+	if (result == 0 && *change == ROW_CONFLICT) {
+		/* Before the row goes to its place and the scratch is used for it. */
+		result = conflict_record(rows, a->txn, record, &a->row, &held_context, a->now_ms, error);
+		a->result->conflicts++;
+	}
+	if (result != 0)
+		return result;
+	uint8_t *encoded = rows->scratch + head;
+	const long written = row_encode(&a->row, encoded, size);
+	assert(written == (long)size);
+	/* The context can have grown though no sibling changed. */
+	if (old.mv_size == size && memcmp(old.mv_data, encoded, size) == 0)
+		return 0;
+	digests_update(a, record, was_live, &old, !row_is_deleted(&a->row), encoded, size);
+	return row_store(a, record, old.mv_size > 0, head, size, error);
+}
+
+/* One log entry. */
+static int entry_apply(struct apply *a, const struct log_entry *entry, struct record *record, bool *is_new,
+    enum row_change *change, struct error_context *error)
+{
+	struct rows_meta *meta = &a->rows->next.meta;
+
+	*is_new = false;
+	if (entry->type == LOG_HLC_BOUND) {
+		if (entry->size != 8)
+			return error_set(
+			    error, ERR_CORRUPT, "log position %llu: bad HLC bound", (unsigned long long)entry->lsn);
+		const uint64_t bound = bytes_get_u64(entry->body);
+		if (bound > meta->hlc_bound)
+			meta->hlc_bound = bound;
+		return 0;
+	}
+	if (record_decode(record, entry->body, entry->size) != (long)entry->size || record->keyspace >= KEYSPACES_MAX)
+		return error_set(
+		    error, ERR_CORRUPT, "log position %llu: record that cannot be read", (unsigned long long)entry->lsn);
+	uint64_t *applied = &meta->applied.sequence[record->dot.region];
+	if (record->dot.sequence <= *applied)
+		return 0;
+	if (record->dot.sequence != *applied + 1)
+		return error_set(error, ERR_CORRUPT, "log position %llu: record %llu of region %u after %llu",
+		    (unsigned long long)entry->lsn, (unsigned long long)record->dot.sequence, record->dot.region,
+		    (unsigned long long)*applied);
+	const int result = record_apply(a, record, change, error);
+	if (result != 0)
+		return result;
+	*is_new = true;
+	*applied = record->dot.sequence;
+	if (record->hlc > meta->hlc)
+		meta->hlc = record->hlc;
+	a->result->records++;
+	return 0;
+}
+
+/* Takes back what an aborted transaction has done to the digests in memory. */
+static int digests_reload(struct rows *rows, MDB_txn *txn, struct error_context *error)
+{
+	for (uint16_t i = 0; i < KEYSPACES_MAX; i++) {
+		if ((rows->dirty >> i & 1) == 0)
+			continue;
+		const int code = rows_digests_load(txn, rows->digests, i, &rows->now[i]);
+		if (code != 0)
+			return rows_lmdb_error(code, "digests", error);
+		rows->dirty &= ~(1ull << i);
+	}
+	return 0;
+}
+
+static int apply_finish(struct apply *a, struct error_context *error)
+{
+	struct rows *rows = a->rows;
+
+	const int result = conflicts_trim(rows, a->txn, a->now_ms, a->result->conflicts + TRIM_EXTRA, error);
+	if (result < 0)
+		return result;
+	int code = 0;
+	for (uint16_t i = 0; code == 0 && i < KEYSPACES_MAX; i++)
+		if ((rows->dirty >> i & 1) != 0)
+			code = rows_digests_store(a->txn, rows->digests, i, &rows->now[i]);
+	if (code == 0)
+		code = rows_state_store(a->txn, rows->meta, &rows->next);
+	if (code != 0)
+		return rows_lmdb_error(code, "commit", error);
+	code = mdb_txn_commit(a->txn);
+	a->txn = NULL;
+	if (code != 0)
+		return rows_lmdb_error(code, "commit", error);
+	rows->dirty = 0;
+	rows->state = rows->next;
+	return 0;
+}
+
+static int apply_start(struct apply *a, struct log_reader *reader, struct error_context *error)
+{
+	struct rows *rows = a->rows;
+	int result = 0;
+
+	if (log_reader_lsn(reader) != rows->state.meta.applied_lsn || rows->state.meta.applied_lsn == 0)
+		result = log_reader_seek(reader, rows->state.meta.applied_lsn, error);
+	if (result < 0)
+		return result;
+	int code = mdb_txn_begin(rows->env, NULL, 0, &a->txn);
+	if (code != 0) {
+		a->txn = NULL;
+		return rows_lmdb_error(code, "transaction", error);
+	}
+	result = digests_reload(rows, a->txn, error);
+	if (result == 0)
+		result = rows_pages_start(rows, a->txn, error);
+	code = result == 0 ? mdb_cursor_open(a->txn, rows->rows, &a->cursor) : 0;
+	rows->next = rows->state;
+	return code != 0 ? rows_lmdb_error(code, "cursor", error) : result;
+}
+
+int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_lsn, uint32_t entries_max, uint64_t now_ms,
+    void (*on_record)(void *user, const struct record *record, enum row_change change), void *user, struct apply_result *out,
+    struct error_context *error)
+{
+	struct apply a = {.rows = rows, .now_ms = now_ms, .result = out};
+	struct record record;
+	struct log_entry entry;
+
+	assert(!rows->read_only);
+	*out = (struct apply_result){0};
+	int result = limit_lsn > rows->state.meta.applied_lsn ? apply_start(&a, reader, error) : ERR_EMPTY;
+	for (uint32_t entries = 0; result == 0 && (entries_max == 0 || entries < entries_max); entries++) {
+		enum row_change change = ROW_UNCHANGED;
+		bool is_new;
+
+		result = log_reader_next(reader, limit_lsn, &entry, error);
+		if (result == 0)
+			result = entry_apply(&a, &entry, &record, &is_new, &change, error);
+		if (result == 0) {
+			rows->next.meta.applied_lsn = entry.end_lsn;
+			if (is_new && on_record != NULL)
+				on_record(user, &record, change);
+		}
+	}
+	if (result == ERR_EMPTY || result == APPLY_STOP)
+		result = 0;
+	if (a.txn != NULL && a.cursor != NULL)
+		mdb_cursor_close(a.cursor);
+	if (result == 0 && a.txn != NULL && rows->next.meta.applied_lsn != rows->state.meta.applied_lsn)
+		result = apply_finish(&a, error);
+	if (a.txn != NULL)
+		mdb_txn_abort(a.txn);
+	if (result < 0)
+		*out = (struct apply_result){0};
+	out->applied_lsn = rows->state.meta.applied_lsn;
+	out->applied = rows->state.meta.applied;
+	return result;
+}
