@@ -81,7 +81,7 @@ static int option_store(
 	case OPTION_BOOL:
 		break;
 	}
-	assert(!"a flag without a value is stored by the caller");
+	assert(false && "a flag without a value is stored by the caller");
 	return ERR_USAGE;
 }
 

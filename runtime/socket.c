@@ -151,7 +151,9 @@ static int set_all(
 		failed |= set_int(socket, ZMQ_ROUTER_HANDOVER, 1);
 	}
 	if (!binds) {
-		failed |= set_int(socket, ZMQ_IMMEDIATE, 1);
+		/* Not on REQ: with IMMEDIATE libzmq drops what has arrived and is unread when the other side closes, so the
+		 * answer of a process that then ends (admin "stop") would be lost. */
+		failed |= set_int(socket, ZMQ_IMMEDIATE, zmq_type != ZMQ_REQ);
 		failed |= set_int(socket, ZMQ_RECONNECT_IVL, 20);
 		failed |=
 		    set_int(socket, ZMQ_RECONNECT_IVL_MAX, options->reconnect_max_ms ? (int)options->reconnect_max_ms : 1000);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ZeroMQ sockets as Godwit uses them: never blocking, never dropping without saying so (ROUTER_MANDATORY; a full queue is
- * ERR_OVERLOADED), linger 0, bounded high-water marks, IMMEDIATE on connects, a size limit on what is received (ZMQ_MAXMSGSIZE),
- * CURVE on every TCP endpoint (RFC 26/ZAP RFC 27). */
+ * ERR_OVERLOADED), linger 0, bounded high-water marks, IMMEDIATE on DEALER connects (nothing is queued for a peer that is not
+ * there; what has arrived unread is lost with the connection), a size limit on what is received (ZMQ_MAXMSGSIZE), CURVE on
+ * every TCP endpoint (RFC 26/ZAP RFC 27). */
 #ifndef GODWIT_RUNTIME_SOCKET_H
 #define GODWIT_RUNTIME_SOCKET_H
 #include <stdbool.h>

@@ -45,7 +45,7 @@ static void set_up(void)
 	static const char *const allow[] = {"here", KEY_NAME_CLIENT, NULL};
 	struct place *p = &place;
 	scratch_make(p->directory);
-	snprintf(p->key_dir, sizeof p->key_dir, "%s/keys", p->directory);
+	snprintf(p->key_dir, sizeof p->key_dir, "%.120s/keys", p->directory);
 	cr_assert_eq(keys_make(p->key_dir, "here", &error), 0, "%s", error.text);
 	cr_assert_eq(keys_make(p->key_dir, "stranger", &error), 0, "%s", error.text);
 	cr_assert_eq(keys_load(p->key_dir, "here", &p->server_keys, &error), 0);
