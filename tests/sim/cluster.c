@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t chance_next(struct chance *c) /* splitmix64 (Steele, Lea, Flood, 2014) */
+{
+	uint64_t z = (c->state += 0x9e3779b97f4a7c15ull);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static bool before(const struct sim_event *a, const struct sim_event *b)
+{
+	return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->order < b->order;
+}
+
+void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event)
+{
+	if (sim->queue_count == sim->queue_capacity) {
+		sim->queue_capacity = sim->queue_capacity ? sim->queue_capacity * 2 : 1024;
+		sim->queue = realloc(sim->queue, sim->queue_capacity * sizeof *sim->queue);
+		if (!sim->queue)
+			abort();
+	}
+	event.time_ns = time_ns < sim->now_ns ? sim->now_ns : time_ns;
+	event.order = sim->order++;
+	uint32_t place = sim->queue_count++;
+	while (place && before(&event, &sim->queue[(place - 1) / 2])) {
+		sim->queue[place] = sim->queue[(place - 1) / 2];
+		place = (place - 1) / 2;
+	}
+	sim->queue[place] = event;
+}
+
+static struct sim_event pop(struct sim *sim)
+{
+	struct sim_event first = sim->queue[0], last = sim->queue[--sim->queue_count];
+	uint32_t place = 0;
+	for (;;) {
+		uint32_t child = place * 2 + 1;
+		if (child >= sim->queue_count)
+			break;
+		if (child + 1 < sim->queue_count && before(&sim->queue[child + 1], &sim->queue[child]))
+			child++;
+		if (!before(&sim->queue[child], &last))
+			break;
+		sim->queue[place] = sim->queue[child];
+		place = child;
+	}
+	sim->queue[place] = last;
+	return first;
+}
+
+/* A paused process gets its events when it goes on; a dead one never. True when the event is for nobody now. */
+static bool held_back(struct sim *sim, const struct sim_process *process, const struct sim_event *event)
+{
+	if (process->up && sim->now_ns < process->paused_until_ns) {
+		sim_push(sim, process->paused_until_ns, *event);
+		return true;
+	}
+	return false;
+}
+
+static void dispatch(struct sim *sim, struct sim_event *event)
+{
+	struct sim_node *node = &sim->nodes[event->region];
+	struct sim_process *coordinator = &node->coordinator_process, *streamer = &node->streamer_process;
+	switch (event->kind) {
+	case SIM_MESSAGE:
+		if (held_back(sim, streamer, event))
+			return;
+		if (streamer->up)
+			node_message(sim, node, event->peer, event->from_receiver, event->bytes, event->size);
+		break;
+	case SIM_SYNC_DONE:
+		if (held_back(sim, coordinator, event))
+			return;
+		if (coordinator->up && coordinator->incarnation == event->incarnation)
+			node_sync_done(sim, node);
+		break;
+	case SIM_COORDINATOR_TURN:
+		if (held_back(sim, coordinator, event))
+			return;
+		if (coordinator->up && coordinator->incarnation == event->incarnation && coordinator->turn_ns == event->time_ns)
+			node_coordinator_turn(sim, node);
+		else if (coordinator->up && coordinator->incarnation == event->incarnation && coordinator->turn_ns < event->time_ns)
+			node_coordinator_turn(sim, node);
+		break;
+	case SIM_STREAMER_TURN:
+		if (held_back(sim, streamer, event))
+			return;
+		if (streamer->up && streamer->incarnation == event->incarnation && streamer->turn_ns <= event->time_ns)
+			node_streamer_turn(sim, node);
+		break;
+	case SIM_CLIENT_TURN:
+		client_turn(sim, event->client);
+		break;
+	case SIM_REQUEST:
+		if (held_back(sim, coordinator, event))
+			return;
+		if (coordinator->up)
+			node_request(sim, node, event->client, event->number);
+		break;
+	case SIM_ANSWER:
+		client_answer(sim, event->client, event->answer);
+		break;
+	case SIM_START:
+		if (event->from_receiver && !streamer->up)
+			node_start_streamer(sim, node);
+		if (!event->from_receiver && !coordinator->up)
+			node_start_coordinator(sim, node);
+		break;
+	case SIM_FAULT:
+		if (!sim->calm)
+			fault_next(sim);
+		break;
+	}
+	free(event->bytes);
+	free(event->answer);
+}
+
+static void run_until(struct sim *sim, uint64_t limit_ns, bool (*done)(struct sim *sim))
+{
+	uint32_t countdown = 0;
+	while (sim->queue_count && sim->queue[0].time_ns <= limit_ns) {
+		struct sim_event event = pop(sim);
+		sim->now_ns = event.time_ns;
+		dispatch(sim, &event);
+		if (done && ++countdown % 64 == 0 && done(sim))
+			return;
+	}
+	if (!done || !done(sim))
+		sim->now_ns = limit_ns > sim->now_ns ? limit_ns : sim->now_ns;
+}
+
+static bool all_issued(struct sim *sim)
+{
+	return sim->operations_issued >= sim->operations_wanted;
+}
+
+static bool all_settled(struct sim *sim)
+{
+	return clients_idle(sim) && check_converged(sim);
+}
+
+void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
+{
+	sim->seed = seed;
+	sim->trace = trace;
+	sim->chance.state = seed;
+	sim->operations_wanted = operations;
+	sim->wall_start_ms = 1900000000000ull;
+	fault_draw(sim);
+	for (uint8_t r = 0; r < SIM_REGIONS; r++) {
+		struct sim_node *node = &sim->nodes[r];
+		node->region = r;
+		node_start_coordinator(sim, node);
+		node_start_streamer(sim, node);
+	}
+	for (uint32_t i = 0; i < SIM_CLIENTS; i++) {
+		sim->clients[i].id = chance_next(&sim->chance) | 1;
+		sim->clients[i].region = (uint8_t)(i % SIM_REGIONS);
+		sim_push(sim, chance_below(&sim->chance, 20 * SIM_MS), (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
+	}
+	sim_push(sim, sim->fault_gap_ms * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
+
+	/* Safety: everything may go wrong, and whatever is seen must be right. */
+	run_until(sim, 3600ull * 1000 * SIM_MS, all_issued);
+	if (!all_issued(sim))
+		sim_fail(sim, SIM_LIVENESS, "clients issued only %u operations in an hour", sim->operations_issued);
+	/* Liveness: nothing goes wrong any more; it must become quiet and equal. */
+	sim_trace(sim, "---- the faults end");
+	fault_end(sim);
+	run_until(sim, sim->now_ns + SIM_LIVE_NS, all_settled);
+	if (!clients_idle(sim))
+		sim_fail(sim, SIM_LIVENESS, "requests without an outcome %llu s after the last fault", SIM_LIVE_NS / 1000000000ull);
+	check_end(sim);
+	if (sim->wipe_region < SIM_REGIONS) {
+		struct sim_node *node = &sim->nodes[sim->wipe_region];
+		sim_trace(sim, "---- %s comes back without its disk", sim_names[node->region]);
+		node_kill_coordinator(sim, node);
+		node_kill_streamer(sim, node);
+		disk_wipe(&node->disk);
+		node->wiped = true;
+		node->published = (struct vector){{0}};
+		node_start_coordinator(sim, node);
+		node_start_streamer(sim, node);
+		sim->operations_wanted += 60;
+		for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+			sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
+		run_until(sim, sim->now_ns + 20ull * 1000 * SIM_MS, NULL);
+		check_wiped(sim);
+	}
+}
+
+void sim_release(struct sim *sim)
+{
+	for (uint32_t i = 0; i < sim->queue_count; i++) {
+		free(sim->queue[i].bytes);
+		free(sim->queue[i].answer);
+	}
+	free(sim->queue);
+	for (uint32_t r = 0; r < SIM_REGIONS; r++) {
+		node_release(&sim->nodes[r]);
+		for (uint64_t i = 0; i < sim->write_counts[r]; i++)
+			free(sim->writes[r][i].bytes);
+		free(sim->writes[r]);
+	}
+	for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+		free(sim->clients[i].operations);
+}

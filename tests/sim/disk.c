@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/sim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *grown(void *memory, size_t size)
+{
+	memory = realloc(memory, size);
+	if (!memory)
+		abort();
+	return memory;
+}
+
+uint64_t disk_append(struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size)
+{
+	if (disk->count == disk->capacity) {
+		disk->capacity = disk->capacity ? disk->capacity * 2 : 1024;
+		disk->entries = grown(disk->entries, disk->capacity * sizeof *disk->entries);
+	}
+	struct sim_entry *entry = &disk->entries[disk->count++];
+	*entry = (struct sim_entry){.kind = kind, .size = (uint32_t)size, .bytes = malloc(size)};
+	if (!entry->bytes)
+		abort();
+	memcpy(entry->bytes, bytes, size);
+	return disk->count;
+}
+
+static void cut(struct sim_disk *disk, uint64_t count)
+{
+	while (disk->count > count)
+		free(disk->entries[--disk->count].bytes);
+	disk->syncing = 0;
+}
+
+/* What was handed to the disk is in the page cache, whole or a part of it; what was only gathered is gone. */
+void disk_lose_process(struct sim *sim, struct sim_disk *disk)
+{
+	uint64_t handed = disk->syncing > disk->durable ? disk->syncing - disk->durable : 0;
+	cut(disk, disk->durable + (handed ? chance_below(&sim->chance, handed + 1) : 0));
+}
+
+static void rows_clear(struct sim_disk *disk)
+{
+	for (uint32_t i = 0; i < disk->row_capacity; i++)
+		free(disk->rows[i].bytes);
+	free(disk->rows);
+	disk->rows = NULL;
+	disk->row_count = disk->row_capacity = 0;
+	disk->applied_lsn = disk->hlc = disk->hlc_bound = disk->conflicts = 0;
+	disk->applied = (struct vector){{0}};
+}
+
+/* The map is not trusted after that: without a snapshot, rows begin empty and the log is replayed. */
+void disk_lose_machine(struct sim *sim, struct sim_disk *disk)
+{
+	disk_lose_process(sim, disk);
+	rows_clear(disk);
+}
+
+void disk_wipe(struct sim_disk *disk)
+{
+	cut(disk, 0);
+	disk->durable = 0;
+	disk->generation++;
+	rows_clear(disk);
+}
+
+void disk_release(struct sim_disk *disk)
+{
+	cut(disk, 0);
+	rows_clear(disk);
+	free(disk->entries);
+}
+
+static uint32_t slot_of(const struct sim_disk *disk, const char *key)
+{
+	uint64_t hash = 14695981039346656037ull;
+	for (const char *c = key; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211ull;
+	uint32_t slot = (uint32_t)(hash >> 17) & (disk->row_capacity - 1);
+	while (disk->rows[slot].key[0] && strcmp(disk->rows[slot].key, key) != 0)
+		slot = (slot + 1) & (disk->row_capacity - 1);
+	return slot;
+}
+
+struct sim_row *disk_row(struct sim_disk *disk, const char *key, bool make)
+{
+	if (make && (disk->row_count + 1) * 2 > disk->row_capacity) {
+		struct sim_row *old = disk->rows;
+		uint32_t old_capacity = disk->row_capacity;
+		disk->row_capacity = old_capacity ? old_capacity * 2 : 256;
+		disk->rows = calloc(disk->row_capacity, sizeof *disk->rows);
+		if (!disk->rows)
+			abort();
+		for (uint32_t i = 0; i < old_capacity; i++)
+			if (old[i].key[0])
+				disk->rows[slot_of(disk, old[i].key)] = old[i];
+		free(old);
+	}
+	if (!disk->row_capacity)
+		return NULL;
+	struct sim_row *row = &disk->rows[slot_of(disk, key)];
+	if (!row->key[0]) {
+		if (!make)
+			return NULL;
+		strcpy(row->key, key);
+		disk->row_count++;
+	}
+	return row;
+}
+
+static void apply_record(struct sim *sim, struct sim_node *node, const struct sim_entry *entry)
+{
+	struct sim_disk *disk = &node->disk;
+	struct record record;
+	char key[SIM_KEY_SIZE] = {0};
+	struct row row;
+	enum row_change change;
+	assert(record_decode(&record, entry->bytes, entry->size) == (long)entry->size && record.key_size < SIM_KEY_SIZE);
+	check_applied(sim, node, &record, entry->bytes, entry->size);
+	memcpy(key, record.key, record.key_size);
+	struct sim_row *stored = disk_row(disk, key, true);
+	row_init(&row);
+	if (stored->bytes)
+		assert(row_decode(&row, stored->bytes, stored->size) == 0);
+	assert(row_merge_record(&row, &record, &change) == 0);
+	disk->conflicts += change == ROW_CONFLICT;
+	sim->counts.conflicts += change == ROW_CONFLICT;
+	long size = row_encoded_size(&row);
+	uint8_t *bytes = malloc((size_t)size);
+	assert(bytes && row_encode(&row, bytes, (size_t)size) == size);
+	free(stored->bytes);
+	stored->bytes = bytes;
+	stored->size = (uint32_t)size;
+	disk->applied.sequence[record.dot.region] = record.dot.sequence;
+	if (record.hlc > disk->hlc)
+		disk->hlc = record.hlc;
+}
+
+void disk_apply(struct sim *sim, struct sim_node *node, uint64_t lsn)
+{
+	struct sim_disk *disk = &node->disk;
+	assert(lsn <= disk->count);
+	for (; disk->applied_lsn < lsn; disk->applied_lsn++) {
+		const struct sim_entry *entry = &disk->entries[disk->applied_lsn];
+		if (entry->kind == SIM_RECORD)
+			apply_record(sim, node, entry);
+		else
+			memcpy(&disk->hlc_bound, entry->bytes, sizeof disk->hlc_bound);
+	}
+}

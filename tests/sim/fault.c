@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+
+/* Each seed has its own weather: some are gentle with one kind of trouble, some have all of it at once. */
+void fault_draw(struct sim *sim)
+{
+	struct chance *chance = &sim->chance;
+	static const uint32_t gaps_ms[] = {20, 60, 150, 400, 1500};
+	sim->fault_gap_ms = gaps_ms[chance_below(chance, 5)];
+	sim->sync_fail = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 20) : 0;
+	sim->append_refuse = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 30) : 0;
+	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, SIM_REGIONS) : SIM_REGIONS;
+	bool lossy = chance_of(chance, 500), corrupt = chance_of(chance, 300), skewed = chance_of(chance, 500);
+	for (uint32_t a = 0; a < SIM_REGIONS; a++) {
+		sim->nodes[a].skew_ms = skewed ? (int64_t)chance_below(chance, 400) - 200 : 0;
+		for (uint32_t b = 0; b < SIM_REGIONS; b++) {
+			struct sim_link *link = &sim->links[a][b];
+			link->delay_ns = (1 + chance_below(chance, 100)) * SIM_MS;
+			link->jitter_ns = chance_below(chance, 20) * SIM_MS;
+			link->loss = lossy ? (uint32_t)chance_below(chance, 60) : 0;
+			link->duplicate = lossy ? (uint32_t)chance_below(chance, 60) : 0;
+			link->reorder = lossy ? (uint32_t)chance_below(chance, 60) : 0;
+			link->corrupt = corrupt ? (uint32_t)chance_below(chance, 60) : 0;
+		}
+	}
+}
+
+static void start_later(struct sim *sim, struct sim_node *node, bool streamer)
+{
+	uint64_t delay_ms = chance_of(&sim->chance, 700) ? 5 + chance_below(&sim->chance, 100) : chance_below(&sim->chance, 4000);
+	sim_push(sim, sim->now_ns + delay_ms * SIM_MS,
+	    (struct sim_event){.kind = SIM_START, .region = node->region, .from_receiver = streamer});
+}
+
+static void kill_process(struct sim *sim, struct sim_node *node, bool streamer)
+{
+	struct sim_process *process = streamer ? &node->streamer_process : &node->coordinator_process;
+	if (!process->up)
+		return;
+	sim->counts.crashes++;
+	if (streamer)
+		node_kill_streamer(sim, node);
+	else
+		node_kill_coordinator(sim, node);
+	start_later(sim, node, streamer);
+}
+
+static void crash_machine(struct sim *sim, struct sim_node *node)
+{
+	sim_trace(sim, "%s: the machine goes down", sim_names[node->region]);
+	sim->counts.machine_crashes++;
+	if (node->streamer_process.up) {
+		node_kill_streamer(sim, node);
+		start_later(sim, node, true);
+	}
+	if (node->coordinator_process.up) {
+		node_kill_coordinator(sim, node);
+		start_later(sim, node, false);
+	}
+	disk_lose_machine(sim, &node->disk);
+	node->ready = false; /* shared memory is gone as well; epochs go on only because nobody may see one twice */
+	node->published = (struct vector){{0}};
+	node->durable_lsn = 0;
+}
+
+static void pause_process(struct sim *sim, struct sim_node *node)
+{
+	struct sim_process *process = chance_of(&sim->chance, 500) ? &node->streamer_process : &node->coordinator_process;
+	if (!process->up)
+		return;
+	sim->counts.pauses++;
+	process->paused_until_ns = sim->now_ns + chance_below(&sim->chance, 3000) * SIM_MS;
+	sim_trace(sim, "%s %s paused", sim_names[node->region], process == &node->streamer_process ? "streamer" : "coordinator");
+}
+
+/* Shapes of FAILURES section 4: one isolated, all isolated, one way, a pair, any. */
+static void cut_links(struct sim *sim)
+{
+	uint64_t shape = chance_below(&sim->chance, 5);
+	uint32_t a = (uint32_t)chance_below(&sim->chance, SIM_REGIONS), b = (a + 1 + (uint32_t)chance_below(&sim->chance, SIM_REGIONS - 1)) % SIM_REGIONS;
+	sim->counts.cuts++;
+	sim_trace(sim, "links cut, shape %u", (unsigned)shape);
+	for (uint32_t i = 0; i < SIM_REGIONS; i++) {
+		for (uint32_t j = 0; j < SIM_REGIONS; j++) {
+			bool one = i == a || j == a, pair = (i == a && j == b) || (i == b && j == a), way = i == a && j == b;
+			if ((shape == 0 && one) || shape == 1 || (shape == 2 && way) || (shape == 3 && pair) || (shape == 4 && chance_of(&sim->chance, 500)))
+				sim->links[i][j].cut = true;
+		}
+	}
+}
+
+static void heal_links(struct sim *sim)
+{
+	sim_trace(sim, "links healed");
+	for (uint32_t i = 0; i < SIM_REGIONS; i++)
+		for (uint32_t j = 0; j < SIM_REGIONS; j++)
+			sim->links[i][j].cut = false;
+}
+
+static void jump_clock(struct sim *sim, struct sim_node *node)
+{
+	int64_t jump_ms = (int64_t)chance_below(&sim->chance, 800) - 400;
+	if (chance_of(&sim->chance, 100))
+		jump_ms = (int64_t)chance_below(&sim->chance, 12000) - 6000;
+	node->skew_ms += jump_ms;
+	sim->counts.clock_jumps++;
+	sim_trace(sim, "%s: the clock jumps by %lld ms", sim_names[node->region], (long long)jump_ms);
+}
+
+void fault_next(struct sim *sim)
+{
+	struct sim_node *node = &sim->nodes[chance_below(&sim->chance, SIM_REGIONS)];
+	switch (chance_below(&sim->chance, 12)) {
+	case 0:
+	case 1:
+		kill_process(sim, node, false);
+		break;
+	case 2:
+		kill_process(sim, node, true);
+		break;
+	case 3:
+		kill_process(sim, node, true);
+		kill_process(sim, node, false);
+		break;
+	case 4:
+		crash_machine(sim, node);
+		break;
+	case 5:
+		pause_process(sim, node);
+		break;
+	case 6:
+	case 7:
+		cut_links(sim);
+		break;
+	case 8:
+	case 9:
+	case 10:
+		heal_links(sim);
+		break;
+	case 11:
+		jump_clock(sim, node);
+		break;
+	}
+	sim_push(sim, sim->now_ns + (1 + chance_below(&sim->chance, 2 * sim->fault_gap_ms)) * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
+}
+
+void fault_end(struct sim *sim)
+{
+	sim->calm = true;
+	heal_links(sim);
+	for (uint32_t i = 0; i < SIM_REGIONS; i++) {
+		struct sim_node *node = &sim->nodes[i];
+		node->skew_ms = 0;
+		node->coordinator_process.paused_until_ns = node->streamer_process.paused_until_ns = sim->now_ns;
+		if (!node->coordinator_process.up)
+			node_start_coordinator(sim, node);
+		if (!node->streamer_process.up)
+			node_start_streamer(sim, node);
+		for (uint32_t j = 0; j < SIM_REGIONS; j++) {
+			struct sim_link *link = &sim->links[i][j];
+			link->loss = link->duplicate = link->reorder = link->corrupt = 0;
+		}
+	}
+}

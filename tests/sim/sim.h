@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Whole clusters in one process, on a virtual clock, from one seed. The state machines, the rows' merge, records, frames and
+ * messages are the object files that ship; what is simulated stands in for their ports: disk, shared memory, network, clocks,
+ * clients, and whoever kills and restarts processes.
+ *
+ *   main.c      seeds, workers, exit codes             cluster.c   the two phases and the clock's queue of events
+ *   disk.c      log and rows of a region, and crashes   node.c      a region: its processes around their state machines
+ *   network.c   links with delay, loss, cuts            client.c    clients: repeats, deadlines, outcomes
+ *   fault.c     what goes wrong, and when               check.c     what must hold, by an oracle of its own
+ */
+#ifndef GODWIT_TESTS_SIM_SIM_H
+#define GODWIT_TESTS_SIM_SIM_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "actors/coordinator/coordinator.h"
+#include "actors/streamer/message.h"
+#include "actors/streamer/streamer.h"
+#include "core/record.h"
+#include "core/row.h"
+
+#define SIM_REGIONS      3u
+#define SIM_CLIENTS      6u
+#define SIM_PIPELINE     4u
+#define SIM_KEYS         24u
+#define SIM_KEY_SIZE     24u
+#define SIM_RING_BYTES   (64u * 1024)
+#define SIM_DRIFT_MAX_MS 500u
+#define SIM_LIVE_NS      (90ull * 1000000000) /* after the faults, by then all must be equal */
+#define SIM_MS           1000000ull
+#define SIM_FINGERPRINT  42u
+
+enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
+
+/* ---- chance ---- */
+struct chance {
+	uint64_t state;
+};
+uint64_t chance_next(struct chance *c);
+static inline uint64_t chance_below(struct chance *c, uint64_t n)
+{
+	return chance_next(c) % n;
+}
+static inline bool chance_of(struct chance *c, uint32_t per_mille)
+{
+	return chance_next(c) % 1000 < per_mille;
+}
+
+/* ---- events ---- */
+enum sim_event_kind {
+	SIM_MESSAGE, /* between streamers */
+	SIM_SYNC_DONE,
+	SIM_COORDINATOR_TURN,
+	SIM_STREAMER_TURN,
+	SIM_CLIENT_TURN,
+	SIM_REQUEST, /* a client's, arriving at a region */
+	SIM_ANSWER,  /* arriving at a client */
+	SIM_START,   /* a process comes up again */
+	SIM_FAULT,
+};
+struct sim_event {
+	uint64_t time_ns, order;
+	enum sim_event_kind kind;
+	uint8_t region, peer;
+	bool from_receiver;
+	uint32_t incarnation; /* of the process it belongs to: a later one does not get it */
+	uint32_t client;
+	uint64_t number;
+	uint32_t size;
+	uint8_t *bytes; /* owned */
+	struct coordinator_answer *answer; /* owned */
+};
+
+/* ---- disk ---- */
+struct sim_entry {
+	enum log_kind { SIM_RECORD, SIM_BOUND } kind;
+	uint32_t size;
+	uint8_t *bytes;
+};
+struct sim_disk {
+	struct sim_entry *entries; /* LSN = index; an entry ends at index + 1 */
+	uint64_t count, capacity;
+	uint64_t durable; /* survives the machine */
+	uint64_t syncing; /* handed to the disk by the sync under way; 0 none */
+	uint64_t generation; /* a wiped disk is another one */
+	/* Rows: what the last transaction left; survive the process, not the machine. */
+	struct sim_row *rows;
+	uint32_t row_count, row_capacity;
+	uint64_t applied_lsn;
+	struct vector applied;
+	uint64_t hlc, hlc_bound, conflicts;
+};
+struct sim_row {
+	char key[SIM_KEY_SIZE];
+	uint32_t size;
+	uint8_t *bytes;
+};
+
+/* ---- a region ---- */
+struct sim_taken { /* a frame on its way into the ring */
+	struct sim_taken *next;
+	uint32_t raw_size, offset;
+	uint8_t raw[];
+};
+struct sim_process {
+	bool up;
+	uint32_t incarnation;
+	uint64_t paused_until_ns;
+	uint64_t turn_ns; /* of the turn that is due; UINT64_MAX none */
+};
+struct sim_stream {
+	bool open;
+	uint32_t origins;
+	struct vector from;
+	uint64_t lsn;
+};
+struct sim_node {
+	uint8_t region;
+	int64_t skew_ms;
+	bool wiped;
+	struct sim_disk disk;
+	struct sim_process coordinator_process, streamer_process;
+	struct coordinator coordinator;
+	struct streamer streamer;
+	/* Shared memory: lives through the death of either. */
+	struct vector published;
+	uint64_t durable_lsn, epoch;
+	bool ready;
+	struct {
+		uint8_t **records;
+		uint32_t *sizes;
+		uint32_t head, count, capacity, bytes;
+	} ring;
+	struct sim_taken *taken[REGIONS_MAX];
+	struct sim_stream streams[REGIONS_MAX];
+};
+
+struct sim_link {
+	bool cut;
+	uint32_t loss, duplicate, reorder, corrupt; /* per mille */
+	uint64_t delay_ns, jitter_ns, last_ns;
+};
+
+/* ---- clients ---- */
+enum sim_outcome { SIM_OPEN, SIM_OK, SIM_FAILED, SIM_UNKNOWN };
+struct sim_operation {
+	uint64_t number;
+	enum sim_outcome outcome;
+	char key[SIM_KEY_SIZE];
+	char value[48];
+	bool tombstone;
+	uint8_t context[VECTOR_ENCODED_MAX];
+	uint32_t context_size, copies;
+	uint64_t deadline_ns, retry_ns;
+	struct dot dot; /* of an ok one: what its version says */
+	uint64_t hlc;
+};
+struct sim_client {
+	uint64_t id;
+	uint8_t region;
+	uint64_t newest, settled;
+	struct sim_operation *operations; /* [number - 1] */
+	uint32_t capacity;
+};
+
+/* ---- oracle ---- */
+struct sim_write { /* one dot, as first seen applied anywhere */
+	uint32_t size;
+	uint8_t *bytes;
+};
+
+struct sim {
+	uint64_t seed;
+	bool trace, calm, over;
+	struct chance chance;
+	uint64_t now_ns, order, wall_start_ms;
+	struct sim_event *queue; /* binary heap by time, then order */
+	uint32_t queue_count, queue_capacity;
+	uint32_t operations_wanted, operations_issued;
+	struct sim_node nodes[SIM_REGIONS];
+	struct sim_link links[SIM_REGIONS][SIM_REGIONS];
+	struct sim_client clients[SIM_CLIENTS];
+	struct sim_write *writes[SIM_REGIONS];
+	uint64_t write_counts[SIM_REGIONS], write_capacities[SIM_REGIONS];
+	uint32_t wipe_region; /* SIM_REGIONS: none in this run */
+	/* How hard this seed is. */
+	uint32_t fault_gap_ms, sync_fail, append_refuse;
+	struct {
+		uint64_t crashes, machine_crashes, cuts, pauses, clock_jumps, messages, ok, failed, unknown, repeats, conflicts;
+	} counts;
+};
+
+/* main.c */
+void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A violation: prints seed, time and what, and ends this process with the code. */
+_Noreturn void sim_fail(struct sim *sim, enum sim_exit code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+extern const char *const sim_names[SIM_REGIONS];
+
+/* cluster.c */
+void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace);
+void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event);
+void sim_release(struct sim *sim);
+
+/* disk.c */
+uint64_t disk_append(struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size);
+void disk_lose_process(struct sim *sim, struct sim_disk *disk);
+void disk_lose_machine(struct sim *sim, struct sim_disk *disk);
+void disk_wipe(struct sim_disk *disk);
+void disk_apply(struct sim *sim, struct sim_node *node, uint64_t lsn);
+struct sim_row *disk_row(struct sim_disk *disk, const char *key, bool make);
+void disk_release(struct sim_disk *disk);
+
+/* node.c */
+void node_start_coordinator(struct sim *sim, struct sim_node *node);
+void node_start_streamer(struct sim *sim, struct sim_node *node);
+void node_kill_coordinator(struct sim *sim, struct sim_node *node);
+void node_kill_streamer(struct sim *sim, struct sim_node *node);
+void node_request(struct sim *sim, struct sim_node *node, uint32_t client, uint64_t number);
+void node_coordinator_turn(struct sim *sim, struct sim_node *node);
+void node_sync_done(struct sim *sim, struct sim_node *node);
+void node_wake_coordinator(struct sim *sim, struct sim_node *node, uint64_t delay_ns);
+void node_wake_streamer(struct sim *sim, struct sim_node *node, uint64_t delay_ns);
+void node_streamer_turn(struct sim *sim, struct sim_node *node);
+void node_message(struct sim *sim, struct sim_node *node, uint8_t peer, bool from_receiver, const uint8_t *bytes, uint32_t size);
+void node_release(struct sim_node *node);
+uint64_t node_wall_ms(const struct sim *sim, const struct sim_node *node);
+
+/* network.c */
+bool network_send(struct sim *sim, uint8_t from, uint8_t to, bool from_receiver, const uint8_t *bytes, size_t size);
+
+/* client.c */
+void client_turn(struct sim *sim, uint32_t index);
+void client_answer(struct sim *sim, uint32_t index, const struct coordinator_answer *answer);
+bool clients_idle(const struct sim *sim);
+
+/* fault.c */
+void fault_draw(struct sim *sim); /* how hard this seed is */
+void fault_next(struct sim *sim);
+void fault_end(struct sim *sim); /* from here on nothing goes wrong, and everybody is up */
+
+/* check.c */
+void check_applied(struct sim *sim, struct sim_node *node, const struct record *record, const uint8_t *bytes, uint32_t size);
+bool check_converged(struct sim *sim);
+void check_end(struct sim *sim);
+void check_wiped(struct sim *sim);
+
+#endif
