@@ -45,6 +45,15 @@ void gw_traffic(const struct gw_connection *connection, uint64_t *sent, uint64_t
 	*received = connection->bytes_received;
 }
 
+int gw_fd(const struct gw_connection *connection)
+{
+	int fd = -1;
+	size_t size = sizeof fd;
+	if (!connection->socket || zmq_getsockopt(connection->socket, ZMQ_FD, &fd, &size) != 0)
+		return -1;
+	return fd;
+}
+
 static int options_take(struct gw_connection *c, const struct gw_options *options, struct error_context *error)
 {
 	if (!options->endpoint || !options->key_dir || !options->region)

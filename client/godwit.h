@@ -80,6 +80,9 @@ int gw_flush(struct gw_connection *connection);
 int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result),
     void *context);
 uint32_t gw_pending(const struct gw_connection *connection);
+/* For one thread with several connections: readable when gw_poll may have something to do. Edge-triggered, and another one after
+ * a reconnect: call gw_poll with 0 until it returns 0, ask for the descriptor, wait for a few ms at most. -1: none. */
+int gw_fd(const struct gw_connection *connection);
 
 /* Blocking: one operation. The result's memory lives until the next call on the connection. Returns result->code. */
 int gw_call(struct gw_connection *connection, const struct gw_operation *operation, struct gw_result *result);
