@@ -212,10 +212,10 @@ void json_reader_init(struct json_reader *reader, const void *bytes, size_t size
 	*reader = (struct json_reader){.at = bytes, .end = (const uint8_t *)bytes + size};
 }
 
-static bool object_end(struct json_reader *r)
+static bool whole_end(struct json_reader *r)
 {
 	blanks_skip(r);
-	return r->at == r->end ? false : fail(r, "something behind the object");
+	return r->at == r->end ? false : fail(r, "something behind its end");
 }
 
 bool json_next(struct json_reader *r, struct json_member *member)
@@ -227,10 +227,10 @@ bool json_next(struct json_reader *r, struct json_member *member)
 			return fail(r, "not a JSON object");
 		r->begun = true;
 		if (byte_take(r, '}'))
-			return object_end(r);
+			return whole_end(r);
 	} else {
 		if (byte_take(r, '}'))
-			return object_end(r);
+			return whole_end(r);
 		if (!byte_take(r, ','))
 			return fail(r, "an object without its end");
 	}
@@ -254,6 +254,25 @@ bool json_next(struct json_reader *r, struct json_member *member)
 	text_deinit(&scratch);
 	if (good)
 		text_add_bytes(&member->value, start, (size_t)(r->at - start));
+	return good;
+}
+
+bool json_list_next(struct json_reader *r, const uint8_t **item, size_t *size)
+{
+	if (r->mistake || (!r->begun && !byte_take(r, '[')))
+		return fail(r, "not a JSON list");
+	bool first = !r->begun;
+	r->begun = true;
+	if (byte_take(r, ']'))
+		return whole_end(r);
+	if (!first && !byte_take(r, ','))
+		return fail(r, "a list without its end");
+	blanks_skip(r);
+	*item = r->at;
+	struct text scratch = {0};
+	bool good = value_skip(r, 0, &scratch);
+	text_deinit(&scratch);
+	*size = (size_t)(r->at - *item);
 	return good;
 }
 

@@ -27,6 +27,8 @@ struct json_member {
 void json_reader_init(struct json_reader *reader, const void *bytes, size_t size);
 /* True with the next member (its texts are reused from call to call); false at the end or with reader->mistake set. */
 bool json_next(struct json_reader *reader, struct json_member *member);
+/* The same for a list: true with the bytes of the next item, borrowed. */
+bool json_list_next(struct json_reader *reader, const uint8_t **item, size_t *size);
 void json_member_deinit(struct json_member *member);
 /* RFC 4648 with padding; false when it is none. */
 bool base64_decode(const char *text, size_t size, struct text *out);

@@ -107,7 +107,7 @@ static bool line_is_blank(const uint8_t *line, size_t size)
 	return true;
 }
 
-static bool unescape(const uint8_t *bytes, size_t size, struct text *out)
+bool record_unescape(const uint8_t *bytes, size_t size, struct text *out)
 {
 	text_clear(out);
 	for (size_t at = 0; at < size;) {
@@ -142,7 +142,7 @@ static int tsv_next(struct records *r, struct error_context *error)
 	size_t key_size = (size_t)(tab - line);
 	if (memchr(tab + 1, '\t', size - key_size - 1))
 		return malformed(r, "more than one tab (write \\t for a tab in a value)", error);
-	if (!unescape(line, key_size, &r->key) || !unescape(tab + 1, size - key_size - 1, &r->value))
+	if (!record_unescape(line, key_size, &r->key) || !record_unescape(tab + 1, size - key_size - 1, &r->value))
 		return malformed(r, "a backslash that stands for nothing (write \\\\ for a backslash)", error);
 	return ERR_OK;
 }

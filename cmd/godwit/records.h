@@ -36,6 +36,9 @@ int records_open(struct records **records, int fd, const char *path, enum record
 /* ERR_EMPTY at the end; ERR_MALFORMED with line and reason: nothing behind it is read; ERR_IO. */
 int records_next(struct records *records, struct input_record *record, struct error_context *error);
 uint64_t records_bytes_read(const struct records *records);
+/* The escapes of tsv; false for one that is none. */
+struct text;
+bool record_unescape(const uint8_t *bytes, size_t size, struct text *out);
 void records_close(struct records *records);
 
 #endif

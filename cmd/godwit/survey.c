@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/godwit/survey.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int survey_open(struct survey *survey, struct cli *cli)
+{
+	struct error_context error = {{0}};
+	*survey = (struct survey){.cli = cli, .region_count = cli->topology.region_count};
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		struct survey_region *r = &survey->regions[i];
+		r->region = &cli->topology.regions[i];
+		r->keyspaces = calloc(cli->topology.keyspace_count, sizeof *r->keyspaces);
+		if (!r->keyspaces)
+			return cli_fail(cli, ERR_NO_MEMORY, "no memory for digests");
+		if (!cli_region_may_answer(cli, r->region)) {
+			snprintf(r->reason, sizeof r->reason, "not running");
+			continue;
+		}
+		int code = cli_connect(cli, r->region, 0, &r->connection, &error);
+		if (code)
+			return cli_fail_error(cli, code, &error);
+	}
+	return 0;
+}
+
+void survey_close(struct survey *survey)
+{
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		gw_close(survey->regions[i].connection);
+		free(survey->regions[i].keyspaces);
+	}
+	*survey = (struct survey){0};
+}
+
+static void about_take(struct survey_region *r, const Godwit__Client__Region *about)
+{
+	r->answered = vector_decode(&r->applied, about->applied.data, about->applied.len) >= 0;
+	r->live_rows = about->live_rows;
+	r->conflicts = about->conflicts;
+	r->conflicts_dropped = about->conflicts_dropped;
+	r->map_bytes = about->map_bytes;
+	r->log_bytes = about->log_bytes;
+	r->raw_bytes_sent = about->raw_bytes_sent;
+	r->wire_bytes_sent = about->wire_bytes_sent;
+	r->peer_count = 0;
+	for (size_t i = 0; i < about->n_peers && r->peer_count < REGIONS_MAX; i++) {
+		const Godwit__Client__Peer *p = about->peers[i];
+		struct survey_peer *peer = &r->peers[r->peer_count++];
+		*peer = (struct survey_peer){.id = p->id,
+		    .round_trip_us = p->round_trip_us,
+		    .lag_records = p->lag_records,
+		    .lag_bytes = p->lag_bytes,
+		    .lag_ms = p->lag_ms,
+		    .age_ms = p->age_ms};
+		snprintf(peer->state, sizeof peer->state, "%.15s", p->state);
+	}
+}
+
+static uint64_t load64(const uint8_t *bytes)
+{
+	uint64_t value = 0;
+	for (unsigned i = 0; i < 8; i++)
+		value |= (uint64_t)bytes[i] << (8 * i);
+	return value;
+}
+
+static void digests_take(struct survey_keyspace *keyspace, const Godwit__Client__Digests *digests)
+{
+	*keyspace = (struct survey_keyspace){.live_rows = digests->live_rows};
+	if (digests->buckets.len != DIGEST_BUCKETS * 16)
+		return;
+	for (size_t i = 0; i < DIGEST_BUCKETS; i++) {
+		keyspace->buckets[i].low = load64(digests->buckets.data + i * 16);
+		keyspace->buckets[i].high = load64(digests->buckets.data + i * 16 + 8);
+		digest_add(&keyspace->sum, keyspace->buckets[i]);
+	}
+	keyspace->answered = vector_decode(&keyspace->applied, digests->applied.data, digests->applied.len) >= 0;
+}
+
+/* user of an operation: 0 about the region, else the place of the keyspace + 1. */
+static void survey_take(void *context, const struct gw_result *result)
+{
+	struct survey_region *r = context;
+	uintptr_t what = (uintptr_t)result->user;
+	const Godwit__Client__Answer *answer = result->answer;
+	if (result->code)
+		snprintf(r->reason, sizeof r->reason, "%s: %s", gw_error_name(result->code),
+		    *result->reason ? result->reason : gw_error_text(result->code));
+	else if (what == 0 && answer->region)
+		about_take(r, answer->region);
+	else if (what && answer->digests)
+		digests_take(&r->keyspaces[what - 1], answer->digests);
+}
+
+void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t timeout_ms)
+{
+	const struct topology *topology = &survey->cli->topology;
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		struct survey_region *r = &survey->regions[i];
+		if (!r->connection)
+			continue;
+		r->reason[0] = 0;
+		struct gw_operation operation = {.kind = GW_REGION, .timeout_ms = timeout_ms};
+		if (about) {
+			r->answered = false;
+			gw_submit(r->connection, &operation);
+		}
+		for (uint32_t k = 0; k < topology->keyspace_count; k++) {
+			if (!(keyspaces & 1ull << k))
+				continue;
+			r->keyspaces[k].answered = false;
+			operation = (struct gw_operation){.kind = GW_DIGESTS,
+			    .keyspace = topology->keyspaces[k].name,
+			    .timeout_ms = timeout_ms,
+			    .user = (void *)((uintptr_t)k + 1)};
+			gw_submit(r->connection, &operation);
+		}
+		gw_flush(r->connection);
+	}
+	for (bool waiting = true; waiting;) {
+		waiting = false;
+		for (uint32_t i = 0; i < survey->region_count; i++) {
+			struct survey_region *r = &survey->regions[i];
+			if (!r->connection || !gw_pending(r->connection))
+				continue;
+			waiting = true;
+			gw_poll(r->connection, 2, survey_take, r);
+		}
+	}
+}
+
+uint64_t survey_keyspaces_served(const struct topology *topology)
+{
+	uint64_t mask = 0;
+	for (uint32_t k = 0; k < topology->keyspace_count; k++)
+		if (topology->keyspaces[k].level == LEVEL_EVENTUAL && topology->keyspaces[k].acknowledge == ACKNOWLEDGE_ONE)
+			mask |= 1ull << k;
+	return mask;
+}
+
+struct digest survey_digest_sum(const struct survey_region *region, uint64_t keyspaces)
+{
+	struct digest sum = {0};
+	for (uint32_t k = 0; k < KEYSPACES_MAX; k++)
+		if (keyspaces & 1ull << k)
+			digest_add(&sum, region->keyspaces[k].sum);
+	return sum;
+}
+
+void digest_format(struct digest digest, char out[static 40])
+{
+	snprintf(out, 40, "%016llx%016llx", (unsigned long long)digest.high, (unsigned long long)digest.low);
+}

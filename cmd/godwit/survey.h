@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The same question to every region at once, and what came back: for status and verify. */
+#ifndef GODWIT_CMD_GODWIT_SURVEY_H
+#define GODWIT_CMD_GODWIT_SURVEY_H
+#include "cmd/godwit/cli.h"
+#include "core/row.h"
+#include "core/vector.h"
+
+struct survey_keyspace {
+	bool answered;
+	struct digest buckets[DIGEST_BUCKETS];
+	struct digest sum;
+	struct vector applied; /* that the digests stand for */
+	uint64_t live_rows;
+};
+struct survey_peer {
+	uint32_t id;
+	char state[16];
+	uint64_t round_trip_us, lag_records, lag_bytes, lag_ms, age_ms;
+};
+struct survey_region {
+	const struct region *region;
+	struct gw_connection *connection; /* NULL: not running */
+	char reason[256];                 /* why something was not answered */
+	bool answered;                    /* about itself */
+	struct vector applied;
+	uint64_t live_rows, conflicts, conflicts_dropped, map_bytes, log_bytes, raw_bytes_sent, wire_bytes_sent;
+	uint32_t peer_count;
+	struct survey_peer peers[REGIONS_MAX];
+	struct survey_keyspace *keyspaces; /* by place in the topology */
+};
+struct survey {
+	struct cli *cli;
+	uint32_t region_count;
+	struct survey_region regions[REGIONS_MAX];
+};
+
+/* 0, or an exit code with the failure printed. */
+int survey_open(struct survey *survey, struct cli *cli);
+void survey_close(struct survey *survey);
+/* Asks all regions; keyspaces: mask of those whose digests are wanted. Returns when all have answered or the time is over. */
+void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t timeout_ms);
+/* Keyspaces of a level that this version serves. */
+uint64_t survey_keyspaces_served(const struct topology *topology);
+struct digest survey_digest_sum(const struct survey_region *region, uint64_t keyspaces);
+void digest_format(struct digest digest, char out[static 40]);
+
+#endif

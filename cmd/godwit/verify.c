@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verify: are the regions identical? Digests are compared only at equal vectors: regions that are on their way are waited for,
+ * and then said to be not comparable, which is something else than divergent. */
+#include "cmd/godwit/verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/godwit/survey.h"
+
+#define ASK_TIMEOUT_MS 2000u
+#define PAUSE_MS       50u
+#define NAMED_MAX      50u
+
+struct verify_flags {
+	const char *acked;
+	uint64_t wait_ms;
+};
+static struct verify_flags flags = {.wait_ms = 10000};
+static const struct option verify_options[] = {
+    {"wait-ms", 0, OPTION_U64, offsetof(struct verify_flags, wait_ms), 0, 86400000, "MS",
+        "how long regions may take to catch up (default: 10000)"},
+    {"acked", 0, OPTION_TEXT, offsetof(struct verify_flags, acked), 0, 0, "FILE",
+        "check instead that --region holds each write acknowledged to `load --acked FILE`"},
+    {0},
+};
+
+enum verdict { VERDICT_IDENTICAL, VERDICT_DIVERGENT, VERDICT_BEHIND, VERDICT_UNREACHABLE };
+
+static enum verdict judge(const struct survey *survey, uint64_t keyspaces)
+{
+	enum verdict verdict = VERDICT_IDENTICAL;
+	for (uint32_t k = 0; k < survey->cli->topology.keyspace_count; k++) {
+		if (!(keyspaces & 1ull << k))
+			continue;
+		const struct survey_keyspace *first = &survey->regions[0].keyspaces[k];
+		for (uint32_t i = 0; i < survey->region_count; i++) {
+			const struct survey_keyspace *other = &survey->regions[i].keyspaces[k];
+			if (!first->answered || !other->answered)
+				return VERDICT_UNREACHABLE;
+			if (vector_compare(&first->applied, &other->applied) != VECTOR_EQUAL)
+				verdict = VERDICT_BEHIND;
+			else if (memcmp(first->buckets, other->buckets, sizeof first->buckets) != 0 &&
+			         verdict == VERDICT_IDENTICAL)
+				verdict = VERDICT_DIVERGENT;
+		}
+	}
+	return verdict;
+}
+
+struct bucket_row {
+	uint8_t *key;
+	size_t key_size;
+	uint8_t digest[16];
+	uint32_t region; /* place */
+};
+struct bucket {
+	struct bucket_row *rows;
+	size_t count, capacity;
+};
+
+static int bucket_rows_take(struct bucket *bucket, uint32_t region, const Godwit__Client__Answer *answer)
+{
+	for (size_t i = 0; i < answer->n_rows; i++) {
+		const Godwit__Client__Row *row = answer->rows[i];
+		if (bucket->count == bucket->capacity) {
+			size_t capacity = bucket->capacity ? bucket->capacity * 2 : 256;
+			struct bucket_row *larger = realloc(bucket->rows, capacity * sizeof *larger);
+			if (!larger)
+				return ERR_NO_MEMORY;
+			bucket->rows = larger;
+			bucket->capacity = capacity;
+		}
+		if (row->value.len != 16 || row->key.len == 0 || row->key.len > KEY_SIZE_MAX)
+			return ERR_MALFORMED;
+		struct bucket_row *into = &bucket->rows[bucket->count];
+		*into = (struct bucket_row){.key = malloc(row->key.len), .key_size = row->key.len, .region = region};
+		if (!into->key)
+			return ERR_NO_MEMORY;
+		memcpy(into->key, row->key.data, row->key.len);
+		memcpy(into->digest, row->value.data, 16);
+		bucket->count++;
+	}
+	return ERR_OK;
+}
+
+/* All rows of one bucket in one region. */
+static int bucket_read(struct survey *survey, uint32_t place, uint32_t keyspace, uint32_t number, struct bucket *bucket)
+{
+	struct survey_region *r = &survey->regions[place];
+	uint8_t after[KEY_SIZE_MAX];
+	size_t after_size = 0;
+	struct gw_result result;
+	for (bool more = true; more;) {
+		struct gw_operation operation = {.kind = GW_BUCKET,
+		    .keyspace = survey->cli->topology.keyspaces[keyspace].name,
+		    .limit = number,
+		    .after = after,
+		    .after_size = after_size};
+		int code = gw_call(r->connection, &operation, &result);
+		if (code)
+			return code;
+		const Godwit__Client__Answer *answer = result.answer;
+		code = bucket_rows_take(bucket, place, answer);
+		if (code)
+			return code;
+		more = answer->more && answer->n_rows;
+		if (more) {
+			const ProtobufCBinaryData *last = &answer->rows[answer->n_rows - 1]->key;
+			memcpy(after, last->data, last->len);
+			after_size = last->len;
+		}
+	}
+	return ERR_OK;
+}
+
+static int bucket_row_compare(const void *left, const void *right)
+{
+	const struct bucket_row *a = left, *b = right;
+	size_t size = a->key_size < b->key_size ? a->key_size : b->key_size;
+	int order = memcmp(a->key, b->key, size);
+	if (order)
+		return order;
+	if (a->key_size != b->key_size)
+		return a->key_size < b->key_size ? -1 : 1;
+	return a->region < b->region ? -1 : a->region > b->region;
+}
+
+static void divergent_name(const struct survey *survey, uint32_t keyspace, const struct bucket_row *rows, size_t count,
+    struct text *json, uint64_t found)
+{
+	struct text key = {0};
+	text_add_escaped(&key, rows->key, rows->key_size < 80 ? rows->key_size : 80);
+	if (!survey->cli->json && found <= NAMED_MAX)
+		printf("  %s/%s:", survey->cli->topology.keyspaces[keyspace].name, key.bytes);
+	if (found <= NAMED_MAX) {
+		text_add(json, "%s{", found > 1 ? "," : "");
+		json_add_text(json, "keyspace", survey->cli->topology.keyspaces[keyspace].name);
+		text_add(json, ",");
+		json_add_bytes(json, "key", rows->key, rows->key_size);
+		text_add(json, ",\"digests\":{");
+		for (uint32_t i = 0, at = 0; i < survey->region_count; i++) {
+			const char *name = survey->regions[i].region->name;
+			bool has = at < count && rows[at].region == i;
+			char digest[9] = "absent";
+			if (has) {
+				const uint8_t *d = rows[at++].digest;
+				snprintf(digest, sizeof digest, "%02x%02x%02x%02x", d[0], d[1], d[2], d[3]);
+			}
+			text_add(json, "%s", i ? "," : "");
+			json_add_text(json, name, digest);
+			if (!survey->cli->json)
+				printf(" %s %s%s", name, digest, i + 1 < survey->region_count ? "," : "\n");
+		}
+		text_add(json, "}}");
+	}
+	text_deinit(&key);
+}
+
+/* Names the rows of one bucket that are not the same everywhere. */
+static int bucket_compare(struct survey *survey, uint32_t keyspace, uint32_t number, struct text *json, uint64_t *found)
+{
+	struct bucket bucket = {0};
+	int code = ERR_OK;
+	for (uint32_t i = 0; !code && i < survey->region_count; i++)
+		code = bucket_read(survey, i, keyspace, number, &bucket);
+	if (!code && bucket.count)
+		qsort(bucket.rows, bucket.count, sizeof *bucket.rows, bucket_row_compare);
+	for (size_t at = 0, count; !code && at < bucket.count; at += count) {
+		const struct bucket_row *first = &bucket.rows[at];
+		bool same = true;
+		for (count = 1; at + count < bucket.count; count++) {
+			const struct bucket_row *other = &bucket.rows[at + count];
+			if (other->key_size != first->key_size || memcmp(other->key, first->key, first->key_size) != 0)
+				break;
+			same = same && memcmp(first->digest, other->digest, 16) == 0;
+		}
+		if (!same || count != survey->region_count)
+			divergent_name(survey, keyspace, first, count, json, ++*found);
+	}
+	for (size_t i = 0; i < bucket.count; i++)
+		free(bucket.rows[i].key);
+	free(bucket.rows);
+	return code;
+}
+
+static int divergent_list(struct survey *survey, uint64_t keyspaces, struct text *json, uint64_t *found)
+{
+	for (uint32_t k = 0; k < survey->cli->topology.keyspace_count; k++) {
+		if (!(keyspaces & 1ull << k))
+			continue;
+		for (uint32_t b = 0; b < DIGEST_BUCKETS; b++) {
+			bool differs = false;
+			const struct digest *first = &survey->regions[0].keyspaces[k].buckets[b];
+			for (uint32_t i = 1; i < survey->region_count; i++)
+				differs |= memcmp(first, &survey->regions[i].keyspaces[k].buckets[b], sizeof *first) != 0;
+			int code = differs ? bucket_compare(survey, k, b, json, found) : ERR_OK;
+			if (code)
+				return code;
+		}
+	}
+	return ERR_OK;
+}
+
+static void table_print(const struct survey *survey, uint64_t keyspaces)
+{
+	printf("%s%-16s %12s  %-32s %s%s\n", cli_bold(), "REGION", "ROWS", "DIGEST", "APPLIED", cli_plain());
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		const struct survey_region *r = &survey->regions[i];
+		char rows[32], digest[40], applied[VECTOR_TEXT_MAX] = "-";
+		uint64_t live = 0;
+		bool answered = true;
+		for (uint32_t k = 0; k < survey->cli->topology.keyspace_count; k++) {
+			if (!(keyspaces & 1ull << k))
+				continue;
+			answered &= r->keyspaces[k].answered;
+			live += r->keyspaces[k].live_rows;
+			vector_format(&r->keyspaces[k].applied, applied);
+		}
+		digest_format(survey_digest_sum(r, keyspaces), digest);
+		if (answered)
+			printf("%-16s %12s  %-32s %s\n", r->region->name, grouped(live, rows), digest, applied);
+		else
+			printf("%-16s %12s  %s%s%s\n", r->region->name, "-", cli_red(), *r->reason ? r->reason : "no answer",
+			    cli_plain());
+	}
+}
+
+static void outcome_json(const struct survey *survey, uint64_t keyspaces, enum verdict verdict, const char *reason,
+    uint64_t divergent, const struct text *rows, uint64_t waited_ms)
+{
+	struct text json = {0};
+	char digest[40];
+	text_add(&json, "{\"identical\":%s,\"comparable\":%s,", verdict == VERDICT_IDENTICAL ? "true" : "false",
+	    verdict <= VERDICT_DIVERGENT ? "true" : "false");
+	digest_format(survey_digest_sum(&survey->regions[0], keyspaces), digest);
+	if (verdict == VERDICT_IDENTICAL)
+		text_add(&json, "\"digest\":\"%s\",", digest);
+	json_add_text(&json, "reason", reason);
+	text_add(&json, ",\"waited_ms\":%llu,\"divergent_rows\":%llu,\"divergent\":[%s],\"regions\":[",
+	    (unsigned long long)waited_ms, (unsigned long long)divergent, rows->bytes ? rows->bytes : "");
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		const struct survey_region *r = &survey->regions[i];
+		char applied[VECTOR_TEXT_MAX] = "-";
+		uint64_t live = 0;
+		for (uint32_t k = 0; k < survey->cli->topology.keyspace_count; k++) {
+			if (!(keyspaces & 1ull << k) || !r->keyspaces[k].answered)
+				continue;
+			live += r->keyspaces[k].live_rows;
+			vector_format(&r->keyspaces[k].applied, applied);
+		}
+		text_add(&json, "%s{", i ? "," : "");
+		json_add_text(&json, "name", r->region->name);
+		digest_format(survey_digest_sum(r, keyspaces), digest);
+		text_add(
+		    &json, ",\"rows\":%llu,\"digest\":\"%s\",\"applied\":\"%s\"}", (unsigned long long)live, digest, applied);
+	}
+	text_add(&json, "]}");
+	cli_print_json(&json);
+	text_deinit(&json);
+}
+
+static void reason_write(const struct survey *survey, uint64_t keyspaces, enum verdict verdict, char *out, size_t size)
+{
+	size_t used = 0;
+	out[0] = 0;
+	if (verdict == VERDICT_BEHIND)
+		snprintf(out, size,
+		    "not comparable: the regions have not applied the same writes after %llu ms; is a link cut?",
+		    (unsigned long long)flags.wait_ms);
+	if (verdict != VERDICT_UNREACHABLE)
+		return;
+	used = (size_t)snprintf(out, size, "not comparable: no answer from ");
+	for (uint32_t i = 0, named = 0; i < survey->region_count && used < size - 1; i++) {
+		bool answered = true;
+		for (uint32_t k = 0; k < survey->cli->topology.keyspace_count; k++)
+			answered &= !(keyspaces & 1ull << k) || survey->regions[i].keyspaces[k].answered;
+		if (!answered)
+			used += (size_t)snprintf(out + used, size - used, "%s%s (%.100s)", named++ ? ", " : "",
+			    survey->regions[i].region->name, *survey->regions[i].reason ? survey->regions[i].reason : "silent");
+	}
+}
+
+static int conclude(struct survey *survey, uint64_t keyspaces, enum verdict verdict, uint64_t waited_ms)
+{
+	struct cli *cli = survey->cli;
+	struct text rows = {0};
+	uint64_t divergent = 0;
+	char reason[320];
+	int code = ERR_OK;
+	reason_write(survey, keyspaces, verdict, reason, sizeof reason);
+	if (!cli->json)
+		table_print(survey, keyspaces);
+	if (verdict == VERDICT_DIVERGENT)
+		code = divergent_list(survey, keyspaces, &rows, &divergent);
+	if (verdict == VERDICT_DIVERGENT)
+		snprintf(reason, sizeof reason, "%llu rows differ between regions that applied the same writes",
+		    (unsigned long long)divergent);
+	if (code)
+		snprintf(
+		    reason, sizeof reason, "the digests differ, and the rows could not be compared (%s)", error_name(code));
+	if (cli->json) {
+		outcome_json(survey, keyspaces, verdict, reason, divergent, &rows, waited_ms);
+		cli->json = false;
+	} else if (verdict == VERDICT_IDENTICAL) {
+		printf("%sidentical%s\n", cli_green(), cli_plain());
+	}
+	text_deinit(&rows);
+	return verdict == VERDICT_IDENTICAL ? 0 : cli_fail(cli, ERR_CHECK_FAILED, "%s", reason);
+}
+
+static int verify_run(struct cli *cli)
+{
+	static struct survey survey;
+	uint64_t keyspaces = survey_keyspaces_served(&cli->topology);
+	enum verdict verdict;
+	if (flags.acked)
+		return verify_acked(cli, flags.acked);
+	if (cli->region)
+		return cli_fail(cli, ERR_USAGE, "--region goes with --acked only: all regions are compared");
+	if (cli->keyspace) {
+		int keyspace = topology_keyspace(&cli->topology, cli->keyspace);
+		if (keyspace < 0)
+			return cli_fail(cli, ERR_UNKNOWN_KEYSPACE, "there is no keyspace '%.60s'", cli->keyspace);
+		if (!(keyspaces & 1ull << keyspace))
+			return cli_fail(
+			    cli, ERR_LEVEL_UNAVAILABLE, "keyspace %s is of a level that is not available", cli->keyspace);
+		keyspaces = 1ull << keyspace;
+	}
+	int exit_code = survey_open(&survey, cli);
+	if (exit_code)
+		return exit_code;
+	bool all_run = true;
+	for (uint32_t i = 0; i < survey.region_count; i++)
+		all_run &= survey.regions[i].connection != NULL;
+	uint64_t started_ns = cli_now_ns(), waited_ms;
+	for (;;) {
+		survey_ask(&survey, false, keyspaces, ASK_TIMEOUT_MS);
+		verdict = judge(&survey, keyspaces);
+		waited_ms = (cli_now_ns() - started_ns) / 1000000;
+		if (verdict <= VERDICT_DIVERGENT || !all_run || waited_ms >= flags.wait_ms)
+			break;
+		cli_sleep_ms(PAUSE_MS);
+	}
+	exit_code = conclude(&survey, keyspaces, verdict, waited_ms);
+	survey_close(&survey);
+	return exit_code;
+}
+
+const struct command command_verify = {.name = "verify",
+    .arguments = "",
+    .summary = "are all regions identical? exit code 1 and the rows that differ if not",
+    .options = verify_options,
+    .option_values = &flags,
+    .run = verify_run};

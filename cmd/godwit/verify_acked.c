@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verify --acked: reads each key that was acknowledged and compares versions. A write is there when the row has seen it: the
+ * value may since have been replaced, by a write that had seen it or one that won. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/godwit/cli.h"
+#include "cmd/godwit/records.h"
+#include "cmd/godwit/verify.h"
+
+#define NAMED_MAX 20u
+
+struct check {
+	struct vector version;
+	uint64_t line;
+	size_t key_size;
+	uint8_t key[];
+};
+struct acked_check {
+	struct cli *cli;
+	uint64_t checked, missing, deleted, unanswered;
+	struct text json;
+};
+
+static void missing_name(struct acked_check *a, const struct check *check, const char *what)
+{
+	struct text key = {0};
+	if (a->missing + a->unanswered > NAMED_MAX)
+		return;
+	text_add_escaped(&key, check->key, check->key_size);
+	if (!a->cli->json)
+		printf("line %llu: %s: %s\n", (unsigned long long)check->line, key.bytes, what);
+	text_add(&a->json, "%s{", a->json.size ? "," : "");
+	json_add_bytes(&a->json, "key", check->key, check->key_size);
+	text_add(&a->json, ",\"line\":%llu,", (unsigned long long)check->line);
+	json_add_text(&a->json, "what", what);
+	text_add(&a->json, "}");
+	text_deinit(&key);
+}
+
+static void check_done(void *user, const struct gw_result *result)
+{
+	struct acked_check *a = user;
+	struct check *check = result->user;
+	struct vector seen;
+	char what[400], wanted[VECTOR_TEXT_MAX], found[VECTOR_TEXT_MAX];
+	bool decoded = result->version_size && vector_decode(&seen, result->version, result->version_size) > 0;
+	if (result->code && result->code != ERR_NOT_FOUND) {
+		a->unanswered++;
+		snprintf(what, sizeof what, "%s: %.200s", gw_error_name(result->code), result->reason);
+		missing_name(a, check, what);
+	} else if (!decoded || !vector_covers(&seen, &check->version)) {
+		a->missing++;
+		vector_format(&check->version, wanted);
+		version_format(result->version, result->version_size, found);
+		snprintf(what, sizeof what, "acknowledged as %.150s, the region has seen %.150s", wanted, found);
+		missing_name(a, check, what);
+	} else {
+		a->deleted += result->code == ERR_NOT_FOUND;
+	}
+	a->checked++;
+	free(check);
+}
+
+/* A line as load wrote it: KEY (escaped) TAB REGION TAB VERSION. */
+static int line_check(struct acked_check *a, struct gw_connection *connection, const char *path, uint64_t line, char *text,
+    struct text *key, struct error_context *error)
+{
+	char *tab = strchr(text, '\t'), *second = tab ? strchr(tab + 1, '\t') : NULL;
+	struct vector version;
+	if (second)
+		second[strcspn(second, "\n")] = 0;
+	if (!second || vector_parse(&version, second + 1) < 0 || !record_unescape((uint8_t *)text, (size_t)(tab - text), key) ||
+	    key->size == 0 || key->size > KEY_SIZE_MAX)
+		return error_set(
+		    error, ERR_MALFORMED, "%s:%llu: not KEY TAB REGION TAB VERSION", path, (unsigned long long)line);
+	struct check *check = malloc(sizeof *check + key->size);
+	if (!check)
+		return error_set(error, ERR_NO_MEMORY, "no memory");
+	*check = (struct check){.version = version, .line = line, .key_size = key->size};
+	memcpy(check->key, key->bytes, key->size);
+	struct gw_operation operation = {
+	    .kind = GW_GET, .keyspace = a->cli->keyspace, .key = check->key, .key_size = check->key_size, .user = check};
+	int code;
+	while ((code = gw_submit(connection, &operation)) == ERR_FULL)
+		gw_poll(connection, 50, check_done, a);
+	if (code) {
+		free(check);
+		return error_set(error, code, "%s:%llu: %s", path, (unsigned long long)line, error_text(code));
+	}
+	return ERR_OK;
+}
+
+static int file_check(struct acked_check *a, struct gw_connection *connection, const char *path, struct error_context *error)
+{
+	FILE *file = fopen(path, "re");
+	char *text = NULL;
+	size_t capacity = 0;
+	struct text key = {0};
+	int code = ERR_OK;
+	if (!file)
+		return error_set(error, ERR_USAGE, "%.200s: %s", path, strerror(errno));
+	for (uint64_t line = 1; !code && getline(&text, &capacity, file) >= 0; line++)
+		code = line_check(a, connection, path, line, text, &key, error);
+	if (!code && ferror(file))
+		code = error_set(error, ERR_IO, "reading %s: %s", path, strerror(errno));
+	while (gw_pending(connection))
+		gw_poll(connection, 100, check_done, a);
+	text_deinit(&key);
+	free(text);
+	fclose(file);
+	return code;
+}
+
+int verify_acked(struct cli *cli, const char *path)
+{
+	struct acked_check a = {.cli = cli};
+	struct error_context error = {{0}};
+	char checked[32];
+	int exit_code;
+	struct gw_connection *connection = cli_connect_region(cli, &exit_code);
+	if (!connection)
+		return exit_code;
+	int code = file_check(&a, connection, path, &error);
+	gw_close(connection);
+	if (cli->json && !code)
+		printf("{\"checked\":%llu,\"missing\":%llu,\"unanswered\":%llu,\"deleted_since\":%llu,\"named\":[%s]}\n",
+		    (unsigned long long)a.checked, (unsigned long long)a.missing, (unsigned long long)a.unanswered,
+		    (unsigned long long)a.deleted, a.json.bytes ? a.json.bytes : "");
+	else if (!code)
+		printf("%s acknowledged writes checked, %llu missing\n", grouped(a.checked, checked),
+		    (unsigned long long)a.missing);
+	text_deinit(&a.json);
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	cli->json = false;
+	if (a.missing)
+		return cli_fail(cli, ERR_CHECK_FAILED, "%llu acknowledged writes are missing", (unsigned long long)a.missing);
+	if (a.unanswered)
+		return cli_fail(cli, ERR_UNREACHABLE, "%llu keys could not be read", (unsigned long long)a.unanswered);
+	return 0;
+}
