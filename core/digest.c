@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/broken.h"
 #include "core/bytes.h"
 #include "core/row.h"
 
@@ -42,6 +43,11 @@ uint32_t row_digest_bucket(const uint8_t *key, size_t key_size)
 
 void digest_add(struct digest *d, struct digest x)
 {
+	if (BROKEN(M17)) {
+		d->low ^= x.low;
+		d->high ^= x.high;
+		return;
+	}
 	d->low += x.low;
 	d->high += x.high + (d->low < x.low);
 }

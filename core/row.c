@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/broken.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/varint.h"
@@ -83,7 +84,7 @@ int row_merge_record(struct row *row, const struct record *r, enum row_change *c
 	vector_join(&row->context, &r->context);
 	bool dropped = siblings_drop_covered(row, &r->context);
 	bool inserted = false;
-	if (!superseded) {
+	if (!superseded && !(BROKEN(M8) && (r->flags & RECORD_TOMBSTONE))) {
 		struct sibling s = {
 		    .dot = r->dot, .hlc = r->hlc, .value = r->value, .value_size = r->value_size, .flags = r->flags};
 		inserted = siblings_insert(row, &s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 
+#include "core/broken.h"
 #include "core/row.h"
 
 /* (HLC, region, sequence): total, because no two writes share a dot. Without the dot, equal stamps would leave the choice to
@@ -9,6 +10,8 @@ static bool sibling_later(const struct sibling *a, const struct sibling *b)
 {
 	if (a->hlc != b->hlc)
 		return a->hlc > b->hlc;
+	if (BROKEN(M6))
+		return false;
 	if (a->dot.region != b->dot.region)
 		return a->dot.region > b->dot.region;
 	return a->dot.sequence > b->dot.sequence;

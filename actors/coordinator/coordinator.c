@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/broken.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -24,7 +26,7 @@ int coordinator_init(struct coordinator *c, const struct coordinator_options *op
 	}
 	c->assigned = *assigned;
 	c->applied = *applied;
-	hlc_init(&c->clock, stamp_floor);
+	hlc_init(&c->clock, BROKEN(M9) ? 0 : stamp_floor);
 	return 0;
 }
 
@@ -267,6 +269,8 @@ static void operation_appended(struct coordinator *c, int code, uint64_t end_lsn
 		return;
 	}
 	c->assigned.sequence[c->options.region] = c->pending.dot.sequence;
+	if (BROKEN(M1))
+		answer_add(out, parked->route, parked->number, parked->arrived_ns)->hlc = parked->hlc;
 	assert(c->parked_tail == c->parked_head || c->parked[(c->parked_tail - 1) % COORDINATOR_PARKED_MAX].end_lsn < end_lsn);
 	struct memory_answer *answer = memory_add(&c->memory, c->pending.client_id, parked->number);
 	answer->state = MEMORY_PARKED;
@@ -315,6 +319,8 @@ static int inbound_check(struct coordinator *c, const struct record *record, uin
 	uint8_t origin = record->dot.region;
 	uint64_t assigned = c->assigned.sequence[origin];
 	if (record->dot.sequence <= assigned) {
+		if (BROKEN(M12))
+			return 1;
 		c->counts.records_duplicate++;
 		return 0;
 	}
@@ -351,6 +357,11 @@ static void step_inbound(
 	c->pending.dot = record.dot;
 	out->record = bytes;
 	out->record_size = size;
+	if (BROKEN(M7)) {
+		record.hlc = hlc_tick(&c->clock, now_ms, &out->hlc_bound);
+		out->record = c->scratch;
+		out->record_size = (size_t)record_encode(&record, c->scratch, RECORD_ENCODED_MAX);
+	}
 }
 
 static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, struct coordinator_effects *out)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "core/broken.h"
 #include "core/varint.h"
 
 /* LZ4 cannot expand further than this (each byte of a length adds at most 255), so a claim beyond it is a lie that would only
@@ -99,7 +100,7 @@ int frame_open(const struct frame *frame, uint32_t origins, uint8_t *raw, uint32
 	} else {
 		memcpy(raw, frame->payload, frame->raw_size);
 	}
-	if (XXH3_64bits(raw, frame->raw_size) != frame->checksum)
+	if (!BROKEN(M13) && XXH3_64bits(raw, frame->raw_size) != frame->checksum)
 		return error_set(error, ERR_CORRUPT, "a frame's checksum differs");
 	return frame_check_records(raw, frame->raw_size, origins, records, error);
 }
