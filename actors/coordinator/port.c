@@ -42,7 +42,10 @@ void port_refusal_update(struct port *port)
 	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
 	coordinator_step(&port->machine, &event, &port->effects);
 	port->changed = true;
-	logline(LOG_LEVEL_WARN, "writes_refused", "code=%s", error_name(refuse));
+	if (refuse)
+		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s", error_name(refuse));
+	else
+		logline(LOG_LEVEL_WARN, "writes_taken", "reason=\"what held them up is over\"");
 }
 
 static void answers_take(struct port *port)

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Coordinator and router as processes, without a supervisor: writes and reads through libgodwit, SIGKILL under load, repeats,
+ * draining, a clean stop. Arguments: the two programs. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/godwit.h"
+#include "core/error.h"
+#include "proto/client.pb-c.h"
+#include "runtime/admin.h"
+#include "runtime/keys.h"
+#include "shm/layout.h"
+
+#define REGION "here"
+#define WRITES 20000u
+
+#define CHECK(condition, ...)                                                                                                  \
+	do {                                                                                                                   \
+		if (!(condition)) {                                                                                            \
+			fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                                        \
+			fprintf(stderr, __VA_ARGS__);                                                                          \
+			fputc('\n', stderr);                                                                                   \
+			exit(1);                                                                                               \
+		}                                                                                                              \
+	} while (0)
+
+static char dir[128], region_dir[160], topology_path[160], key_dir[160], endpoint[64];
+static const char *programs[2];
+static pid_t pids[2];
+static struct shm shm;
+static pid_t main_pid;
+
+static int remove_one(const char *path, const struct stat *s, int type, struct FTW *f)
+{
+	(void)s;
+	(void)type;
+	(void)f;
+	return remove(path);
+}
+
+static void clean_up(void)
+{
+	if (getpid() != main_pid)
+		return;
+	for (int i = 0; i < 2; i++) {
+		if (pids[i] > 0) {
+			kill(pids[i], SIGKILL);
+			waitpid(pids[i], NULL, 0);
+		}
+	}
+	shm_remove(region_dir);
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static uint16_t port_free(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof address;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0,
+	    "port");
+	close(fd);
+	return ntohs(address.sin_port);
+}
+
+/* Starts one of the programs and waits until it says that it is ready. Returns milliseconds. */
+static uint64_t start(int which)
+{
+	int pipe_fds[2];
+	char ready_fd[16], word[8] = {0};
+	struct timespec before, after;
+	CHECK(pipe(pipe_fds) == 0, "pipe");
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	pids[which] = fork();
+	if (pids[which] == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(pipe_fds[0]);
+		snprintf(ready_fd, sizeof ready_fd, "%d", pipe_fds[1]);
+		execl(programs[which], programs[which], "--dir", dir, "--region", REGION, "--topology", topology_path,
+		    "--ready-fd", ready_fd, "--log-level", "warn", (char *)NULL);
+		_exit(127);
+	}
+	close(pipe_fds[1]);
+	struct pollfd wait = {.fd = pipe_fds[0], .events = POLLIN};
+	CHECK(poll(&wait, 1, 10000) == 1 && read(pipe_fds[0], word, 6) == 6, "%s did not start", programs[which]);
+	close(pipe_fds[0]);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	return (uint64_t)((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000);
+}
+
+static int stop(int which, int signal_number)
+{
+	int status;
+	kill(pids[which], signal_number);
+	CHECK(waitpid(pids[which], &status, 0) == pids[which], "wait");
+	pids[which] = 0;
+	return status;
+}
+
+static void prepare(void)
+{
+	const char *base = getenv("TMPDIR");
+	snprintf(dir, sizeof dir, "%.60s/godwit-coordinator-XXXXXX", base ? base : "/tmp");
+	CHECK(mkdtemp(dir), "%s", dir);
+	main_pid = getpid();
+	snprintf(region_dir, sizeof region_dir, "%s/" REGION, dir);
+	snprintf(key_dir, sizeof key_dir, "%s/keys", dir);
+	snprintf(topology_path, sizeof topology_path, "%s/topology.yaml", dir);
+	CHECK(mkdir(region_dir, 0700) == 0, "%s", region_dir);
+	atexit(clean_up);
+	unsigned port = port_free();
+	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", port);
+	FILE *topology = fopen(topology_path, "w");
+	fprintf(topology,
+	    "cluster: test\nregions:\n  - { name: " REGION
+	    ", id: 3, datacenter: here, nodes: [\"127.0.0.1:%u\"], is_primary: true, "
+	    "priority: 1 }\nkeyspaces:\n  - { name: locked, level: strong, ack: quorum }\n",
+	    port);
+	fclose(topology);
+	struct error_context error = {0};
+	int fresh;
+	CHECK(keys_make(key_dir, REGION, &error) == 0 && keys_make(key_dir, KEY_NAME_CLIENT, &error) == 0, "%s", error.text);
+	CHECK(shm_create(&shm, region_dir, 3, &fresh, &error) == 0, "%s", error.text);
+}
+
+static struct gw_connection *connect_client(uint32_t timeout_ms)
+{
+	struct gw_connection *c;
+	char error[320];
+	struct gw_options options = {.endpoint = endpoint,
+	    .key_dir = key_dir,
+	    .region = REGION,
+	    .timeout_ms = timeout_ms,
+	    .pipeline_max = 512,
+	    .batch_max = 64};
+	CHECK(gw_connect(&c, &options, error) == 0, "%s", error);
+	return c;
+}
+
+static uint8_t acknowledged[WRITES];
+static uint32_t counts[3]; /* ok, refused, unknown */
+
+static void on_result(void *context, const struct gw_result *result)
+{
+	(void)context;
+	uint32_t index = (uint32_t)(uintptr_t)result->user;
+	if (result->code == 0)
+		acknowledged[index] = 1;
+	counts[result->code == 0 ? 0 : error_exit_code(result->code) == 3 ? 1 : 2]++;
+}
+
+/* The coordinator is killed three times while writes are under way. */
+static void T27_kill_under_load(struct gw_connection *c)
+{
+	char key[32], value[64];
+	for (uint32_t i = 0; i < WRITES; i++) {
+		int size = snprintf(key, sizeof key, "key-%u", i);
+		int value_size = snprintf(value, sizeof value, "value-%u", i);
+		struct gw_operation put = {.kind = GW_PUT,
+		    .key = key,
+		    .key_size = (size_t)size,
+		    .value = value,
+		    .value_size = (size_t)value_size,
+		    .user = (void *)(uintptr_t)i};
+		while (gw_submit(c, &put) == ERR_FULL)
+			gw_poll(c, 100, on_result, NULL);
+		if (i == WRITES / 4 || i == WRITES / 2 || i == WRITES / 4 * 3) {
+			stop(0, SIGKILL);
+			uint64_t took_ms = start(0);
+			CHECK(took_ms < 2000, "the restart took %llu ms", (unsigned long long)took_ms);
+		}
+	}
+	while (gw_pending(c))
+		gw_poll(c, 100, on_result, NULL);
+	CHECK(counts[0] > WRITES / 2, "%u ok, %u refused, %u unknown", counts[0], counts[1], counts[2]);
+	for (uint32_t i = 0; i < WRITES; i++) {
+		int size = snprintf(key, sizeof key, "key-%u", i);
+		int value_size = snprintf(value, sizeof value, "value-%u", i);
+		struct gw_result result;
+		int code = gw_get(c, NULL, key, (size_t)size, &result);
+		CHECK(!acknowledged[i] || (code == 0 && result.value_size == (size_t)value_size &&
+		                              !memcmp(result.value, value, result.value_size)),
+		    "%s was acknowledged: %d", key, code);
+	}
+	/* However often it was sent again, each was applied once: as many records as rows. */
+	struct gw_operation ask = {.kind = GW_REGION};
+	struct gw_result result;
+	CHECK(gw_call(c, &ask, &result) == 0 && result.answer, "region: %d", result.code);
+	const Godwit__Client__Region *region = ((const Godwit__Client__Answer *)result.answer)->region;
+	struct vector applied;
+	CHECK(region && vector_decode(&applied, region->applied.data, region->applied.len) > 0, "vector");
+	CHECK(applied.sequence[3] == region->live_rows && region->live_rows >= counts[0], "%llu records, %llu rows, %u ok",
+	    (unsigned long long)applied.sequence[3], (unsigned long long)region->live_rows, counts[0]);
+	printf("%u ok, %u refused, %u unknown; %llu rows\n", counts[0], counts[1], counts[2],
+	    (unsigned long long)region->live_rows);
+}
+
+static void versions_and_deletes(struct gw_connection *c)
+{
+	struct gw_result result;
+	uint8_t version[GW_VERSION_SIZE_MAX];
+	CHECK(gw_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(gw_get(c, NULL, "a", 1, &result) == 0 && result.siblings == 1, "%d", result.code);
+	size_t version_size = result.version_size;
+	memcpy(version, result.version, version_size);
+	CHECK(gw_put(c, NULL, "a", 1, "2", 1, &result) == 0, "%d", result.code);
+	struct gw_operation old = {.kind = GW_PUT,
+	    .key = "a",
+	    .key_size = 1,
+	    .value = "3",
+	    .value_size = 1,
+	    .version = version,
+	    .version_size = version_size};
+	CHECK(gw_call(c, &old, &result) == 0, "%d", result.code);
+	CHECK(gw_get(c, NULL, "a", 1, &result) == 0 && result.siblings == 2 && result.value[0] == '3', "%d, %u siblings",
+	    result.code, result.siblings);
+	CHECK(gw_delete(c, NULL, "a", 1, &result) == 0, "%d", result.code);
+	CHECK(gw_get(c, NULL, "a", 1, &result) == ERR_NOT_FOUND && result.version_size > 1, "%d", result.code);
+	CHECK(gw_put(c, "nowhere", "a", 1, "1", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
+	CHECK(gw_get(c, "nowhere", "a", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
+	CHECK(gw_put(c, "locked", "a", 1, "1", 1, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
+	CHECK(gw_get(c, "locked", "a", 1, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
+	uint8_t ahead[VECTOR_ENCODED_MAX];
+	old.version = ahead;
+	old.version_size = vector_encode(&(struct vector){.sequence = {[3] = 1u << 30}}, ahead);
+	CHECK(gw_call(c, &old, &result) == ERR_CONTEXT_AHEAD, "%d", result.code);
+}
+
+static void scans(struct gw_connection *c)
+{
+	struct gw_result result;
+	char after[32];
+	struct gw_operation scan = {.kind = GW_SCAN, .key = "key-1", .key_size = 5, .limit = 1000, .after = after};
+	uint32_t rows = 0;
+	bool more;
+	do {
+		CHECK(gw_call(c, &scan, &result) == 0 && result.answer, "%d", result.code);
+		const Godwit__Client__Answer *answer = result.answer;
+		CHECK(answer->n_rows <= 1000, "%zu", answer->n_rows);
+		rows += (uint32_t)answer->n_rows;
+		more = answer->more;
+		if (answer->n_rows) {
+			const Godwit__Client__Row *last = answer->rows[answer->n_rows - 1];
+			memcpy(after, last->key.data, last->key.len);
+			scan.after_size = last->key.len;
+		}
+	} while (more);
+	uint32_t expected = 0, bucket_rows = 0;
+	char key[32];
+	for (uint32_t i = 0; i < WRITES; i++) {
+		snprintf(key, sizeof key, "key-%u", i);
+		expected += acknowledged[i] && !strncmp(key, "key-1", 5);
+	}
+	CHECK(rows >= expected, "%u rows, %u acknowledged", rows, expected);
+	struct gw_operation digests = {.kind = GW_DIGESTS};
+	CHECK(gw_call(c, &digests, &result) == 0, "%d", result.code);
+	const Godwit__Client__Answer *answer = result.answer;
+	CHECK(answer->digests && answer->digests->buckets.len == DIGEST_BUCKETS * 16, "digests");
+	uint64_t live_rows = answer->digests->live_rows;
+	struct digest bucket[2] = {0};
+	memcpy(&bucket[0], answer->digests->buckets.data + 16 * 7, 16);
+	for (uint32_t b = 0; b < DIGEST_BUCKETS; b++) {
+		struct gw_operation operation = {.kind = GW_BUCKET, .limit = b};
+		CHECK(gw_call(c, &operation, &result) == 0, "%d", result.code);
+		answer = result.answer;
+		bucket_rows += (uint32_t)answer->n_rows;
+		for (size_t i = 0; b == 7 && i < answer->n_rows; i++) {
+			struct digest one;
+			memcpy(&one, answer->rows[i]->value.data, 16);
+			digest_add(&bucket[1], one);
+		}
+	}
+	CHECK(bucket_rows == live_rows, "%u rows in buckets, %llu live", bucket_rows, (unsigned long long)live_rows);
+	CHECK(!memcmp(&bucket[0], &bucket[1], 16), "bucket 7 differs from the sum of its rows");
+}
+
+static void draining(struct gw_connection *c)
+{
+	char admin[256], *json = NULL;
+	struct error_context error = {0};
+	struct gw_result result;
+	admin_endpoint(region_dir, "coordinator", admin);
+	CHECK(admin_ask(admin, "drain", "", 2000, &json, &error) == 0, "%s", error.text);
+	free(json);
+	CHECK(gw_put(c, NULL, "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
+	CHECK(gw_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
+	CHECK(admin_ask(admin, "undrain", "", 2000, &json, &error) == 0, "%s", error.text);
+	free(json);
+	CHECK(gw_put(c, NULL, "d", 1, "1", 1, &result) == 0, "%d", result.code);
+}
+
+int main(int argc, char **argv)
+{
+	CHECK(argc == 3, "usage: %s COORDINATOR ROUTER", argv[0]);
+	programs[0] = argv[1];
+	programs[1] = argv[2];
+	prepare();
+	start(0);
+	start(1);
+	struct gw_connection *c = connect_client(15000);
+	T27_kill_under_load(c);
+	versions_and_deletes(c);
+	scans(c);
+	draining(c);
+	/* Without a coordinator reads go on, and writes are refused or unknown, never lost silently. */
+	CHECK(WIFEXITED(stop(0, SIGTERM)), "the coordinator did not stop in good order");
+	struct gw_result result;
+	CHECK(gw_get(c, NULL, "d", 1, &result) == 0, "%d", result.code);
+	struct gw_connection *hasty = connect_client(300);
+	int code = gw_put(hasty, NULL, "e", 1, "1", 1, &result);
+	CHECK(code == ERR_OVERLOADED || code == ERR_UNKNOWN_OUTCOME, "%d", code);
+	gw_close(hasty);
+	/* A stop in good order is a start without anything to repair. */
+	start(0);
+	CHECK(gw_put(c, NULL, "e", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(gw_get(c, NULL, "e", 1, &result) == 0, "%d", result.code);
+	gw_close(c);
+	int status = stop(1, SIGTERM);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "router: %d", status);
+	status = stop(0, SIGTERM);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "coordinator: %d", status);
+	shm_detach(&shm);
+	return 0;
+}
