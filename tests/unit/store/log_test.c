@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/log_internal.h"
+#include "support.h"
+
+static struct place place;
+
+static void setup(void)
+{
+	place_make(&place);
+}
+static void teardown(void)
+{
+	place_remove(&place);
+}
+
+TestSuite(log, .init = setup, .fini = teardown);
+
+/* Appends `count` more records of each of the regions 0..regions-1, sequences from *next on; returns the durable end. */
+static uint64_t fill(struct log *log, uint64_t next[static REGIONS_MAX], int regions, int count, size_t value_size)
+{
+	char key[32], *value = malloc(value_size + 1);
+	uint64_t end = 0;
+
+	memset(value, 'v', value_size);
+	value[value_size] = 0;
+	for (int i = 0; i < count; i++)
+		for (uint8_t region = 0; region < regions; region++) {
+			snprintf(key, sizeof(key), "key-%u-%llu", region, (unsigned long long)next[region]);
+			const struct write w = {.region = region, .sequence = next[region]++, .key = key, .value = value};
+			const int result = append(log, &w, &end);
+			cr_assert_eq(result, 0, "%s", error_name(result));
+		}
+	free(value);
+	return wait_durable(log, end);
+}
+
+static struct log_reader *reader_at(uint64_t lsn)
+{
+	struct error_context error;
+	struct log_reader *reader;
+
+	cr_assert_eq(log_reader_open(&reader, place.log, &error), 0);
+	cr_assert_eq(log_reader_seek(reader, lsn, &error), 0, "%s", error.text);
+	return reader;
+}
+
+Test(log, what_is_appended_is_read_back_across_segments)
+{
+	uint64_t next[REGIONS_MAX] = {1, 1, 1}, seen[REGIONS_MAX] = {0};
+	struct log_recovered found;
+	struct error_context error = {""};
+	struct log_entry entry;
+	struct record r;
+	int result, records = 0;
+
+	struct log *log = log_start(&place, NULL, &found);
+	cr_assert_eq(found.end_lsn, LOG_HEADER_SIZE);
+	const uint64_t end = fill(log, next, 3, 1000, 100);
+	cr_assert_gt(log_end_lsn(log), 4 * SMALL_SEGMENT);
+	cr_assert_eq(log_buffered_bytes(log), 0);
+	cr_assert_gt(log_take_sync_us(log), 0);
+	cr_assert_eq(log_take_sync_us(log), 0);
+
+	struct log_reader *reader = reader_at(0);
+	while ((result = log_reader_next(reader, end, &entry, &error)) == 0) {
+		cr_assert_eq(entry.type, LOG_RECORD);
+		cr_assert_eq(record_decode(&r, entry.body, entry.size), (long)entry.size);
+		cr_assert_eq(r.dot.sequence, ++seen[r.dot.region]);
+		records++;
+	}
+	cr_assert_eq(result, ERR_EMPTY, "%s", error.text);
+	cr_assert_eq(records, 3000);
+	cr_assert_eq(log_reader_lsn(reader), end);
+	log_reader_close(reader);
+	log_close(log);
+
+	log = log_start(&place, NULL, &found);
+	cr_assert_eq(found.end_lsn, end);
+	cr_assert_eq(found.cut_bytes, 0);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(found.vector.sequence[i], 1000);
+	log_close(log);
+}
+
+Test(log, only_the_durable_part_is_read_and_a_limit_is_kept)
+{
+	struct log *log = log_start(&place, NULL, NULL);
+	uint64_t next[REGIONS_MAX] = {1};
+	struct log_entry entry;
+
+	const uint64_t first = fill(log, next, 1, 1, 10);
+	const uint64_t second = fill(log, next, 1, 1, 10);
+	struct log_reader *reader = reader_at(0);
+	cr_assert_eq(log_reader_next(reader, first - 8, &entry, NULL), ERR_EMPTY);
+	cr_assert_eq(log_reader_next(reader, first, &entry, NULL), 0);
+	cr_assert_eq(entry.end_lsn, first);
+	cr_assert_eq(log_reader_next(reader, first, &entry, NULL), ERR_EMPTY);
+	cr_assert_eq(log_reader_next(reader, second, &entry, NULL), 0);
+	cr_assert_eq(log_reader_next(reader, UINT64_MAX, &entry, NULL), ERR_EMPTY);
+	/* Read while nothing was there; must not be remembered. */
+	const uint64_t third = fill(log, next, 1, 1, 10);
+	cr_assert_eq(log_reader_next(reader, third, &entry, NULL), 0);
+	log_reader_close(reader);
+	log_close(log);
+}
+
+Test(log, the_largest_record_fits)
+{
+	struct log_options options = log_options_small(&place);
+	options.segment_size = 4 * 1024 * 1024;
+	options.buffer_max = 64 * 1024;
+	struct log *log = log_start(&place, &options, NULL);
+	uint64_t next[REGIONS_MAX] = {1};
+	struct log_entry entry;
+	struct record r;
+
+	const uint64_t end = fill(log, next, 1, 9, VALUE_SIZE_MAX);
+	struct log_reader *reader = reader_at(0);
+	for (uint64_t i = 1; i <= 9; i++) {
+		cr_assert_eq(log_reader_next(reader, end, &entry, NULL), 0);
+		cr_assert_gt(record_decode(&r, entry.body, entry.size), 0);
+		cr_assert_eq(r.dot.sequence, i);
+		cr_assert_eq(r.value_size, VALUE_SIZE_MAX);
+	}
+	log_reader_close(reader);
+	log_close(log);
+}
+
+Test(log, the_buffer_is_bounded)
+{
+	struct log_options options = log_options_small(&place);
+	options.buffer_max = 4096;
+	struct log *log = log_start(&place, &options, NULL);
+	uint8_t bytes[512];
+	uint64_t end = 0, sequence = 1;
+	int result = 0;
+
+	while (sequence < 1000) {
+		const struct write w = {.sequence = sequence, .key = "k", .value = "0123456789"};
+		result = log_append(log, LOG_RECORD, bytes, write_encode(&w, bytes, sizeof(bytes)), &end);
+		if (result != 0)
+			break;
+		sequence++;
+	}
+	cr_assert_eq(result, ERR_OVERLOADED);
+	cr_assert_leq(log_buffered_bytes(log), 4096);
+	wait_durable(log, end);
+	const struct write w = {.sequence = sequence, .key = "k", .value = "0123456789"};
+	cr_assert_eq(append(log, &w, &end), 0);
+	log_close(log);
+}
+
+Test(log, a_gap_or_an_entry_that_cannot_be_is_refused)
+{
+	struct log *log = log_start(&place, NULL, NULL);
+	static uint8_t bytes[SMALL_SEGMENT];
+	uint64_t end;
+
+	const struct write gap = {.sequence = 2, .key = "k", .value = "v"};
+	cr_assert_eq(append(log, &gap, &end), ERR_USAGE);
+	cr_assert_eq(log_append(log, LOG_RECORD, "x", 1, &end), ERR_MALFORMED);
+	cr_assert_eq(log_append(log, LOG_RECORD, bytes, sizeof(bytes), &end), ERR_VALUE_TOO_LARGE);
+	cr_assert_eq(log_end_lsn(log), LOG_HEADER_SIZE);
+	log_close(log);
+}
+
+Test(log, hlc_bounds_and_stamps_are_found_again)
+{
+	struct log *log = log_start(&place, NULL, NULL);
+	struct log_recovered found;
+	uint64_t end, bound = 77;
+
+	cr_assert_eq(log_append(log, LOG_HLC_BOUND, &bound, 8, &end), 0);
+	bound = 99;
+	cr_assert_eq(log_append(log, LOG_HLC_BOUND, &bound, 8, &end), 0);
+	const struct write w = {.sequence = 1, .key = "k", .value = "v", .hlc = 1234};
+	cr_assert_eq(append(log, &w, &end), 0);
+	log_close(log);
+	log = log_start(&place, NULL, &found);
+	cr_assert_eq(found.hlc_bound, 99);
+	cr_assert_eq(found.hlc, 1234);
+	log_close(log);
+}
+
+Test(log, another_store_or_region_is_refused)
+{
+	struct log_options options = log_options_small(&place);
+	struct error_context error;
+	struct log_recovered found;
+	struct log *log = log_start(&place, &options, NULL);
+
+	log_close(log);
+	options.store_id[0]++;
+	cr_assert_eq(log_open(&log, &options, &found, &error), ERR_REGION_REUSED);
+	options.store_id[0]--;
+	options.region = 1;
+	cr_assert_eq(log_open(&log, &options, &found, &error), ERR_CONFIGURATION);
+}
+
+/* From wherever a subscription starts, every record that it lacks must still come. */
+Test(log, seek_vector_misses_nothing)
+{
+	uint64_t next[REGIONS_MAX] = {1, 1, 1}, state = 42;
+	struct log *log = log_start(&place, NULL, NULL);
+	struct error_context error = {""};
+	struct log_entry entry;
+	uint64_t end = 0;
+
+	for (int i = 0; i < 40; i++)
+		end = fill(log, next, 1 + (int)(random_next(&state) % 3), 1 + (int)(random_next(&state) % 60), 200);
+	cr_assert_gt(end, 8 * SMALL_SEGMENT);
+	struct log_reader *reader = reader_at(0);
+	for (int i = 0; i < 200; i++) {
+		const uint32_t origins = 1 + (uint32_t)(random_next(&state) % 7);
+		struct vector from = {0};
+		uint64_t seen[3];
+		struct dot dot;
+
+		for (int o = 0; o < 3; o++)
+			seen[o] = from.sequence[o] = random_next(&state) % next[o];
+		cr_assert_eq(log_reader_seek_vector(reader, &from, origins, &error), 0, "%s", error.text);
+		while (log_reader_next(reader, end, &entry, &error) == 0) {
+			cr_assert_eq(record_peek(entry.body, entry.size, &dot), 0);
+			if ((origins >> dot.region & 1) != 0 && dot.sequence > seen[dot.region])
+				cr_assert_eq(dot.sequence, ++seen[dot.region]);
+		}
+		for (uint8_t o = 0; o < 3; o++)
+			cr_assert(seen[o] == next[o] - 1 || (origins >> o & 1) == 0);
+	}
+	/* All known: only what is new comes. */
+	struct vector all = {{next[0] - 1, next[1] - 1, next[2] - 1}};
+	cr_assert_eq(log_reader_seek_vector(reader, &all, 7, &error), 0);
+	cr_assert_gt(log_reader_lsn(reader), end - SMALL_SEGMENT);
+
+	/* T22: what was dropped is said to be missing, and only to those who need it. */
+	struct vector nothing = {0};
+	cr_assert_gt(log_drop_before(log, end - 2 * SMALL_SEGMENT), 2);
+	cr_assert_eq(log_reader_seek_vector(reader, &nothing, 7, &error), ERR_NEEDS_RESYNC);
+	cr_assert_eq(log_reader_seek_vector(reader, &nothing, 1u << 9, &error), 0);
+	cr_assert_eq(log_reader_seek_vector(reader, &all, 7, &error), 0);
+	cr_assert_eq(log_reader_seek(reader, 0, &error), ERR_NEEDS_RESYNC);
+	cr_assert_gt(log_start_lsn(log), 0);
+	uint64_t start;
+	cr_assert_eq(log_find_start(place.log, &start, &error), 0);
+	cr_assert_eq(start, log_start_lsn(log));
+	log_reader_close(reader);
+	log_close(log);
+}
+
+Test(log, dropping_under_an_open_reader)
+{
+	uint64_t next[REGIONS_MAX] = {1};
+	struct log *log = log_start(&place, NULL, NULL);
+	struct error_context error = {""};
+	struct log_entry entry;
+	int result, records = 0;
+
+	const uint64_t end = fill(log, next, 1, 2000, 100);
+	struct log_reader *reader = reader_at(0);
+	cr_assert_eq(log_reader_next(reader, end, &entry, &error), 0);
+	const uint64_t before = log_disk_bytes(log);
+	const uint32_t dropped = log_drop_before(log, 2 * SMALL_SEGMENT);
+	cr_assert_eq(dropped, 2);
+	cr_assert_eq(log_drop_before(log, 2 * SMALL_SEGMENT), 0);
+	cr_assert_lt(log_disk_bytes(log), before);
+	/* The rest of its own segment is still there; the next is not, and it says so instead of going on behind the hole. */
+	while ((result = log_reader_next(reader, end, &entry, &error)) == 0)
+		records++;
+	cr_assert_eq(result, ERR_NEEDS_RESYNC);
+	cr_assert_gt(records, 100);
+	/* The current segment stays whatever is asked for. */
+	log_drop_before(log, UINT64_MAX);
+	cr_assert_eq(log_reader_seek(reader, end, &error), 0);
+	log_reader_close(reader);
+	log_close(log);
+	log = log_start(&place, NULL, NULL);
+	log_close(log);
+}
+
+Test(log, closing_leaves_segments_only)
+{
+	log_close(log_start(&place, NULL, NULL));
+	DIR *dir = opendir(place.log);
+	for (const struct dirent *e; (e = readdir(dir)) != NULL;)
+		cr_assert(e->d_name[0] == '.' || strstr(e->d_name, ".log") != NULL, "%s", e->d_name);
+	closedir(dir);
+}
