@@ -177,7 +177,7 @@ static int endpoint_check(const void *context, const char *endpoint, bool binds,
 	if (*is_tcp && (!options->own || (!binds && !options->server_key)))
 		return error_set(error, ERR_USAGE, "%s: a TCP endpoint needs CURVE keys", endpoint);
 	/* Without a handler libzmq encrypts, and lets everybody in. */
-	if (binds && options->own && !registry_has_zap(context))
+	if (binds && options->own && !options->admits_anyone && !registry_has_zap(context))
 		return error_set(error, ERR_USAGE, "%s: start ZAP before a socket with CURVE is bound", endpoint);
 	if (strncmp(endpoint, "ipc://", 6) == 0 && strlen(endpoint + 6) > IPC_PATH_MAX)
 		return error_set(error, ERR_CONFIGURATION,

@@ -24,6 +24,7 @@ struct socket_options {
 	const char *server_key;            /* connect only: the other side's public key, Z85 */
 	uint32_t high_water;               /* messages, each direction; 0: 1000 */
 	int64_t message_size_max;          /* 0: MESSAGE_SIZE_MAX */
+	bool admits_anyone;                /* bind with CURVE but without ZAP: for tests that pose as a server, nowhere else */
 	bool probe_identity;               /* connect: give the ROUTER side a fixed identity (identity_text) */
 	const char *identity_text;
 	uint32_t reconnect_max_ms;         /* 0: 1000 */

@@ -170,7 +170,7 @@ static int pose(char **arguments)
 	uint32_t region = (uint32_t)atoi(arguments[2]);
 	struct error_context error;
 	struct key_pair own;
-	struct socket_options options = {.own = &own};
+	struct socket_options options = {.own = &own, .admits_anyone = true};
 	void *context = zmq_ctx_new(), *socket;
 	struct message message;
 	time_t until = time(NULL) + 10;

@@ -156,20 +156,54 @@ Test(loop, doorbell_wakes)
 	struct loop_actor actor = actor_of(&p);
 	cr_assert_eq(loop_new(&p.loop, &actor, &bell, NULL), 0);
 	cr_assert_eq(loop_add_inbox(p.loop, inbox_drain, &p), 0);
+	uint64_t fastest_ns = UINT64_MAX;
 	for (int i = 0; i < 10; i++) {
 		struct ringer ringer = {&p, &bell};
 		pthread_t thread;
 		p.drained = 0;
+		uint64_t start_ns = clock_read().monotonic_ns;
 		pthread_create(&thread, NULL, ring_later, &ringer);
-		uint64_t start = clock_read().monotonic_ns;
 		cr_assert_eq(loop_run(p.loop), 3);
+		uint64_t took_ns = clock_read().monotonic_ns - start_ns;
+		fastest_ns = took_ns < fastest_ns ? took_ns : fastest_ns;
 		cr_assert_eq(p.drained, 5);
-		/* Sooner than the backstop on its own would, on average: rung, not stumbled over. */
-		cr_expect_lt(clock_read().monotonic_ns - start, 15000000 + DOORBELL_BACKSTOP_MS * 1000000ull + 500000000);
 		pthread_join(thread, NULL);
 		cr_assert_eq(atomic_load(&sleeping), 0);
 	}
+	/* Woken by the ring: the backstop on its own would be later. */
+	cr_assert_lt(fastest_ns, (DOORBELL_BACKSTOP_MS - 10) * 1000000ull);
 	loop_free(p.loop);
+	close(bell.fd);
+}
+
+static _Atomic uint32_t sleeping_word;
+static bool arrives_before_the_sleep(void *self)
+{
+	struct probe *p = self;
+	if (atomic_load(&sleeping_word) && p->turns == 1)
+		atomic_store(&p->inbox, 5);
+	return atomic_load(&p->inbox) > 0;
+}
+
+/* The data came after the inbox was drained, the ring before the sleeper said that it sleeps. */
+Test(loop, asks_once_more_before_it_sleeps)
+{
+	struct doorbell bell = {&sleeping_word, eventfd(0, EFD_NONBLOCK)};
+	uint64_t fastest_ns = UINT64_MAX;
+	alarm(20);
+	for (int i = 0; i < 5; i++) {
+		struct probe p = {.deadline_ns = LOOP_NEVER};
+		struct loop_actor actor = actor_of(&p);
+		actor.has_work = arrives_before_the_sleep;
+		cr_assert_eq(loop_new(&p.loop, &actor, &bell, NULL), 0);
+		cr_assert_eq(loop_add_inbox(p.loop, inbox_drain, &p), 0);
+		uint64_t start_ns = clock_read().monotonic_ns;
+		cr_assert_eq(loop_run(p.loop), 3);
+		uint64_t took_ns = clock_read().monotonic_ns - start_ns;
+		fastest_ns = took_ns < fastest_ns ? took_ns : fastest_ns;
+		loop_free(p.loop);
+	}
+	cr_assert_lt(fastest_ns, (DOORBELL_BACKSTOP_MS - 10) * 1000000ull);
 	close(bell.fd);
 }
 
