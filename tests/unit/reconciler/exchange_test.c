@@ -196,19 +196,31 @@ static uint32_t compare(struct store *own, struct store *peer, char told[4][600]
 	return questions;
 }
 
-/* More rows than one page looks at, and keys too long to be stored whole that share what is. */
-static void fill(struct store *s, uint32_t rows, uint32_t odd_row, bool odd_long)
+/* More rows than one page looks at, keys too long to be stored whole that share what is, and tombstones, which count nowhere.
+ */
+struct odd {
+	uint32_t row, every; /* short rows with another value: this one, and every so many */
+	bool long_row;
+	char gone; /* names the rows that were deleted */
+};
+
+static void fill(struct store *s, uint32_t rows, struct odd odd)
 {
 	char key[700];
 	for (uint32_t i = 0; i < rows; i++) {
+		bool is_odd = (odd.row && i == odd.row) || (odd.every && i % odd.every == 0);
 		int size = snprintf(key, sizeof(key), "key-%06u", i);
-		store_put(s, key, (size_t)size, i == odd_row ? "another value" : "value", i % 1000 == 999);
+		store_put(s, key, (size_t)size, is_odd ? "another value" : "value", false);
+	}
+	for (uint32_t i = 0; i < 2000; i++) {
+		int size = snprintf(key, sizeof(key), "z-gone-%c-%06u", odd.gone, i);
+		store_put(s, key, (size_t)size, "", true);
 	}
 	memset(key, 'x', sizeof(key));
 	for (uint32_t i = 0; i < 50; i++) {
 		snprintf(key + 600, 100, "%04u", i);
 		key[604] = 'x';
-		store_put(s, key, 610, odd_long && i == 33 ? "another value" : "value", false);
+		store_put(s, key, 610, odd.long_row && i == 33 ? "another value" : "value", false);
 	}
 	store_apply(s);
 }
@@ -221,9 +233,9 @@ Test(exchange, T13_equal_stores_are_equal_and_one_row_is_found, .timeout = 100)
 	store_open(&own, 0);
 	store_open(&same, 1);
 	store_open(&other, 1);
-	fill(&own, 70000, UINT32_MAX, false);
-	fill(&same, 70000, UINT32_MAX, false);
-	fill(&other, 70000, 68123, false);
+	fill(&own, 70000, (struct odd){.gone = 'a'});
+	fill(&same, 70000, (struct odd){.gone = 'b'});
+	fill(&other, 70000, (struct odd){.row = 68123, .gone = 'b'});
 	cr_assert_eq(compare(&own, &same, told, &told_count), 1);
 	cr_assert_eq(machine.peers[1].comparisons[0].verdict, RECONCILER_EQUAL);
 	cr_assert_eq(told_count, 0);
@@ -242,21 +254,31 @@ Test(exchange, T13_equal_stores_are_equal_and_one_row_is_found, .timeout = 100)
 	store_close(&other);
 }
 
+/* One short of the end of a page, whichever of its limits ends it. */
+#define ROWS_TO_PAGE_END (8 * PAGE_ROWS_MAX - 1)
+_Static_assert(8 * PAGE_ROWS_MAX == PAGE_EXAMINED_MAX, "or the next test does not test what it says");
+/* Each store hashes long keys with a seed of its own, so it orders them in its own way. */
 Test(exchange, long_keys_that_share_their_beginning_are_compared_together, .timeout = 60)
 {
-	struct store own, other;
+	struct store own, other, page_end;
 	char told[4][600];
 	uint32_t told_count;
 	store_open(&own, 0);
 	store_open(&other, 1);
-	fill(&own, 10, UINT32_MAX, false);
-	fill(&other, 10, UINT32_MAX, true);
+	store_open(&page_end, 1);
+	fill(&own, ROWS_TO_PAGE_END, (struct odd){.gone = 'a'});
+	fill(&other, ROWS_TO_PAGE_END, (struct odd){.gone = 'a', .long_row = true});
 	compare(&own, &other, told, &told_count);
 	cr_assert_eq(reconciler_divergent_rows(&machine), 1);
 	cr_assert_eq(told_count, 1);
 	cr_assert_eq(strlen(told[0]), RECONCILER_KEY_MAX);
+	/* A sweep of all buckets whose page limit falls among them: they are equal, and must be found so. */
+	fill(&page_end, ROWS_TO_PAGE_END, (struct odd){.gone = 'a', .every = 50});
+	compare(&own, &page_end, told, &told_count);
+	cr_assert_eq(reconciler_divergent_rows(&machine), (ROWS_TO_PAGE_END + 49) / 50);
 	store_close(&own);
 	store_close(&other);
+	store_close(&page_end);
 }
 
 Test(exchange, what_does_not_fit_is_refused)
