@@ -51,22 +51,29 @@ static uint64_t lsn_needed_by_peers(const struct port *port)
 	return lsn;
 }
 
-static void segments_drop(struct port *port)
+static uint64_t segment_size(const struct port *port)
+{
+	return (uint64_t)port->flags.log_segment_mib << 20;
+}
+
+static bool budget_is_used(const struct port *port, uint64_t percent)
+{
+	uint64_t budget = disk_budget(port);
+	return budget && log_disk_bytes(port->log) >= budget / 100 * percent;
+}
+
+static void segments_drop(struct port *port, uint64_t needed_lsn)
 {
 	struct counter_block *counters = port->process.counters;
-	uint64_t budget = disk_budget(port);
-	if (port->snapshot_lsn - log_start_lsn(port->log) < (uint64_t)port->flags.log_segment_mib << 20 ||
-	    port->snapshot_lsn < log_start_lsn(port->log))
-		return;
-	uint64_t needed = lsn_needed_by_peers(port);
-	uint32_t dropped = log_drop_before(port->log, needed < port->snapshot_lsn ? needed : port->snapshot_lsn);
-	counter_add(counters, COUNTER_segments_dropped, dropped);
-	if (!budget || log_disk_bytes(port->log) < budget / 100 * BUDGET_DROP_PERCENT)
+	uint64_t upto = needed_lsn < port->snapshot_lsn ? needed_lsn : port->snapshot_lsn;
+	counter_add(counters, COUNTER_segments_dropped, log_drop_before(port->log, upto));
+	if (!budget_is_used(port, BUDGET_DROP_PERCENT))
 		return;
 	/* The budget is spent: better one region that must be copied anew than a region that takes no writes. Never silently.
 	 */
-	uint64_t upto = log_start_lsn(port->log) + ((uint64_t)port->flags.log_segment_mib << 20);
-	dropped = log_drop_before(port->log, upto < port->snapshot_lsn ? upto : port->snapshot_lsn);
+	uint64_t excess = log_disk_bytes(port->log) - disk_budget(port) / 100 * BUDGET_DROP_PERCENT;
+	upto = log_start_lsn(port->log) + (excess / segment_size(port) + 1) * segment_size(port);
+	uint32_t dropped = log_drop_before(port->log, upto < port->snapshot_lsn ? upto : port->snapshot_lsn);
 	counter_add(counters, COUNTER_segments_dropped, dropped);
 	if (dropped)
 		logline(LOG_LEVEL_ERROR, "log_dropped_unacknowledged",
@@ -100,14 +107,25 @@ int upkeep_snapshot_start(struct port *port, struct error_context *error)
 	return snapshot_start(&port->snapshot, port->rows, port->process.region_dir, error);
 }
 
-static void snapshot_consider(struct port *port)
+/* Early only when log could then be removed that now could not: a peer that is behind is no reason for one copy after another.
+ */
+static bool snapshot_is_due(const struct port *port, uint64_t needed_lsn)
 {
-	uint64_t grown = port->applied.applied_lsn - port->snapshot_lsn;
-	uint64_t budget = disk_budget(port);
-	bool due = grown >= (uint64_t)port->flags.snapshot_mib << 20;
-	if (budget && log_disk_bytes(port->log) >= budget / 100 * BUDGET_SNAPSHOT_PERCENT)
-		due |= grown >= (uint64_t)port->flags.log_segment_mib << 20;
-	if (!due || port->snapshot || port->now.monotonic_ns - port->snapshot_tried_ns < SNAPSHOT_RETRY_NS)
+	uint64_t applied_lsn = port->applied.applied_lsn;
+	if (applied_lsn - port->snapshot_lsn >= (uint64_t)port->flags.snapshot_mib << 20)
+		return true;
+	uint64_t removable_lsn = needed_lsn < applied_lsn ? needed_lsn : applied_lsn;
+	if (budget_is_used(port, BUDGET_SNAPSHOT_PERCENT) && removable_lsn >= port->snapshot_lsn + segment_size(port))
+		return true;
+	return budget_is_used(port, BUDGET_DROP_PERCENT) &&
+	       port->snapshot_lsn < log_start_lsn(port->log) + segment_size(port) &&
+	       applied_lsn >= log_start_lsn(port->log) + segment_size(port);
+}
+
+static void snapshot_consider(struct port *port, uint64_t needed_lsn)
+{
+	bool waits = port->snapshot_tried_ns && port->now.monotonic_ns - port->snapshot_tried_ns < SNAPSHOT_RETRY_NS;
+	if (port->snapshot || waits || !snapshot_is_due(port, needed_lsn))
 		return;
 	struct error_context error = {0};
 	int code = upkeep_snapshot_start(port, &error);
@@ -133,8 +151,9 @@ void upkeep(struct port *port)
 	struct shm_coordinator *shm = &port->process.shm.layout->coordinator;
 	if (port->snapshot)
 		snapshot_collect(port);
-	snapshot_consider(port);
-	segments_drop(port);
+	uint64_t needed_lsn = lsn_needed_by_peers(port);
+	snapshot_consider(port, needed_lsn);
+	segments_drop(port, needed_lsn);
 	rows_room_check(port);
 	if (port->now.monotonic_ns - port->readers_checked_ns >= READERS_EVERY_NS) {
 		port->readers_checked_ns = port->now.monotonic_ns;
