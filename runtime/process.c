@@ -97,11 +97,12 @@ static int region_find(struct process *p, struct error_context *error)
 
 static int paths_make(struct process *p, struct error_context *error)
 {
+	int region_size = snprintf(p->region_dir, sizeof p->region_dir, "%s/%s", p->flags.dir, p->flags.region);
+	int key_size = snprintf(p->key_dir, sizeof p->key_dir, "%s/keys", p->flags.dir);
 	/* Room for the longest file name below, so that nothing is cut off later. */
-	if (strlen(p->flags.dir) + strlen(p->flags.region) + 1 > sizeof p->region_dir - 48)
+	int size_max = (int)sizeof p->region_dir - 48;
+	if (region_size < 0 || key_size < 0 || region_size > size_max || key_size > size_max)
 		return error_set(error, ERR_CONFIGURATION, "--dir: the path is too long: %.200s", p->flags.dir);
-	snprintf(p->region_dir, sizeof p->region_dir, "%s/%s", p->flags.dir, p->flags.region);
-	snprintf(p->key_dir, sizeof p->key_dir, "%s/keys", p->flags.dir);
 	return 0;
 }
 

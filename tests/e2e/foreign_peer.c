@@ -23,6 +23,7 @@
 #include "runtime/socket.h"
 
 static uint8_t bytes[MESSAGE_SIZE_MAX * 2];
+static char cluster[] = "e2e", another[] = "another";
 
 static void stop_with(const char *what, const struct error_context *error)
 {
@@ -50,7 +51,7 @@ static size_t make_visit(const char *what, uint32_t region)
 	subscribe.origins = 0xffff;
 	subscribe.credit = 1 << 20;
 	envelope.protocol = PROTOCOL_VERSION;
-	envelope.cluster = "e2e";
+	envelope.cluster = cluster;
 	envelope.region = region;
 	envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE;
 	envelope.subscribe = &subscribe;
@@ -63,7 +64,7 @@ static size_t make_visit(const char *what, uint32_t region)
 	if (strcmp(what, "version") == 0)
 		envelope.protocol = PROTOCOL_VERSION + 1;
 	if (strcmp(what, "cluster") == 0)
-		envelope.cluster = "another";
+		envelope.cluster = another;
 	if (strcmp(what, "region") == 0)
 		envelope.region = region == 2 ? 1 : 2; /* not whose key we hold */
 	size = pack_envelope(&envelope);
@@ -157,7 +158,7 @@ static size_t make_frame(const char *what, uint32_t region, uint64_t epoch, bool
 		frame.payload.len = 1000;
 	}
 	envelope.protocol = spoil && strcmp(what, "version") == 0 ? PROTOCOL_VERSION + 1 : PROTOCOL_VERSION;
-	envelope.cluster = "e2e";
+	envelope.cluster = cluster;
 	envelope.region = region;
 	envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_FRAME;
 	envelope.frame = &frame;
