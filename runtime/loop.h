@@ -37,7 +37,8 @@ struct loop_actor {
 	bool (*has_work)(void *self);
 };
 
-/* Handles at most `limit` messages of the source; returns how many (equal to limit: there may be more). */
+/* Handles at most `limit` messages of the source; returns how many (equal to limit: there may be more). May add and remove
+ * sources; those added are first asked in the next turn. */
 typedef uint32_t loop_drain(void *self, struct clock_now now, uint32_t limit);
 
 /* bell: this actor's own; NULL when nobody rings it. counters: this actor's block, or NULL. */
@@ -45,7 +46,7 @@ int loop_new(struct loop **loop, const struct loop_actor *actor, struct doorbell
 void loop_free(struct loop *loop);
 int loop_add_socket(struct loop *loop, void *zmq_socket, loop_drain *drain, void *self);
 int loop_add_fd(struct loop *loop, int fd, loop_drain *drain, void *self);
-/* Drained every turn, without a descriptor. */
+/* Drained every turn, without a descriptor. The actor must have has_work, which tells whether there is something in it. */
 int loop_add_inbox(struct loop *loop, loop_drain *drain, void *self);
 void loop_remove_socket(struct loop *loop, void *zmq_socket);
 void loop_remove_fd(struct loop *loop, int fd);

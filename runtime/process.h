@@ -54,7 +54,8 @@ int process_serve_curve(struct process *p, bool clients, struct error_context *e
 void process_ready(struct process *p);
 /* Prints the line, as a failure of this actor; returns the exit code for main. */
 int process_fail(struct process *p, int code, const struct error_context *error);
-int process_run(struct process *p); /* the exit code; closes everything that process_start opened */
+int process_run(struct process *p); /* the exit code; closes everything that process_start opened, and
+                                     * first the sockets that the actor left open on p->context */
 /* ipc endpoint in the region's directory: "ipc://DIR/REGION/NAME". */
 void process_ipc(const struct process *p, const char *name, char out[static 256]);
 
