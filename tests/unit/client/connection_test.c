@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The connection against a region that loses, repeats, refuses and garbles. B08: a repeat carries the same number. B17:
+ * "failed" is said only when it is certain. */
+#include <criterion/criterion.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "fake_region.h"
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static struct fake_region fake;
+static void stop(void)
+{
+	fake_stop(&fake);
+}
+
+static struct reaction say_ok(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	(void)seen;
+	return (struct reaction){ANSWER_OK, 0};
+}
+
+static struct reaction say_nothing(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	(void)seen;
+	return (struct reaction){ANSWER_NOTHING, 0};
+}
+
+static struct reaction lose_first_copy(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	return (struct reaction){seen->copy == 1 ? ANSWER_NOTHING : ANSWER_OK, 0};
+}
+
+static struct reaction garble_first_copy(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	return (struct reaction){seen->copy == 1 ? ANSWER_GARBAGE : ANSWER_OK, 0};
+}
+
+static struct reaction say_twice(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	(void)seen;
+	return (struct reaction){ANSWER_TWICE, 0};
+}
+
+static struct reaction other_version(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	(void)seen;
+	return (struct reaction){ANSWER_PROTOCOL, 0};
+}
+
+/* The first copy's answer is lost, each repeat is refused: the first may have been applied. */
+static struct reaction lose_then_overloaded(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	return seen->copy == 1 ? (struct reaction){ANSWER_NOTHING, 0} : (struct reaction){ANSWER_CODE, ERR_OVERLOADED};
+}
+
+static struct reaction lose_then_too_large(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	return seen->copy == 1 ? (struct reaction){ANSWER_NOTHING, 0} : (struct reaction){ANSWER_CODE, ERR_UNKNOWN_KEYSPACE};
+}
+
+/* The first two numbers are refused, the third goes through. */
+static struct reaction overloaded_twice(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	return seen->number <= 2 ? (struct reaction){ANSWER_CODE, ERR_OVERLOADED} : (struct reaction){ANSWER_OK, 0};
+}
+
+static struct reaction draining(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	(void)seen;
+	return (struct reaction){ANSWER_CODE, ERR_DRAINING};
+}
+
+Test(connection, put_and_get, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, say_ok);
+	struct gw_connection *c = fake_connect(&fake, 0, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "hello", 5, &result), 0, "%s", result.reason);
+	cr_assert_eq(result.number, 1);
+	cr_assert_eq(result.hlc, 1u << 16);
+	cr_assert_eq(result.version_size, 3);
+	cr_assert_eq(memcmp(result.version, "\x01\x00\x07", 3), 0);
+	cr_assert_eq(memcmp(result.value, "hello", 5), 0); /* the fake echoes */
+	cr_assert_eq(gw_get(c, "prices", "k", 1, &result), 0);
+	cr_assert_eq(fake.seen[1].settled, 0, "reads carry nothing for the coordinator");
+	cr_assert_eq(gw_delete(c, NULL, "k", 1, &result), 0);
+	cr_assert_eq(fake.seen[2].settled, 2);
+	cr_assert_neq(fake.seen[0].client_id, 0);
+	cr_assert_eq(fake.seen[0].client_id, fake.seen[2].client_id);
+	cr_assert_eq(fake_copies(&fake, 1), 1);
+	gw_close(c);
+}
+
+Test(connection, b08_lost_answer_is_asked_for_again_with_the_same_number, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, lose_first_copy);
+	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
+	uint64_t started_ms = now_ms();
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
+	cr_assert_geq(now_ms() - started_ms, 450);
+	cr_assert_leq(now_ms() - started_ms, 1500);
+	cr_assert_eq(fake.seen_count, 2);
+	cr_assert_eq(fake.seen[0].number, fake.seen[1].number);
+	cr_assert_str_eq(fake.seen[1].key, "k");
+	cr_assert_str_eq(fake.seen[1].value, "v");
+	gw_close(c);
+}
+
+Test(connection, repeats_grow_apart, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, say_nothing);
+	struct gw_connection *c = fake_connect(&fake, 2300, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(fake_copies(&fake, 1), 3, "at 0, 500 and 1500 ms, not %u", fake_copies(&fake, 1));
+	gw_close(c);
+}
+
+Test(connection, b17_deadline_of_a_write_is_unknown_and_of_a_read_unreachable, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, say_nothing);
+	struct gw_connection *c = fake_connect(&fake, 300, 0, 0);
+	uint64_t started_ms = now_ms();
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
+	cr_assert_leq(now_ms() - started_ms, 600);
+	cr_assert(strstr(result.reason, "mars") != NULL, "%s", result.reason);
+	cr_assert_eq(gw_get(c, NULL, "k", 1, &result), ERR_UNREACHABLE);
+	cr_assert_eq(gw_pending(c), 0);
+	gw_close(c);
+}
+
+Test(connection, b17_write_that_never_left_is_certainly_not_applied, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, say_ok);
+	struct gw_connection *right = fake_connect(&fake, 300, 0, 0);
+	strcpy(fake.endpoint, "tcp://127.0.0.1:1"); /* nobody listens there */
+	struct gw_connection *c = fake_connect(&fake, 300, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNREACHABLE);
+	cr_assert(strstr(result.reason, "no connection") != NULL, "%s", result.reason);
+	cr_assert_eq(fake.seen_count, 0);
+	gw_close(c);
+	gw_close(right);
+}
+
+Test(connection, b17_refusal_of_a_repeat_says_nothing_about_the_first_copy, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, lose_then_overloaded);
+	struct gw_connection *c = fake_connect(&fake, 1200, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME, "%s", gw_error_name(result.code));
+	for (uint32_t i = 0; i < fake.seen_count; i++)
+		cr_assert_eq(fake.seen[i].number, 1, "never written under another number");
+	gw_close(c);
+}
+
+Test(connection, refusal_that_every_copy_meets_is_certain, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, lose_then_too_large);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_KEYSPACE);
+	cr_assert_str_eq(result.reason, "the script says so");
+	gw_close(c);
+}
+
+Test(connection, overloaded_is_written_again_under_a_new_number, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, overloaded_twice);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0);
+	cr_assert_eq(result.number, 3);
+	cr_assert_eq(fake_copies(&fake, 1), 1);
+	gw_close(c);
+}
+
+static int codes[64];
+static uint32_t results;
+static void note(void *context, const struct gw_result *result)
+{
+	(void)context;
+	codes[results++ % 64] = result->code;
+}
+
+Test(connection, pipelined_refusals_are_passed_on, .fini = stop)
+{
+	fake_start(&fake, overloaded_twice);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(gw_submit(c, &o), 0);
+	while (gw_pending(c))
+		gw_poll(c, 100, note, NULL);
+	cr_assert_eq(results, 3);
+	cr_assert_eq(codes[0], ERR_OVERLOADED);
+	cr_assert_eq(codes[1], ERR_OVERLOADED);
+	cr_assert_eq(codes[2], 0);
+	gw_close(c);
+}
+
+Test(connection, other_refusals_end_a_blocking_call_at_once, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, draining);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_DRAINING);
+	cr_assert_eq(fake.seen_count, 1);
+	gw_close(c);
+}
+
+Test(connection, duplicated_answers_count_once, .fini = stop)
+{
+	fake_start(&fake, say_twice);
+	struct gw_connection *c = fake_connect(&fake, 3000, 16, 4);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	for (int i = 0; i < 200; i++) {
+		while (gw_submit(c, &o) == ERR_FULL)
+			gw_poll(c, 100, note, NULL);
+	}
+	while (gw_pending(c))
+		gw_poll(c, 100, note, NULL);
+	cr_assert_eq(results, 200);
+	gw_close(c);
+}
+
+Test(connection, garbage_is_not_an_answer, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, garble_first_copy);
+	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0);
+	cr_assert_eq(fake_copies(&fake, 1), 2);
+	gw_close(c);
+}
+
+Test(connection, wrong_version_is_a_refusal, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, other_version);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_WRONG_VERSION);
+	cr_assert(strstr(result.reason, "version 99") != NULL, "%s", result.reason);
+	gw_close(c);
+}
+
+Test(connection, what_was_sent_goes_out_again_after_a_lost_connection, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, lose_first_copy);
+	struct gw_connection *c = fake_connect(&fake, 5000, 0, 0);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	cr_assert_eq(gw_submit(c, &o), 0);
+	while (fake.seen_count == 0)
+		gw_poll(c, 1, note, NULL);
+	uint64_t dropped_ms = now_ms();
+	fake_drop_connections(&fake);
+	while (gw_pending(c))
+		gw_poll(c, 10, note, NULL);
+	cr_assert_eq(results, 1);
+	cr_assert_eq(codes[0], 0);
+	cr_assert_eq(fake_copies(&fake, 1), 2);
+	cr_assert_leq(now_ms() - dropped_ms, 450, "sooner than by waiting: %lu ms", now_ms() - dropped_ms);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0);
+	gw_close(c);
+}
+
+Test(connection, slow_region_is_not_sent_more_work, .fini = stop)
+{
+	fake_start(&fake, say_ok);
+	struct gw_connection *c = fake_connect(&fake, 10000, 1024, 1);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	/* One answer every now and then: the rest waits longer than the time after which it would be repeated. */
+	for (int i = 0; i < 8; i++)
+		gw_submit(c, &o);
+	gw_flush(c);
+	for (int i = 0; i < 8; i++) {
+		fake.pause = true;
+		uint64_t until_ms = now_ms() + 150;
+		while (now_ms() < until_ms)
+			gw_poll(c, 10, note, NULL);
+		fake.pause = false;
+		uint32_t before = results;
+		while (results == before && gw_pending(c))
+			gw_poll(c, 1, note, NULL);
+	}
+	while (gw_pending(c))
+		gw_poll(c, 10, note, NULL);
+	cr_assert_eq(fake.seen_count, 8);
+	gw_close(c);
+}
+
+Test(connection, pipeline_is_bounded_and_batches_are, .fini = stop)
+{
+	fake_start(&fake, say_ok);
+	struct gw_connection *c = fake_connect(&fake, 3000, 32, 8);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	for (int i = 0; i < 32; i++)
+		cr_assert_eq(gw_submit(c, &o), 0);
+	cr_assert_eq(gw_submit(c, &o), ERR_FULL);
+	cr_assert_eq(gw_pending(c), 32);
+	while (gw_pending(c))
+		gw_poll(c, 100, note, NULL);
+	cr_assert_eq(results, 32);
+	for (uint32_t i = 0; i < fake.seen_count; i++)
+		cr_assert_eq(fake.seen[i].number, i + 1);
+	gw_close(c);
+}
+
+static struct gw_connection *resubmitting;
+static uint32_t left;
+static void submit_next(void *context, const struct gw_result *result)
+{
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	(void)context;
+	cr_assert_eq(result->code, 0);
+	results++;
+	if (left) {
+		left--;
+		cr_assert_eq(gw_submit(resubmitting, &o), 0, "a result makes room for the next one");
+	}
+}
+
+Test(connection, operations_are_submitted_from_results, .fini = stop)
+{
+	fake_start(&fake, say_ok);
+	resubmitting = fake_connect(&fake, 3000, 8, 4);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	left = 500;
+	for (int i = 0; i < 8; i++)
+		cr_assert_eq(gw_submit(resubmitting, &o), 0);
+	while (gw_pending(resubmitting))
+		gw_poll(resubmitting, 100, submit_next, NULL);
+	cr_assert_eq(results, 508);
+	cr_assert_gt(fake.seen[fake.seen_count - 1].settled, 490);
+	gw_close(resubmitting);
+}
+
+Test(connection, mistakes_are_refused_before_anything_is_sent, .fini = stop)
+{
+	static char large[1024 * 1024 + 1];
+	struct gw_result result;
+	fake_start(&fake, say_ok);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "", 0, "v", 1, &result), ERR_KEY_TOO_LARGE);
+	cr_assert_eq(gw_put(c, NULL, large, 1025, "v", 1, &result), ERR_KEY_TOO_LARGE);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, large, sizeof large, &result), ERR_VALUE_TOO_LARGE);
+	struct gw_operation o = {.kind = (enum gw_kind)77, .key = "k", .key_size = 1};
+	cr_assert_eq(gw_submit(c, &o), ERR_USAGE);
+	o.kind = 0;
+	cr_assert_eq(gw_submit(c, &o), ERR_USAGE);
+	cr_assert_eq(gw_put(c, NULL, large, 1024, large, 1024 * 1024, &result), 0);
+	cr_assert_eq(fake.seen_count, 1);
+	gw_close(c);
+}
+
+Test(connection, bad_options_are_told)
+{
+	char error[320];
+	struct gw_connection *c;
+	struct gw_options none = {0};
+	cr_assert_eq(gw_connect(&c, &none, error), ERR_USAGE);
+	struct gw_options absent = {.endpoint = "tcp://127.0.0.1:1", .key_dir = "/nonexistent", .region = "mars"};
+	cr_assert_neq(gw_connect(&c, &absent, error), 0);
+	cr_assert_null(c);
+	cr_assert(strstr(error, "/nonexistent") != NULL, "%s", error);
+	cr_assert_neq(gw_connect(&c, &absent, NULL), 0);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is written by hand in client/wire.c, held against the generated code. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/wire.h"
+#include "core/error.h"
+
+Test(wire, request_is_what_the_generated_code_reads)
+{
+	uint8_t encoded[2][512], message[2048], *at = message;
+	struct gw_operation put = {.kind = GW_PUT,
+	    .keyspace = "prices",
+	    .key = "key",
+	    .key_size = 3,
+	    .value = "value\0x",
+	    .value_size = 7,
+	    .version = "\x01\x00\x05",
+	    .version_size = 3};
+	struct gw_operation scan = {
+	    .kind = GW_SCAN, .key = "p", .key_size = 1, .after = "px", .after_size = 2, .limit = 1000, .limit_id = 1ull << 40};
+	size_t first = wire_operation_encode(&put, 300, encoded[0]),
+	       second = wire_operation_encode(&scan, UINT64_MAX, encoded[1]);
+	cr_assert_leq(first, wire_operation_size_max(&put));
+	cr_assert_leq(second, wire_operation_size_max(&scan));
+	wire_request_header(1, 0x1122334455667788, at);
+	at = wire_request_operation(at + WIRE_REQUEST_HEADER_SIZE, encoded[0], first, 299);
+	at = wire_request_operation(at, encoded[1], second, 0);
+	cr_assert_eq((size_t)(at - message),
+	    WIRE_REQUEST_HEADER_SIZE + wire_request_operation_size(first, 299) + wire_request_operation_size(second, 0));
+
+	Godwit__Client__Request *r = godwit__client__request__unpack(NULL, (size_t)(at - message), message);
+	cr_assert_not_null(r);
+	cr_assert_eq(r->protocol, 1);
+	cr_assert_eq(r->client_id, 0x1122334455667788);
+	cr_assert_eq(r->n_operations, 2);
+	const Godwit__Client__Operation *o = r->operations[0];
+	cr_assert(o->number == 300 && o->kind == GODWIT__CLIENT__KIND__PUT && o->settled == 299);
+	cr_assert_str_eq(o->keyspace, "prices");
+	cr_assert(o->key.len == 3 && o->value.len == 7 && memcmp(o->value.data, "value\0x", 7) == 0 && o->context.len == 3);
+	o = r->operations[1];
+	cr_assert(o->number == UINT64_MAX && o->kind == GODWIT__CLIENT__KIND__SCAN && o->settled == 0);
+	cr_assert(o->limit == 1000 && o->limit_id == 1ull << 40 && o->after.len == 2 && o->keyspace[0] == 0);
+	godwit__client__request__free_unpacked(r, NULL);
+}
+
+static size_t sample(uint8_t *bytes)
+{
+	Godwit__Client__Answers answers = GODWIT__CLIENT__ANSWERS__INIT;
+	static Godwit__Client__Answer plain = GODWIT__CLIENT__ANSWER__INIT, refused = GODWIT__CLIENT__ANSWER__INIT,
+	                              rows = GODWIT__CLIENT__ANSWER__INIT;
+	static Godwit__Client__Row row = GODWIT__CLIENT__ROW__INIT;
+	Godwit__Client__Answer *list[] = {&plain, &refused, &rows};
+	Godwit__Client__Row *row_list[] = {&row};
+	plain.number = 1000000;
+	plain.value = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "value"};
+	plain.version = (ProtobufCBinaryData){3, (uint8_t *)(uintptr_t) "\x01\x00\x05"};
+	plain.hlc = 0x123456789abcdef0;
+	plain.more = true;
+	plain.siblings = 3;
+	refused.number = 2;
+	refused.code = ERR_OVERLOADED;
+	refused.reason = (char *)(uintptr_t) "full";
+	rows.number = 3;
+	row.key = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "k"};
+	row.hlc = 9;
+	rows.rows = row_list;
+	rows.n_rows = 1;
+	answers.protocol = 1;
+	answers.answers = list;
+	answers.n_answers = 3;
+	size_t size = godwit__client__answers__pack(&answers, bytes);
+	rows.rows = NULL;
+	rows.n_rows = 0;
+	return size;
+}
+
+Test(wire, answers_are_read_as_the_generated_code_wrote_them)
+{
+	uint8_t bytes[512];
+	size_t size = sample(bytes);
+	struct wire_answers answers;
+	struct arena arena = {0};
+	const Godwit__Client__Answer *a;
+	cr_assert_eq(wire_answers_start(&answers, bytes, size), 0);
+	cr_assert_eq(answers.protocol, 1);
+	cr_assert_eq(wire_answers_next(&answers, &arena, &a), 0);
+	cr_assert(a->number == 1000000 && a->code == 0 && a->hlc == 0x123456789abcdef0 && a->more && a->siblings == 3);
+	cr_assert(a->value.len == 5 && memcmp(a->value.data, "value", 5) == 0 && a->version.len == 3);
+	cr_assert(a->value.data > bytes && a->value.data < bytes + size, "no copy");
+	cr_assert_eq(wire_answers_next(&answers, &arena, &a), 0);
+	cr_assert_eq(a->code, ERR_OVERLOADED);
+	cr_assert_str_eq(a->reason, "full");
+	cr_assert_eq(wire_answers_next(&answers, &arena, &a), 0);
+	cr_assert(a->number == 3 && a->n_rows == 1 && a->rows[0]->hlc == 9 && a->rows[0]->key.len == 1);
+	cr_assert_eq(wire_answers_next(&answers, &arena, &a), ERR_EMPTY);
+	arena_deinit(&arena);
+}
+
+/* Every cut and every changed byte: read or refused, never beyond the bytes (run under sanitizers). */
+Test(wire, damaged_answers_do_no_harm)
+{
+	uint8_t bytes[512];
+	size_t size = sample(bytes);
+	struct arena arena = {0};
+	for (size_t cut = 0; cut <= size; cut++) {
+		for (unsigned flip = 0; flip < 256; flip++) {
+			uint8_t *copy = malloc(cut ? cut : 1);
+			struct wire_answers answers;
+			const Godwit__Client__Answer *a;
+			memcpy(copy, bytes, cut);
+			if (cut)
+				copy[(cut * 7 + flip) % cut] ^= (uint8_t)flip;
+			if (wire_answers_start(&answers, copy, cut) == 0)
+				while (wire_answers_next(&answers, &arena, &a) == 0)
+					;
+			arena_reset(&arena);
+			free(copy);
+		}
+	}
+	arena_deinit(&arena);
+}
+
+Test(wire, arena_is_bounded)
+{
+	struct arena arena = {0};
+	cr_assert_null(arena_take(&arena, ARENA_SIZE_MAX + 1));
+	size_t taken = 0;
+	while (arena_take(&arena, 1024 * 1024))
+		taken++;
+	cr_assert_eq(taken, ARENA_SIZE_MAX / (1024 * 1024));
+	arena_reset(&arena);
+	cr_assert_not_null(arena_take(&arena, 100));
+	arena_deinit(&arena);
+}
