@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fixture.h"
+#include "tests/unit/runtime/fixture.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "fixture.h"
 #include "runtime/admin.h"
 #include "runtime/logline.h"
 #include "runtime/socket.h"
+#include "tests/unit/runtime/fixture.h"
 
 struct flags {
 	uint32_t port;

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fixture.h"
 #include "runtime/keys.h"
+#include "tests/unit/runtime/fixture.h"
 
 static char directory[128], key_dir[140];
 static struct error_context error;

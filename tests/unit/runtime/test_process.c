@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fixture.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
+#include "tests/unit/runtime/fixture.h"
 
 static char directory[128];
 static struct shm owner;

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fixture.h"
 #include "runtime/keys.h"
 #include "runtime/logline.h"
 #include "runtime/socket.h"
+#include "tests/unit/runtime/fixture.h"
 
 /* A server of region "here", which lets in "here" and "client", and a context for the others. */
 struct place {

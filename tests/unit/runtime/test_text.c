@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fixture.h"
 #include "runtime/logline.h"
 #include "runtime/text.h"
+#include "tests/unit/runtime/fixture.h"
 
 static void json(const char *bytes, size_t size, const char *expected)
 {

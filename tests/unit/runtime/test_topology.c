@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fixture.h"
 #include "runtime/text.h"
 #include "runtime/topology.h"
+#include "tests/unit/runtime/fixture.h"
 
 /* The mistakes as "LINE: what", without the path; NULL when there is none. To be freed. */
 static char *mistakes_of(struct topology *topology, const char *yaml)
