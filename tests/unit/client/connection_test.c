@@ -354,7 +354,10 @@ Test(connection, operations_are_submitted_from_results, .fini = stop)
 	while (gw_pending(resubmitting))
 		gw_poll(resubmitting, 100, submit_next, NULL);
 	cr_assert_eq(results, 508);
-	cr_assert_gt(fake.seen[fake.seen_count - 1].settled, 490);
+	uint64_t settled = 0;
+	for (uint32_t i = 0; i < fake.seen_count; i++)
+		settled = fake.seen[i].settled > settled ? fake.seen[i].settled : settled;
+	cr_assert_gt(settled, 490, "the region learns which answers it may forget");
 	gw_close(resubmitting);
 }
 

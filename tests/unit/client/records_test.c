@@ -2,6 +2,7 @@
  *
  * The readers of `godwit load`: what they take, and what they refuse with which line. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -61,6 +62,7 @@ Test(records, jsonl)
 	cr_assert_str_eq(
 	    ALL("{\"key\":\"\\u00e9\\ud83d\\ude00\\n\",\"value\":\"\\\"\",\"version\":\"0:1\"}", FORMAT_JSONL, NULL),
 	    "\xc3\xa9\xf0\x9f\x98\x80\n|\";");
+	cr_assert_str_eq(ALL("{\"key_base64\":\"YWI=\",\"value_base64\":\"YQ==\"}", FORMAT_JSONL, NULL), "ab|a;");
 	cr_assert_str_eq(ALL("{\"id\":\"x\",\"a\":1}\n", FORMAT_JSONL, "id"), "x|{\"id\":\"x\",\"a\":1};");
 	cr_assert_str_eq(ALL("{\"key\":\"a\",\"value\":null}\n", FORMAT_JSONL, NULL), "a|null;");
 }
