@@ -62,7 +62,7 @@ static void *ring_produce(void *unused)
 		memset(record, (int)(number * 31u & 0xffu), size);
 		int code;
 		while ((code = ring_push(&ring, (uint32_t)number, record, size)) == ERR_FULL)
-			;
+			sched_yield();
 		CHECK(code == 0, "%d", code);
 	}
 	return NULL;
@@ -79,7 +79,7 @@ static void *ring_consume(void *unused)
 		const uint8_t *bytes;
 		int code;
 		while ((code = ring_peek(&ring, &kind, &bytes, &size)) == ERR_EMPTY)
-			;
+			sched_yield();
 		CHECK(code == 0, "%d", code);
 		CHECK(
 		    kind == (uint32_t)number && size == random_next(&random) % 600u, "record %llu", (unsigned long long)number);

@@ -32,10 +32,21 @@ static const char *flag(int argc, char **argv, const char *name)
 	return "";
 }
 
+/* What an actor inherits beyond descriptors: no signal blocked or ignored. */
+static void signals_check(void)
+{
+	sigset_t blocked;
+	struct sigaction action;
+	sigprocmask(SIG_SETMASK, NULL, &blocked);
+	sigaction(SIGPIPE, NULL, &action);
+	if (sigismember(&blocked, SIGINT) || sigismember(&blocked, SIGCHLD) || action.sa_handler != SIG_DFL)
+		note("has the wrong signals");
+}
+
 /* Five eventfds, the lock, and nothing else above standard error but the pipe. */
 static void descriptors_check(int argc, char **argv)
 {
-	int bells = 0, others = 0, ready_fd = atoi(flag(argc, argv, "--ready-fd"));
+	int bells = 0, locks = 0, others = 0, ready_fd = atoi(flag(argc, argv, "--ready-fd"));
 	for (int fd = 3; fd < 100; fd++) {
 		char path[64], target[256] = "";
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -43,13 +54,15 @@ static void descriptors_check(int argc, char **argv)
 			continue;
 		if (strcmp(target, "anon_inode:[eventfd]") == 0)
 			bells++;
-		else if (fd != ready_fd && strstr(target, "supervisor.lock") == NULL)
+		else if (strstr(target, "supervisor.lock") != NULL)
+			locks++;
+		else if (fd != ready_fd)
 			others++;
 	}
 	int listed[5];
 	int count =
 	    sscanf(flag(argc, argv, "--bells"), "%d,%d,%d,%d,%d", &listed[0], &listed[1], &listed[2], &listed[3], &listed[4]);
-	if (bells != 5 || others != 0 || count != 5)
+	if (bells != 5 || locks != 1 || others != 0 || count != 5)
 		note("has the wrong descriptors");
 }
 
@@ -62,14 +75,15 @@ int main(int argc, char **argv)
 	events_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (events_fd < 0)
 		return 1;
+	note("start");
+	signals_check();
+	descriptors_check(argc, argv);
 	sigset_t handled;
 	int signal_number, ready_fd = atoi(flag(argc, argv, "--ready-fd"));
 	const char *fake = flag(argc, argv, "--fake");
 	sigemptyset(&handled);
 	sigaddset(&handled, SIGTERM);
 	sigprocmask(SIG_BLOCK, &handled, NULL);
-	note("start");
-	descriptors_check(argc, argv);
 	if (strcmp(fake, "exit") == 0)
 		return 7;
 	if (strcmp(fake, "hang") != 0) {

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -69,7 +71,9 @@ static pid_t supervisor_start(int *ready_fd, const char *const *more)
 	pid_t child = fork();
 	if (child == 0) {
 		int fd = open(errors, O_WRONLY | O_CREAT | O_APPEND, 0600);
+		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing running */
 		close(fd);
 		close(ends[0]);
 		execv(SUPERVISOR, (char **)(uintptr_t)arguments);
@@ -172,7 +176,7 @@ Test(supervisor, starts_in_order_tells_and_stops_in_order)
 	cr_assert_eq(stat(region_dir, &status), 0);
 	cr_assert_eq(status.st_mode & 0777u, 0700);
 	cr_assert_eq(strncmp(file_text(region_dir, "events"), "coordinator start\ncoordinator ready\n", 36), 0);
-	cr_assert_eq(lines_of("wrong descriptors"), 0);
+	cr_assert_eq(lines_of("has the wrong"), 0);
 	kill(child, SIGTERM);
 	cr_assert_eq(exit_code(child), 0);
 	cr_assert(all_gone());
@@ -246,6 +250,25 @@ Test(supervisor, F24_when_it_is_killed_its_actors_die_and_the_next_one_starts)
 	}
 	pid_t child = supervisor_start(&fd, NULL);
 	cr_assert(ready_within(fd, 10000));
+	kill(child, SIGTERM);
+	cr_assert_eq(exit_code(child), 0);
+	close(fd);
+}
+
+Test(supervisor, F24_it_waits_for_the_last_actor_of_a_killed_supervisor_to_be_gone)
+{
+	int fd;
+	char path[128];
+	mkdir(dir, 0700);
+	mkdir(region_dir, 0700);
+	snprintf(path, sizeof(path), "%s/supervisor.lock", region_dir);
+	int lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_eq(flock(lock_fd, LOCK_EX), 0); /* as an actor holds it that takes its time to die */
+	pid_t child = supervisor_start(&fd, NULL);
+	cr_assert(!ready_within(fd, 400));
+	cr_assert_eq(lines_of("start"), 0);
+	close(lock_fd);
+	cr_assert(ready_within(fd, 10000), "%s", file_text(top, "errors"));
 	kill(child, SIGTERM);
 	cr_assert_eq(exit_code(child), 0);
 	close(fd);
