@@ -85,8 +85,8 @@ static int command_run(struct cli *cli, int argc, char **argv)
 	cli->argument_count = argc - 1;
 	cli->arguments = argv + 1;
 	if (cli->argument_count < command->arguments_min || cli->argument_count > command->arguments_max)
-		return cli_fail(cli, ERR_USAGE, "%s argument; usage: godwit %s %s",
-		    cli->argument_count < command->arguments_min ? "missing" : "one too many", command->name,
+		return cli_fail(cli, ERR_USAGE, "%s; usage: godwit %s %s",
+		    cli->argument_count < command->arguments_min ? "missing argument" : "too many arguments", command->name,
 		    command->arguments);
 	code = cli_dir_resolve(cli, &error);
 	if (code)

@@ -110,6 +110,12 @@ static int link_run(struct cli *cli)
 	struct error_context error = {{0}};
 	struct text argument = {0};
 	const char *command = cli->argument_count ? cli->arguments[0] : "list";
+	static const char *const known[] = {"list", "delay", "jitter", "bandwidth", "cut", "heal", "ping", "stats"};
+	size_t at = 0;
+	while (at < sizeof known / sizeof known[0] && strcmp(command, known[at]) != 0)
+		at++;
+	if (at == sizeof known / sizeof known[0])
+		return cli_fail(cli, ERR_USAGE, "link '%.40s': use list, delay, jitter, bandwidth, cut or heal", command);
 	if (!processes_running(cli->dir_path, "link"))
 		return cli_fail(
 		    cli, ERR_UNREACHABLE, "the link emulator does not run (it does where a machine has more than one region)");

@@ -21,7 +21,7 @@ static const char *advice(int code)
 	case ERR_USAGE:
 		return NULL; /* says it itself */
 	case ERR_KEY_TOO_LARGE:
-		return "choose a shorter key, or give one";
+		return "keys have 1 to 1024 bytes";
 	case ERR_VALUE_TOO_LARGE:
 		return "split it, or keep it elsewhere and store where";
 	case ERR_UNKNOWN_KEYSPACE:

@@ -25,7 +25,7 @@ static void side_json(struct cli *cli, struct text *json, const Godwit__Client__
 {
 	text_add(json, "{");
 	json_add_text(json, "region", region_name(cli, side->region));
-	text_add(json, ",\"dot\":\"%u:%llu\",\"hlc\":%llu,\"deleted\":%s", side->region, (unsigned long long)side->sequence,
+	text_add(json, ",\"dot\":\"%u:%llu\",\"hlc\":\"%llu\",\"deleted\":%s", side->region, (unsigned long long)side->sequence,
 	    (unsigned long long)side->hlc, side->tombstone ? "true" : "false");
 	if (values && !side->tombstone) {
 		text_add(json, ",");

@@ -76,7 +76,7 @@ static void result_print_json(const char *key, const struct gw_result *result)
 		text_add(&json, ",");
 	}
 	json_add_version(&json, "version", result->version, result->version_size);
-	text_add(&json, ",\"hlc\":%llu", (unsigned long long)result->hlc);
+	text_add(&json, ",\"hlc\":\"%llu\"", (unsigned long long)result->hlc);
 	if (result->kind == GW_GET)
 		text_add(&json, ",\"siblings\":%u", result->siblings);
 	text_add(&json, ",\"took_us\":%llu}", (unsigned long long)(result->answered_ns - result->submitted_ns) / 1000);

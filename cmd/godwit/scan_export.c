@@ -43,7 +43,7 @@ static void row_print(const Godwit__Client__Row *row, bool json, struct text *ou
 	json_add_bytes(out, "value", row->value.data, row->value.len);
 	text_add(out, ",");
 	json_add_version(out, "version", row->version.data, row->version.len);
-	text_add(out, ",\"hlc\":%llu,\"siblings\":%u}", (unsigned long long)row->hlc, row->siblings);
+	text_add(out, ",\"hlc\":\"%llu\",\"siblings\":%u}", (unsigned long long)row->hlc, row->siblings);
 	cli_print_json(out);
 }
 

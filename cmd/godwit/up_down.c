@@ -257,11 +257,11 @@ static void region_print(struct cli *cli, const struct region *region, bool ran,
 	text_deinit(&json);
 }
 
-static int regions_start(struct cli *cli, uint32_t mask, uint32_t local)
+static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_t began_ns)
 {
 	struct process_spawned spawned[REGIONS_MAX];
 	struct error_context error = {{0}}, reason = {{0}};
-	uint64_t started_ns = cli_now_ns(), deadline_ns = started_ns + READY_WAIT_MS * 1000000ull;
+	uint64_t deadline_ns = cli_now_ns() + READY_WAIT_MS * 1000000ull;
 	char dir[320], kept[300];
 	uint32_t starting = 0;
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
@@ -293,7 +293,7 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local)
 		}
 		if (!failed)
 			region_print(
-			    cli, &cli->topology.regions[i], !(starting & 1u << i), (cli_now_ns() - started_ns) / 1000000);
+			    cli, &cli->topology.regions[i], !(starting & 1u << i), (cli_now_ns() - began_ns) / 1000000);
 	}
 	return code ? cli_fail_error(cli, code, &error) : 0;
 }
@@ -329,7 +329,7 @@ static int up_run(struct cli *cli)
 		mask = local;
 	if (!mask)
 		return cli_fail(cli, ERR_CONFIGURATION, "no region of the topology has an address of this machine");
-	return regions_start(cli, mask, local);
+	return regions_start(cli, mask, local, cli_now_ns());
 }
 
 const struct command command_up = {.name = "up",
@@ -478,8 +478,9 @@ static int restart_run(struct cli *cli)
 		if (!(local & one))
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to another machine", region->name);
 		cli_region_dir(cli, region, dir);
+		uint64_t began_ns = cli_now_ns();
 		exit_code = region_stop(cli, region, false);
-		return exit_code ? exit_code : regions_start(cli, one, local);
+		return exit_code ? exit_code : regions_start(cli, one, local, began_ns);
 	}
 	for (uint32_t i = 0; !exit_code && i < cli->topology.region_count; i++)
 		if ((mask ? mask : local) & 1u << i)
