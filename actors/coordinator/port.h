@@ -51,7 +51,7 @@ struct port {
 
 	uint64_t upkeep_at_ns, readers_checked_ns;
 	struct snapshot_job *snapshot;
-	uint64_t snapshot_lsn, snapshot_tried_ns;
+	uint64_t snapshot_lsn, snapshot_retry_ns;
 };
 
 int coordinator_main(int argc, char **argv);

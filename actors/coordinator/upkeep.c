@@ -91,6 +91,7 @@ static void snapshot_collect(struct port *port)
 		return;
 	port->snapshot = NULL;
 	if (code) {
+		port->snapshot_retry_ns = port->now.monotonic_ns + SNAPSHOT_RETRY_NS;
 		logline(LOG_LEVEL_ERROR, "snapshot_failed", "code=%s reason=\"%s\"", error_name(code), error.text);
 		return;
 	}
@@ -103,7 +104,6 @@ int upkeep_snapshot_start(struct port *port, struct error_context *error)
 {
 	if (port->snapshot)
 		return error_set(error, ERR_OVERLOADED, "a snapshot is being taken already");
-	port->snapshot_tried_ns = port->now.monotonic_ns;
 	return snapshot_start(&port->snapshot, port->rows, port->process.region_dir, error);
 }
 
@@ -124,13 +124,13 @@ static bool snapshot_is_due(const struct port *port, uint64_t needed_lsn)
 
 static void snapshot_consider(struct port *port, uint64_t needed_lsn)
 {
-	bool waits = port->snapshot_tried_ns && port->now.monotonic_ns - port->snapshot_tried_ns < SNAPSHOT_RETRY_NS;
-	if (port->snapshot || waits || !snapshot_is_due(port, needed_lsn))
+	if (port->snapshot || port->now.monotonic_ns < port->snapshot_retry_ns || !snapshot_is_due(port, needed_lsn))
 		return;
 	struct error_context error = {0};
 	int code = upkeep_snapshot_start(port, &error);
 	if (code) {
 		port->snapshot = NULL;
+		port->snapshot_retry_ns = port->now.monotonic_ns + SNAPSHOT_RETRY_NS;
 		logline(LOG_LEVEL_ERROR, "snapshot_failed", "code=%s reason=\"%s\"", error_name(code), error.text);
 	}
 }
