@@ -244,12 +244,16 @@ int main(int argc, char **argv)
 	if (!flags.dir)
 		flags.dir = "./godwit-data";
 	int rc = options_parse(option_table, &flags, &argc, argv, &error);
-	if (rc == 0 && flags.help) {
+	if (rc != 0) {
+		fprintf(stderr, "%s\n", error.text); /* begins with our name */
+		return error_exit_code(rc);
+	}
+	if (flags.help) {
 		fputs(help_text, stdout);
 		options_help(option_table, stdout);
 		return 0;
 	}
-	if (rc == 0 && argc > 1)
+	if (argc > 1)
 		rc = error_set(&error, ERR_USAGE, "unexpected argument \"%s\"", argv[1]);
 	if (rc == 0)
 		rc = options_take(&flags, &topology, &options, &keyspace, &error);

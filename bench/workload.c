@@ -14,9 +14,10 @@
 #include "bench/values.h"
 #include "client/godwit.h"
 
-#define RETRY_PAUSE_NS (5ull * 1000000)
-#define WAIT_MS        1             /* a descriptor that was missed costs at most this */
-#define SCRAMBLE       2654435761ull /* a prime above any number of keys: rank to key is one to one */
+#define RETRY_PAUSE_NS   (5ull * 1000000)
+#define PROBE_TIMEOUT_MS 3000u
+#define WAIT_MS          1             /* a descriptor that was missed costs at most this */
+#define SCRAMBLE         2654435761ull /* a prime above any number of keys: rank to key is one to one */
 
 enum phase { PHASE_LOAD, PHASE_RUN };
 
@@ -279,6 +280,15 @@ static int worker_connect(struct worker *w, uint32_t client, struct error_contex
 	return rc == 0 ? 0 : error_set(error, rc, "%s", reason);
 }
 
+/* One question to each region, so that a cluster that is not there is told at once and not after a run of failures. */
+static int worker_probe(struct worker *w, struct error_context *error)
+{
+	struct gw_operation operation = {.kind = GW_REGION, .timeout_ms = PROBE_TIMEOUT_MS};
+	struct gw_result result;
+	int rc = gw_call(w->connections[0].gw, &operation, &result);
+	return rc == 0 ? 0 : error_set(error, rc, "region %s: %s: %s", w->region->name, error_text(rc), result.reason);
+}
+
 int workload_new(struct workload **out, const struct workload_options *options, struct error_context *error)
 {
 	struct workload *l = calloc(1, sizeof(*l));
@@ -311,6 +321,9 @@ int workload_new(struct workload **out, const struct workload_options *options, 
 			if (rc != 0)
 				return rc;
 		}
+		int rc = worker_probe(w, error);
+		if (rc != 0)
+			return rc;
 	}
 	return 0;
 }

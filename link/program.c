@@ -8,13 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <zmq.h>
-
 #include "link/control.h"
 #include "runtime/admin.h"
 #include "runtime/logline.h"
 #include "runtime/loop.h"
 #include "runtime/options.h"
+#include "runtime/socket.h"
 
 struct link_flags {
 	const char *topology;
@@ -96,9 +95,9 @@ static int program_start(struct program *p, struct error_context *error)
 		return rc;
 	if (p->flags.wan)
 		control_set_wan(p->proxy, &p->topology);
-	p->context = zmq_ctx_new();
+	p->context = socket_context_new();
 	if (!p->context)
-		return error_set(error, ERR_NO_MEMORY, "zmq_ctx_new: %s", zmq_strerror(errno));
+		return error_set(error, ERR_NO_MEMORY, "ZeroMQ context");
 	struct loop_actor actor = {.self = p};
 	rc = loop_new(&p->loop, &actor, NULL, &program_counters);
 	if (rc == 0)
@@ -123,7 +122,7 @@ static void program_stop(struct program *p)
 	if (p->loop)
 		loop_free(p->loop);
 	if (p->context)
-		zmq_ctx_term(p->context);
+		socket_context_free(p->context);
 	if (p->proxy)
 		proxy_free(p->proxy);
 	if (p->pid_path[0])
@@ -137,12 +136,16 @@ int link_main(int argc, char **argv)
 	struct program p = {.lock_fd = -1};
 	struct error_context error = {0};
 	int rc = options_parse(option_table, &p.flags, &argc, argv, &error);
-	if (rc == 0 && p.flags.help) {
+	if (rc != 0) {
+		fprintf(stderr, "%s\n", error.text); /* begins with our name */
+		return error_exit_code(rc);
+	}
+	if (p.flags.help) {
 		printf("godwit-link: delays, caps and cuts the connections between regions of this machine\n\n");
 		options_help(option_table, stdout);
 		return 0;
 	}
-	if (rc == 0 && (argc > 1 || !p.flags.dir || !p.flags.link_base))
+	if (argc > 1 || !p.flags.dir || !p.flags.link_base)
 		rc = error_set(
 		    &error, ERR_USAGE, argc > 1 ? "no argument is taken besides flags" : "--dir and --link-base are needed");
 	if (rc != 0) {
