@@ -161,7 +161,7 @@ static int status_run(struct cli *cli)
 		else
 			region_line(&survey.regions[i], &rates[i], keyspaces);
 	}
-	if (!cli->json && answered)
+	if (!cli->json && answered && survey.region_count > 1)
 		peers_print(&survey);
 	survey_close(&survey);
 	return answered ? 0 : error_exit_code(ERR_UNREACHABLE);

@@ -383,7 +383,7 @@ static int region_stop(struct cli *cli, const struct region *region, bool say)
 
 static int down_run(struct cli *cli)
 {
-	uint32_t mask;
+	uint32_t mask, stopped = 0;
 	int worst = 0, exit_code = cli_topology_load(cli);
 	if (exit_code)
 		return exit_code;
@@ -399,7 +399,10 @@ static int down_run(struct cli *cli)
 			continue;
 		exit_code = region_stop(cli, &cli->topology.regions[i], true);
 		worst = exit_code ? exit_code : worst;
+		stopped++;
 	}
+	if (!stopped && !cli->json)
+		printf("no region was ever started in %s\n", cli->dir);
 	if (!mask && processes_running(cli->dir_path, LINK_PROGRAM)) {
 		bool killed;
 		struct error_context error = {{0}};

@@ -139,10 +139,8 @@ static void *fake_run(void *argument)
 			rebound = fake->rebind;
 		}
 		zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
-		if (!fake->pause && zmq_poll(&item, 1, 5) > 0)
+		if (zmq_poll(&item, 1, 5) > 0)
 			request_take(fake, socket);
-		else if (fake->pause)
-			usleep(1000);
 	}
 	zmq_close(socket);
 	zmq_ctx_term(context);

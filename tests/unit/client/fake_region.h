@@ -30,7 +30,7 @@ struct fake_region {
 	/* Called in the region's thread for each operation. */
 	struct reaction (*script)(struct fake_region *fake, const struct seen *seen);
 	_Atomic int phase; /* for scripts */
-	_Atomic bool stop, pause;
+	_Atomic bool stop;
 	_Atomic uint32_t seen_count, rebind;
 	struct seen seen[SEEN_MAX];
 	pthread_t thread;
