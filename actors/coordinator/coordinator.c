@@ -48,7 +48,8 @@ void coordinator_remember(struct coordinator *c, const struct record *record)
 {
 	if (record->dot.region != c->options.region || !record->client_id)
 		return;
-	memory_client_mark(&c->memory, record->client_id, 0);
+	bool is_first = c->memory_is_partial && record->request && !memory_client_is_known(&c->memory, record->client_id);
+	memory_client_mark(&c->memory, record->client_id, is_first ? record->request - 1 : 0);
 	if (memory_find(&c->memory, record->client_id, record->request))
 		return;
 	struct memory_answer *answer = memory_add(&c->memory, record->client_id, record->request);

@@ -137,6 +137,7 @@ struct coordinator {
 	uint64_t parked_head, parked_tail;
 	struct coordinator_slot *slots;
 	int refusing;
+	bool memory_is_partial; /* set by the caller around coordinator_remember */
 	struct coordinator_counts counts;
 	/* Between a record in the effects and its APPENDED. */
 	struct {
@@ -153,8 +154,9 @@ struct coordinator {
 int coordinator_init(struct coordinator *c, const struct coordinator_options *options, const struct vector *assigned,
     const struct vector *applied, uint64_t stamp_floor);
 void coordinator_deinit(struct coordinator *c);
-/* Refills the memory of answers from the log, oldest record first. Records of other regions and without a client are skipped.
- */
+/* Refills the memory of answers from the log, oldest record first. Records of other regions and without a client are
+ * skipped. While memory_is_partial is set (there is more log before the first of them), a client's requests before its first
+ * record have an unknown outcome. */
 void coordinator_remember(struct coordinator *c, const struct record *record);
 void coordinator_step(struct coordinator *c, const struct coordinator_event *event, struct coordinator_effects *out);
 static inline uint64_t coordinator_parked_count(const struct coordinator *c)

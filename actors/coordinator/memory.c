@@ -121,3 +121,12 @@ uint64_t memory_client_mark(struct memory *m, uint64_t client_id, uint64_t settl
 		client->mark = settled;
 	return client->mark;
 }
+
+bool memory_client_is_known(struct memory *m, uint64_t client_id)
+{
+	const struct memory_client *set = client_set(m, client_id);
+	bool known = false;
+	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++)
+		known |= set[i].client_id == client_id;
+	return known;
+}

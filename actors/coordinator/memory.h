@@ -57,5 +57,6 @@ struct memory_answer *memory_find(struct memory *m, uint64_t client_id, uint64_t
 struct memory_answer *memory_add(struct memory *m, uint64_t client_id, uint64_t number);
 /* Raises the client's mark to what it says was answered to it, and tells the mark. */
 uint64_t memory_client_mark(struct memory *m, uint64_t client_id, uint64_t settled);
+bool memory_client_is_known(struct memory *m, uint64_t client_id);
 
 #endif

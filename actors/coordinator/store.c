@@ -14,7 +14,7 @@
 
 #define ENTRIES_A_RECOVERY_STEP 65536u
 /* The memory of answers is refilled from this much of the log, so that a start stays short. */
-#define REMEMBERED_BYTES_MAX (64ull << 20)
+#define REMEMBERED_BYTES_MAX (128ull << 20)
 
 static int directory_make(const char *path, struct error_context *error)
 {
@@ -63,11 +63,17 @@ static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_cont
 	if (!any || (code = log_reader_seek(port->reader, start_lsn, error)))
 		return code;
 	struct log_entry entry;
+	port->machine.memory_is_partial = start_lsn > 0;
 	while (!(code = log_reader_next(port->reader, upto_lsn, &entry, error))) {
 		struct record record;
-		if (entry.type == LOG_RECORD && record_decode(&record, entry.body, entry.size) > 0)
+		struct dot dot;
+		if (entry.type != LOG_RECORD || record_peek(entry.body, entry.size, &dot) < 0 ||
+		    dot.region != port->machine.options.region)
+			continue;
+		if (record_decode(&record, entry.body, entry.size) > 0)
 			coordinator_remember(&port->machine, &record);
 	}
+	port->machine.memory_is_partial = false;
 	return code == ERR_EMPTY ? 0 : code;
 }
 

@@ -226,6 +226,26 @@ Test(coordinator, B08_repeat_is_answered_after_a_restart)
 	cr_assert_eq(c.assigned.sequence[OWN], 1);
 }
 
+Test(coordinator, before_the_remembered_part_of_the_log_is_unknown)
+{
+	for (uint64_t n = 1; n <= 10; n++)
+		write_one(5, n);
+	struct record logged = last_record;
+	coordinator_deinit(&c);
+	setup();
+	c.memory_is_partial = true;
+	coordinator_remember(&c, &logged);
+	c.memory_is_partial = false;
+	c.assigned.sequence[OWN] = 10;
+	write_one(5, 9);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	write_one(5, 10);
+	cr_assert_eq(out.answers[0].code, 0);
+	write_one(5, 11);
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(c.assigned.sequence[OWN], 11);
+}
+
 Test(coordinator, repeat_is_answered_while_new_writes_are_refused)
 {
 	write_one(5, 1);
