@@ -200,7 +200,11 @@ static bool wait_until(struct gw_connection *c, uint64_t now_ns, uint64_t until_
 	if (c->pending && c->check_ns < until_ns)
 		until_ns = c->check_ns;
 	uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-	short wanted = (short)(c->queued ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN);
+	if (!c->socket) { /* no descriptors were left for another one */
+		struct timespec pause = {.tv_nsec = wait_ns < CONNECTION_CHECK_NS ? (long)wait_ns : (long)CONNECTION_CHECK_NS};
+		return nanosleep(&pause, NULL) == 0;
+	}
+	short wanted = (short)(c->queued && !c->disconnected ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN);
 	zmq_pollitem_t items[2] = {{.socket = c->socket, .events = wanted}, {.socket = c->monitor, .events = ZMQ_POLLIN}};
 	return zmq_poll(items, 2, (long)((wait_ns + 999999) / 1000000)) >= 0 || errno != EINTR;
 }

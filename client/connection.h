@@ -49,6 +49,7 @@ struct gw_connection {
 	void *socket, *monitor;
 	bool context_held;    /* this connection counts in the process's ZeroMQ context */
 	bool blocked;         /* the last send found no room */
+	bool disconnected;    /* and not yet connected again */
 	bool key_refused;     /* the last handshake was turned down */
 	uint32_t connections; /* sockets made */
 	uint64_t opened_ns, heard_ns, silence_ms;

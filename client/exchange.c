@@ -94,7 +94,7 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 	while (c->queued) {
 		uint32_t picked;
 		uint64_t behind, settled = c->lowest - 1;
-		if (!c->socket)
+		if (!c->socket || c->disconnected)
 			return ERR_OVERLOADED;
 		if (c->blocked) { /* no batch is put together in vain */
 			int events = 0;

@@ -80,8 +80,8 @@ int gw_flush(struct gw_connection *connection);
 int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result),
     void *context);
 uint32_t gw_pending(const struct gw_connection *connection);
-/* For one thread with several connections: readable when gw_poll may have something to do. Edge-triggered, and another one after
- * a reconnect: call gw_poll with 0 until it returns 0, ask for the descriptor, wait for a few ms at most. -1: none. */
+/* For one thread with several connections: readable when gw_poll may have something to do. Edge-triggered, and another one
+ * after a reconnect: call gw_poll with 0 until it returns 0, ask for the descriptor, wait for a few ms at most. -1: none. */
 int gw_fd(const struct gw_connection *connection);
 
 /* Blocking: one operation. The result's memory lives until the next call on the connection. Returns result->code. */

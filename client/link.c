@@ -93,25 +93,33 @@ void connection_watch(struct gw_connection *c)
 {
 	zmq_msg_t event;
 	zmq_msg_init(&event);
-	while (zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0) {
+	while (c->monitor && zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0) {
 		uint16_t kind = 0;
 		if (zmq_msg_size(&event) >= sizeof kind && zmq_msg_more(&event))
 			memcpy(&kind, zmq_msg_data(&event), sizeof kind);
 		while (zmq_msg_more(&event) && zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0)
 			; /* the address: we know it */
-		if (kind == ZMQ_EVENT_DISCONNECTED)
-			connection_requeue(c); /* ZeroMQ dropped what it had not sent, and the answers on their way */
-		else if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+		/* ZeroMQ drops what it had not sent, and the answers on their way. Nothing is sent until it is connected again:
+		 * for a moment it still takes messages for the connection that is gone. */
+		if (kind == ZMQ_EVENT_DISCONNECTED) {
+			c->disconnected = true;
+		} else if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 			c->key_refused = false;
-		else if (kind)
+			if (c->disconnected)
+				connection_requeue(c);
+			c->disconnected = false;
+		} else if (kind) {
 			c->key_refused = true;
+		}
 	}
 	zmq_msg_close(&event);
 
-	/* Repeats went out and nothing came for long: a half-open connection. Another socket has another identity as well. */
+	/* Repeats went out and nothing came for long: a half-open connection. Another socket has another identity as well. The
+	 * same when it does not come back: it may, without our having been told. */
 	uint64_t now_ns = connection_now_ns();
 	uint64_t since_ns = c->heard_ns > c->opened_ns ? c->heard_ns : c->opened_ns;
-	if (c->pending > c->queued && now_ns > since_ns + c->silence_ms * 1000000) {
+	bool waiting = c->pending > c->queued || (c->pending && c->disconnected);
+	if (!c->socket || (waiting && now_ns > since_ns + c->silence_ms * 1000000)) {
 		struct error_context error;
 		sockets_close(c);
 		if (connection_open(c, &error) < 0) {
@@ -119,6 +127,7 @@ void connection_watch(struct gw_connection *c)
 			return; /* out of file descriptors perhaps: the next check tries again, deadlines go on */
 		}
 		c->silence_ms = c->silence_ms * 2 < CONNECTION_SILENCE_MS_MAX ? c->silence_ms * 2 : CONNECTION_SILENCE_MS_MAX;
+		c->disconnected = false;
 		connection_requeue(c);
 	}
 }
