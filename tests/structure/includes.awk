@@ -9,14 +9,15 @@ BEGIN {
 	may["shm"] = "shm core"
 	may["store"] = "store core shm"
 	may["runtime"] = "runtime core shm proto"
+	may["check"] = "check core"
 	may["client"] = "client core runtime proto"
 	may["link"] = "link core shm runtime"
 	may["actors"] = "core shm store runtime proto" # and its own role
-	may["cmd"] = "cmd core shm proto store runtime client link actors"
+	may["cmd"] = "cmd core shm proto store runtime check client link actors"
 	may["bench"] = "bench core shm proto store runtime client"
 	may["examples"] = "examples client"
 	may["tools"] = "tools core shm proto store runtime client link actors cmd"
-	may["tests"] = "tests core shm proto store runtime client link actors cmd bench examples tools"
+	may["tests"] = "tests core shm proto store runtime check client link actors cmd bench examples tools"
 	# What a state machine (actors/ROLE/ROLE.h, ROLE.c and what these include of their own folder) must not see.
 	impure = "^(zmq|lmdb|sodium|time|unistd|fcntl|poll|signal|pthread|threads|dirent)\\.h$|^(sys|netinet|arpa)/|" \
 		"^runtime/(socket|loop|process|admin|keys|logline)\\.h$|^store/"

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Byte strings numbered from 0 in the order of their first appearance: keys, values, sessions. */
+#ifndef GODWIT_CHECK_NAMES_H
+#define GODWIT_CHECK_NAMES_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define NAME_NONE UINT32_MAX
+
+struct name {
+	const char *bytes; /* also ends with a NUL */
+	size_t size;
+};
+struct names {
+	struct name *all;
+	uint32_t count, capacity;
+	uint32_t *slots; /* number + 1; 0 is free */
+	uint32_t slot_count;
+};
+
+/* A struct of zeros is an empty table. */
+void names_deinit(struct names *names);
+uint32_t names_add(struct names *names, const char *bytes, size_t size);
+/* NAME_NONE when it is not there. */
+uint32_t names_find(const struct names *names, const char *bytes, size_t size);
+
+#endif
