@@ -19,7 +19,7 @@
 
 #define ARGUMENTS_MAX 24
 
-bool processes_running(const char *dir, const char *name)
+static bool lock_held(const char *dir, const char *name)
 {
 	char path[400];
 	snprintf(path, sizeof path, "%s/%s.lock", dir, name);
@@ -45,38 +45,51 @@ static pid_t pid_read(const char *dir, const char *name)
 	return (pid_t)pid;
 }
 
-/* The kernel cuts the name of a process to 15 bytes. */
+/* Of a process that is alive; the kernel cuts its name to 15 bytes. */
 static bool pid_is(pid_t pid, const char *name)
 {
-	char path[64], seen[32] = "", wanted[64];
-	snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+	char path[64], seen[32] = "", wanted[64], state = 'X';
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return false;
-	if (!fgets(seen, sizeof seen, file))
-		seen[0] = 0;
+	bool read = fscanf(file, "%*d (%31[^)]) %c", seen, &state) == 2;
 	fclose(file);
-	seen[strcspn(seen, "\n")] = 0;
 	snprintf(wanted, sizeof wanted, "godwit-%s", name);
 	wanted[15] = 0;
-	return strcmp(seen, wanted) == 0;
+	return read && state != 'Z' && state != 'X' && strcmp(seen, wanted) == 0;
+}
+
+/* The lock alone does not tell: the actors of a killed supervisor hold it as well until they are gone, a moment later. */
+bool processes_running(const char *dir, const char *name)
+{
+	return lock_held(dir, name) && pid_is(pid_read(dir, name), name);
 }
 
 static bool stopped_within(const char *dir, const char *name, uint32_t wait_ms)
 {
 	for (uint64_t end_ns = cli_now_ns() + wait_ms * 1000000ull; cli_now_ns() < end_ns; cli_sleep_ms(5))
-		if (!processes_running(dir, name))
+		if (!lock_held(dir, name))
 			return true;
-	return !processes_running(dir, name);
+	return !lock_held(dir, name);
+}
+
+void processes_settle(const char *dir, const char *name, uint32_t wait_ms)
+{
+	if (!lock_held(dir, name))
+		return;
+	cli_sleep_ms(20); /* a SIGKILL that was sent just now takes a moment to be seen */
+	if (!pid_is(pid_read(dir, name), name))
+		stopped_within(dir, name, wait_ms);
 }
 
 int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *killed, struct error_context *error)
 {
 	*killed = false;
-	if (!processes_running(dir, name))
-		return ERR_OK;
 	pid_t pid = pid_read(dir, name);
-	if (pid == 0 || !pid_is(pid, name))
+	if (!pid_is(pid, name) && stopped_within(dir, name, 3000))
+		return ERR_OK;
+	if (!pid_is(pid, name))
 		return error_set(
 		    error, ERR_IO, "%s/%s.lock is held, but %s.pid does not name a running godwit-%s", dir, name, name, name);
 	if (kill(pid, SIGTERM) < 0 && errno != ESRCH)

@@ -12,6 +12,8 @@
 
 /* True while somebody holds DIR/NAME.lock. */
 bool processes_running(const char *dir, const char *name);
+/* Waits for what a killed supervisor leaves behind: its actors hold its lock, and their ports, a moment longer. */
+void processes_settle(const char *dir, const char *name, uint32_t wait_ms);
 /* SIGTERM by DIR/NAME.pid, then waits for the lock to come free, at most wait_ms, then SIGKILL. 0, or why not; *killed tells.
  */
 int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *killed, struct error_context *error);

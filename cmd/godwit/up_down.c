@@ -267,6 +267,11 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
 	const char *topology_file = cli->topology_file[0] ? kept : NULL;
 	bool linked = (local & (local - 1)) != 0;
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		cli_region_dir(cli, &cli->topology.regions[i], dir);
+		if (mask & 1u << i)
+			processes_settle(dir, SUPERVISOR, 3000);
+	}
 	int code = directories_prepare(cli, mask, &error);
 	if (!code && linked)
 		code = link_base_choose(cli, &error);

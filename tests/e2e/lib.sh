@@ -7,9 +7,9 @@ regions="us eu ap"
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-# Ports of a run are drawn at random, so that two runs on one machine do not meet.
-base=$((20000 + RANDOM % 300 * 40))
-link_base=$((base + 10000))
+# Ports of a run are drawn at random, below those that the kernel gives out, so that two runs on one machine do not meet.
+base=$((12000 + RANDOM % 200 * 100))
+link_base=$((base + 40))
 cat >"$work/topology.yaml" <<YAML
 cluster: e2e
 regions:
@@ -27,11 +27,15 @@ up() { godwit up --topology "$work/topology.yaml" --link-base "$link_base" "$@" 
 cleanup() {
 	local code=$?
 	trap - EXIT
+	touch "$work/stop" # for what runs in the background
+	kill $(jobs -p) 2>/dev/null
 	godwit down >/dev/null 2>&1
 	if [ $code != 0 ] || [ -n "${KEEP:-}" ]; then
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/data/*/*.stderr "$work"/up.log >&2 2>/dev/null
 	else
+		# Counters outlive their region on purpose; this one does not come back.
+		sed -n 's|.* shm=/\([a-z0-9-]*\).*|/dev/shm/\1|p' "$work"/data/*/supervisor.stderr 2>/dev/null | sort -u | xargs -r rm -f
 		rm -rf "$work"
 	fi
 	exit $code
