@@ -1,25 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "actors/monitor/lag.h"
 
-#include <string.h>
+#include <stddef.h>
 
-/* Two of the older half become one: the position of the later, the time of the earlier. */
-static void history_thin(struct lag_history *history)
+/* Merges neighbours that are closer than a share of their age: the position of the later, the time of the earlier. */
+static void history_merge(struct lag_history *history, uint64_t now_ns, uint64_t share)
 {
-	const uint32_t half = LAG_SAMPLES_MAX / 2, kept = half / 2;
-	for (uint32_t i = 0; i < kept; i++) {
-		struct lag_sample merged = history->samples[2 * i + 1];
-		merged.at_ns = history->samples[2 * i].at_ns;
-		history->samples[i] = merged;
+	uint32_t kept = 0;
+	for (uint32_t i = 1; i < history->count; i++) {
+		struct lag_sample *last = &history->samples[kept];
+		const struct lag_sample *sample = &history->samples[i];
+		if (sample->at_ns - last->at_ns <= (now_ns - sample->at_ns) / share) {
+			last->sequence = sample->sequence;
+			last->lsn = sample->lsn;
+		} else {
+			history->samples[++kept] = *sample;
+		}
 	}
-	memmove(&history->samples[kept], &history->samples[half], (LAG_SAMPLES_MAX - half) * sizeof history->samples[0]);
-	history->count = kept + LAG_SAMPLES_MAX - half;
+	history->count = kept + 1;
+}
+
+static void history_thin(struct lag_history *history, uint64_t now_ns)
+{
+	/* The first share already makes room for about a year of samples. */
+	for (uint64_t share = LAG_PRECISION; share && history->count > LAG_SAMPLES_MAX / 4 * 3; share /= 2)
+		history_merge(history, now_ns, share);
 }
 
 static void history_add(struct lag_history *history, uint64_t at_ns)
 {
 	if (history->count == LAG_SAMPLES_MAX)
-		history_thin(history);
+		history_thin(history, at_ns);
 	history->samples[history->count++] =
 	    (struct lag_sample){.sequence = history->sequence, .lsn = history->lsn, .at_ns = at_ns};
 }

@@ -3,13 +3,14 @@
  * How far a peer is behind, in records, bytes and milliseconds: from samples of this region's own progress, taken as it goes,
  * and the sequence that the peer has acknowledged. Pure.
  *
- * Bounded: when the history is full its older half is thinned, two samples to one, so a lag of days is still told, with a
- * precision that is a small part of it. Ages are never told too small by thinning. */
+ * Bounded: when the history is full, samples are merged where they stand closer than a thousandth of their age. So up to an
+ * hour is exact, and longer lags are told to a thousandth; never too small. */
 #ifndef GODWIT_ACTORS_MONITOR_LAG_H
 #define GODWIT_ACTORS_MONITOR_LAG_H
 #include <stdint.h>
 
 #define LAG_SAMPLES_MAX       36000u
+#define LAG_PRECISION         1024u
 #define LAG_SAMPLE_SPACING_NS (100ull * 1000000)
 
 struct lag_sample {
