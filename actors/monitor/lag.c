@@ -3,14 +3,16 @@
 
 #include <stddef.h>
 
-/* Merges neighbours that are closer than a share of their age: the position of the later, the time of the earlier. */
+/* Merges neighbours that together span no more than a share of their age: the position of the later, the time of the earlier.
+ */
 static void history_merge(struct lag_history *history, uint64_t now_ns, uint64_t share)
 {
 	uint32_t kept = 0;
 	for (uint32_t i = 1; i < history->count; i++) {
 		struct lag_sample *last = &history->samples[kept];
 		const struct lag_sample *sample = &history->samples[i];
-		if (sample->at_ns - last->at_ns <= (now_ns - sample->at_ns) / share) {
+		uint64_t end_ns = i + 1 < history->count ? history->samples[i + 1].at_ns : now_ns;
+		if (end_ns - last->at_ns <= (now_ns - end_ns) / share) {
 			last->sequence = sample->sequence;
 			last->lsn = sample->lsn;
 		} else {
