@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "shm/crash_point.h"
+
 int inbox_take(struct inbox *inbox, uint8_t peer, const struct frame *frame, uint32_t origins, struct error_context *error)
 {
 	int code = frame_check(frame, error);
@@ -63,6 +65,7 @@ static int deliver_frame(struct inbox *inbox, struct inbox_frame *frame, const s
 			if (code)
 				return code;
 			delivery->pushed++;
+			CRASH_POINT(frame_half_delivered);
 		}
 		frame->offset = offset;
 	}

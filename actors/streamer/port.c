@@ -13,6 +13,7 @@
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
+#include "shm/crash_point.h"
 
 #define DELIVER_MAX 16384u /* records moved into the ring a turn */
 #define ROUNDS_MAX  4u     /* frames sent to each subscriber a turn */
@@ -105,6 +106,7 @@ static void apply_open(struct port *port, const struct streamer_effect *effect)
 	subscriber->retry_ns = 0;
 	struct error_context error = {0};
 	int code = outbox_open(&port->outbox, effect->peer, &effect->vector, effect->origins, &error);
+	CRASH_POINT(stream_opened);
 	if (!code)
 		return;
 	logline_distinct(LOG_LEVEL_ERROR, "stream_not_opened", effect->peer, "peer=%s code=%s reason=\"%s\"",
@@ -116,13 +118,20 @@ static void apply_send(struct port *port, const struct streamer_effect *effect)
 {
 	size_t size = peer_message_pack(&port->rules, effect, port->fingerprint, port->out);
 	if (effect->kind == STREAMER_SEND_SUBSCRIBE || effect->kind == STREAMER_SEND_ACKNOWLEDGE) {
+		if (effect->kind == STREAMER_SEND_ACKNOWLEDGE)
+			CRASH_POINT(acknowledge_unsent);
 		int code = socket_send(port->peers[effect->peer], NULL, 0, port->out, size);
+		if (effect->kind == STREAMER_SEND_ACKNOWLEDGE)
+			CRASH_POINT(acknowledge_sent);
 		if (effect->kind != STREAMER_SEND_SUBSCRIBE)
 			return; /* a lost acknowledgement is made up for by the next */
 		if (code)
 			port_feed(port, (struct streamer_event){.kind = STREAMER_NOT_SENT, .peer = effect->peer});
 		else if (effect->repeated)
 			counter_add(port->process.counters, COUNTER_resubscribes, 1);
+		if (!code && effect->why)
+			logline(LOG_LEVEL_INFO, "resubscribed", "peer=%s reason=\"%s\"", peer_name(port, effect->peer),
+			    effect->why);
 		return;
 	}
 	const uint8_t *identity = port->subscribers[effect->peer].identity;
@@ -151,6 +160,7 @@ static void apply_take(struct port *port, const struct streamer_effect *effect)
 		port_feed(port, (struct streamer_event){.kind = STREAMER_FRAME_BAD, .peer = effect->peer});
 		return;
 	}
+	CRASH_POINT(frame_taken);
 	counter_add(port->process.counters, COUNTER_frames_received, 1);
 	counter_add(port->process.counters, COUNTER_bytes_received, port->frame->payload_size);
 }
@@ -393,9 +403,11 @@ static int subscriber_send_frame(struct port *port, uint8_t peer, const struct o
 	struct subscriber *subscriber = &port->subscribers[peer];
 	const struct streamer_outbound *out = &port->machine.outbound[peer];
 	size_t size = peer_message_pack_frame(&port->rules, out->epoch, out->number + 1, &frame->frame, port->out);
+	CRASH_POINT(frame_built);
 	int code = socket_send(port->server, subscriber->identity, subscriber->identity_size, port->out, size);
 	if (code)
 		return code;
+	CRASH_POINT(frame_sent);
 	struct counter_block *counters = port->process.counters;
 	counter_add(counters, COUNTER_frames_sent, 1);
 	counter_add(counters, COUNTER_bytes_raw, frame->frame.raw_size);

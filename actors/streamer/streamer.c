@@ -72,12 +72,13 @@ static uint32_t origins_wanted(const struct streamer *s, uint8_t p)
 }
 
 /* Ends the subscription; messages of its epoch mean nothing from here on. */
-static void inbound_restart(struct streamer *s, uint8_t p, uint64_t now_ns, bool back_off)
+static void inbound_restart(struct streamer *s, uint8_t p, uint64_t now_ns, bool back_off, const char *why)
 {
 	struct streamer_inbound *in = &s->inbound[p];
 	if (in->epoch == 0 && back_off)
 		return;
 	in->epoch = 0;
+	in->why = why;
 	in->retry_ns = now_ns;
 	if (back_off) {
 		in->retry_ns = later_of(now_ns, in->subscribed_ns + in->backoff_ns);
@@ -98,6 +99,7 @@ static void inbound_subscribe(struct streamer *s, uint8_t p, uint64_t now_ns, st
 	effect_add(effects, STREAMER_DROP_FRAMES, p);
 	struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_SUBSCRIBE, p);
 	effect->repeated = in->served_before;
+	effect->why = in->state == LINK_SUBSCRIBED ? in->why : NULL;
 	effect->epoch = in->epoch;
 	effect->origins = in->origins;
 	effect->credit = in->credit;
@@ -128,18 +130,18 @@ static void inbound_served(struct streamer *s, uint8_t p, uint64_t now_ns, struc
 
 /* The peer says that it holds more of what we asked for, yet nothing of it arrives. What still waits for the ring is no stall
  * of the peer's. */
-static bool inbound_stalled(const struct streamer *s, uint8_t p, uint64_t now_ns)
+static const char *inbound_stalled(const struct streamer *s, uint8_t p, uint64_t now_ns)
 {
 	const struct streamer_inbound *in = &s->inbound[p];
 	if (since(now_ns, later_of(in->subscribed_ns, in->served_ns)) > STREAMER_STALL_NS)
-		return true;
+		return "silence";
 	if (!s->ready || in->received_bytes != in->delivered_bytes || s->draining)
-		return false;
+		return NULL;
 	for (uint32_t origin = 0; origin < REGIONS_MAX; origin++)
 		if ((in->origins & bit(origin)) && s->known[p].sequence[origin] > s->applied.sequence[origin] &&
 		    since(now_ns, later_of(in->subscribed_ns, s->progress_ns[origin])) > STREAMER_STALL_NS)
-			return true;
-	return false;
+			return "stall";
+	return NULL;
 }
 
 static bool acknowledge_due(const struct streamer *s, uint8_t p, uint64_t now_ns)
@@ -160,13 +162,14 @@ static bool acknowledge_due(const struct streamer *s, uint8_t p, uint64_t now_ns
 static void inbound_tick(struct streamer *s, uint8_t p, uint64_t now_ns, struct streamer_effects *effects)
 {
 	struct streamer_inbound *in = &s->inbound[p];
-	if (in->epoch && inbound_stalled(s, p, now_ns)) {
+	const char *stalled = in->epoch ? inbound_stalled(s, p, now_ns) : NULL;
+	if (stalled) {
 		if (since(now_ns, in->served_ns) > STREAMER_STALL_NS)
 			inbound_publish(s, p, LINK_DOWN, ERR_UNREACHABLE, effects);
-		inbound_restart(s, p, now_ns, true);
+		inbound_restart(s, p, now_ns, true, stalled);
 	}
 	if (in->epoch && in->origins != origins_wanted(s, p))
-		inbound_restart(s, p, now_ns, false);
+		inbound_restart(s, p, now_ns, false, "other origins");
 	if (!in->epoch && s->ready && now_ns >= in->retry_ns)
 		inbound_subscribe(s, p, now_ns, effects);
 	else if (in->epoch && acknowledge_due(s, p, now_ns))
@@ -181,12 +184,12 @@ static void step_frame(struct streamer *s, const struct streamer_event *event, s
 	if (event->frame.number <= in->number)
 		return; /* this very frame again */
 	if (event->frame.number != in->number + 1) {
-		inbound_restart(s, event->peer, event->now_ns, true);
+		inbound_restart(s, event->peer, event->now_ns, true, "gap");
 		return;
 	}
 	if (in->received_bytes + event->frame.raw_size > in->credit) {
 		effect_add(effects, STREAMER_REFUSE_FRAME, event->peer)->code = ERR_OVERLOADED;
-		inbound_restart(s, event->peer, event->now_ns, true);
+		inbound_restart(s, event->peer, event->now_ns, true, "beyond credit");
 		return;
 	}
 	inbound_served(s, event->peer, event->now_ns, effects);
@@ -230,7 +233,7 @@ static void step_refusal(struct streamer *s, const struct streamer_event *event,
 	} else {
 		inbound_publish(s, event->peer, LINK_REFUSED, code, effects);
 	}
-	inbound_restart(s, event->peer, event->now_ns, true);
+	inbound_restart(s, event->peer, event->now_ns, true, "refused");
 }
 
 static void step_delivered(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
@@ -450,7 +453,7 @@ static void step_local(struct streamer *s, const struct streamer_event *event, s
 			continue;
 		effect_add(effects, STREAMER_DROP_FRAMES, p);
 		s->inbound[p].delivered_bytes = s->inbound[p].received_bytes;
-		inbound_restart(s, p, event->now_ns, false);
+		inbound_restart(s, p, event->now_ns, false, "new coordinator");
 	}
 }
 
@@ -496,13 +499,13 @@ void streamer_step(struct streamer *s, const struct streamer_event *event, struc
 		/* It was counted when taken, and will not be delivered. */
 		s->inbound[event->peer].received_bytes = s->inbound[event->peer].delivered_bytes;
 		effect_add(effects, STREAMER_DROP_FRAMES, event->peer);
-		inbound_restart(s, event->peer, event->now_ns, true);
+		inbound_restart(s, event->peer, event->now_ns, true, "bad frame");
 		break;
 	case STREAMER_DELIVERED:
 		step_delivered(s, event, effects);
 		break;
 	case STREAMER_NOT_SENT:
-		inbound_restart(s, event->peer, event->now_ns, true);
+		inbound_restart(s, event->peer, event->now_ns, true, "not connected");
 		break;
 	case STREAMER_SENT:
 		step_sent(s, event);

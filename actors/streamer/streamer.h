@@ -107,7 +107,8 @@ enum streamer_effect_kind {
 struct streamer_effect {
 	enum streamer_effect_kind kind;
 	uint8_t peer;
-	bool repeated; /* SEND_SUBSCRIBE: this peer has served before */
+	bool repeated;   /* SEND_SUBSCRIBE: this peer has served before */
+	const char *why; /* SEND_SUBSCRIBE: what ended a subscription that was served; NULL: none was */
 	int code;
 	enum link_state state;
 	uint32_t origins;
@@ -125,7 +126,8 @@ struct streamer_inbound {
 	enum link_state state;
 	int code; /* why refused */
 	bool served_before;
-	uint64_t epoch; /* 0: no subscription stands; the next is made at retry_ns */
+	const char *why; /* what ended the last subscription */
+	uint64_t epoch;  /* 0: no subscription stands; the next is made at retry_ns */
 	uint64_t retry_ns, backoff_ns;
 	uint32_t origins;
 	uint64_t number; /* of the last frame taken */
