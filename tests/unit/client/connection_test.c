@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
-#include "fake_region.h"
+#include "tests/unit/client/fake_region.h"
 
 static uint64_t now_ms(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fake_region.h"
+#include "tests/unit/client/fake_region.h"
 
 #include <stdio.h>
 #include <stdlib.h>

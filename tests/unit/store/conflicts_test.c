@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 static struct place place;
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "store/log_segment.h"
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 static struct place place;
 static uint8_t saved[SMALL_SEGMENT]; /* the first segment as it was */

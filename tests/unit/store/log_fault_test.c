@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 static struct place place;
 static atomic_int sync_calls, sync_fails_from, allocations_left, write_error, short_writes;

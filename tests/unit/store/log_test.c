@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "store/log_internal.h"
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 static struct place place;
 

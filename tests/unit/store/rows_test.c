@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "store/log_internal.h"
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 static struct place place;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 static struct place place;
 static struct log *log_now;

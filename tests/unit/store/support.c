@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "support.h"
+#include "tests/unit/store/support.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>
