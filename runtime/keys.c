@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "shm/crash_point.h"
+
 #define KEY_PATH_SIZE 320
 
 static int name_check(const char *name, struct error_context *error)
@@ -96,6 +98,7 @@ static int key_write(const char *key_dir, const char *path, const char *text, st
 	int saved = errno;
 	close(fd);
 	sodium_memzero(line, sizeof line);
+	CRASH_POINT(key_unnamed);
 	if (!failed && link(other, path) != 0 && errno != EEXIST) {
 		failed = 1;
 		saved = errno;
@@ -142,6 +145,7 @@ int keys_make(const char *key_dir, const char *name, struct error_context *error
 		if (!code)
 			code = key_read(secret_path, 077, pair.secret_text, error);
 	}
+	CRASH_POINT(key_half_made);
 	if (!code && access(public_path, F_OK) != 0) {
 		zmq_curve_public(pair.public_text, pair.secret_text);
 		code = key_write(key_dir, public_path, pair.public_text, error);

@@ -30,6 +30,7 @@
 #include <xxhash.h>
 
 #include "core/record.h"
+#include "shm/crash_point.h"
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "a lock inside an atomic would not survive a kill");
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4, "atomics are plain words");
@@ -161,6 +162,7 @@ static int make(struct shm *shm, uint32_t region, const uint8_t boot_id[16], str
 	shm->fd = shm_open(shm->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (shm->fd < 0)
 		return error_set(error, ERR_IO, "cannot make shared memory %s: %s", shm->name, strerror(errno));
+	CRASH_POINT(shm_made);
 	int reason = ftruncate(shm->fd, sizeof(struct shm_layout)) != 0 ? errno : 0;
 	while (reason == 0 || reason == EINTR) {
 		reason = posix_fallocate(shm->fd, 0, sizeof(struct shm_layout));
@@ -173,6 +175,7 @@ static int make(struct shm *shm, uint32_t region, const uint8_t boot_id[16], str
 		    "cannot allocate %zu bytes of shared memory %s: %s", sizeof(struct shm_layout), shm->name,
 		    strerror(reason));
 	}
+	CRASH_POINT(shm_allocated);
 	int code = map(shm, true, error);
 	if (code != 0)
 		return code;
@@ -184,6 +187,7 @@ static int make(struct shm *shm, uint32_t region, const uint8_t boot_id[16], str
 	memcpy(header->boot_id, boot_id, 16);
 	ring_create(&shm->layout->inbound, SHM_INBOUND_RING_SIZE);
 	atomic_store_explicit(&header->generation, 1, memory_order_relaxed);
+	CRASH_POINT(shm_half_made);
 	atomic_store_explicit(&header->version, SHM_VERSION, memory_order_release);
 	return 0;
 }

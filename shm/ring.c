@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "shm/crash_point.h"
 
 #define RECORD_HEADER 8u
 
@@ -94,7 +95,9 @@ int ring_push(struct ring *ring, uint32_t kind, const void *bytes, uint32_t size
 		memcpy(ring->bytes + position + RECORD_HEADER, bytes, size);
 
 	ring->tail += padding + need;
+	CRASH_POINT(ring_written);
 	atomic_store_explicit(&ring->shared->tail, ring->tail, memory_order_release);
+	CRASH_POINT(ring_published);
 	return 0;
 }
 
@@ -109,6 +112,7 @@ uint64_t ring_free(struct ring *ring)
 static void head_advance(struct ring *ring, uint64_t bytes)
 {
 	ring->head += bytes;
+	CRASH_POINT(ring_taken);
 	atomic_store_explicit(&ring->shared->head, ring->head, memory_order_release);
 }
 

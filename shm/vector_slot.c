@@ -25,6 +25,8 @@
 #include <assert.h>
 #include <stdbool.h>
 
+#include "shm/crash_point.h"
+
 /* Writers publish once a turn. So many lost races in a row mean damaged memory (both copies odd): better dead than stuck. */
 #define READ_ATTEMPTS_MAX 100000000u
 
@@ -39,9 +41,13 @@ void vector_slot_write(struct vector_slot *slot, const struct vector *value)
 	uint64_t newest = into_first ? second : first;
 
 	atomic_store_explicit(&copy->sequence, newest + 1, memory_order_release);
-	for (uint32_t i = 0; i < REGIONS_MAX; i++)
+	for (uint32_t i = 0; i < REGIONS_MAX; i++) {
+		if (i == 2)
+			CRASH_POINT(vector_half_written);
 		atomic_store_explicit(&copy->place[i], value->sequence[i], memory_order_release);
+	}
 	atomic_store_explicit(&copy->sequence, newest + 2, memory_order_release);
+	CRASH_POINT(vector_written);
 }
 
 void vector_slot_read(const struct vector_slot *slot, struct vector *value)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/crash_point.h"
 #include "store/log_internal.h"
 
 /* One segment in memory while it is looked through. */
@@ -169,6 +170,8 @@ static int last_segment_settle(
 	int result = scan->ended && scan->start + scan->offset >= durable_lsn ? 0 : tail_judge(log, scan, durable_lsn, error);
 	if (result == 0)
 		result = tail_cut(log, fd, scan, &found->cut_bytes, error);
+	if (found->cut_bytes)
+		CRASH_POINT(log_tail_cut);
 	/* Written anew before it is synced: an fdatasync that failed in an earlier process leaves pages that look clean, are
 	 * readable and are not on the disk. */
 	uint64_t from = LOG_HEADER_SIZE;
@@ -206,6 +209,7 @@ static int segment_scan(
 		    (unsigned long long)scan.offset);
 	if (result == 0 && is_last)
 		result = last_segment_settle(log, fd, &scan, durable_lsn, found, error);
+	CRASH_POINT(log_recovered);
 	if (result == 0 && log->io.fdatasync(fd) < 0)
 		result = error_set(error, ERR_SYNC_FAILED, "%s: fdatasync: %s", scan.name, strerror(errno));
 	free(scan.bytes);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/crash_point.h"
 #include "store/log_internal.h"
 
 static uint64_t now_us(void)
@@ -34,6 +35,7 @@ int log_spare_make(struct log *log, struct error_context *error)
 		    "%s: allocating %llu bytes: %s", spare->name, (unsigned long long)log->segment_size, strerror(code));
 	}
 	log->spare_files++;
+	CRASH_POINT(log_spare_made);
 	return 0;
 }
 
@@ -50,10 +52,13 @@ int log_segment_activate(struct log *log, uint64_t start, const struct vector *v
 	log_segment_name(start, name);
 	if (log_write_all(&log->io, spare.fd, bytes, sizeof(bytes), 0) < 0)
 		return error_set(error, ERR_IO, "%s: writing the header: %s", name, strerror(errno));
+	CRASH_POINT(log_segment_headed);
 	if (log->io.fdatasync(spare.fd) < 0)
 		return error_set(error, ERR_SYNC_FAILED, "%s: fdatasync: %s", name, strerror(errno));
+	CRASH_POINT(log_segment_unnamed);
 	if (renameat(log->dir_fd, spare.name, log->dir_fd, name) < 0)
 		return error_set(error, ERR_IO, "%s: rename: %s", name, strerror(errno));
+	CRASH_POINT(log_segment_named);
 	if (fsync(log->dir_fd) < 0)
 		return error_set(error, ERR_SYNC_FAILED, "log directory: fsync: %s", strerror(errno));
 	if (log->fd >= 0)
@@ -78,9 +83,12 @@ static int group_write(struct log *log, const struct log_buffer *b, struct error
 			if (result < 0)
 				return result;
 		}
+		CRASH_POINT_WITH(log_half_written,
+		    log_write_all(&log->io, log->fd, b->bytes + piece->buffer_offset, piece->size / 2, piece->file_offset));
 		if (log_write_all(&log->io, log->fd, b->bytes + piece->buffer_offset, piece->size, piece->file_offset) < 0)
 			return error_set(
 			    error, ERR_IO, "%s offset %llu: %s", name, (unsigned long long)piece->file_offset, strerror(errno));
+		CRASH_POINT(log_written);
 		if (log->io.fdatasync(log->fd) < 0)
 			return error_set(error, ERR_SYNC_FAILED, "%s: fdatasync: %s", name, strerror(errno));
 	}
@@ -117,8 +125,10 @@ static void group_sync(struct log *log)
 	struct log_buffer *b = group_take(log);
 
 	pthread_mutex_unlock(&log->mutex);
+	CRASH_POINT(log_group_taken);
 	const uint64_t before = now_us();
 	const int result = group_write(log, b, &context);
+	CRASH_POINT(log_synced);
 	const uint64_t took = now_us() - before;
 	/* After a burst the memory goes back. */
 	if (b->size > LOG_BUFFER_KEPT)

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "shm/crash_point.h"
 #include "store/boot.h"
 #include "store/log_internal.h"
 
@@ -156,6 +157,7 @@ static int segment_roll(struct log *log, struct log_buffer *b)
 	piece_start(b, start, LOG_HEADER_SIZE);
 	b->pieces[b->piece_count - 1].is_new = true;
 	b->pieces[b->piece_count - 1].vector = log->vector;
+	CRASH_POINT(log_rolled);
 	return 0;
 }
 
@@ -212,6 +214,7 @@ int log_append(struct log *log, enum log_type type, const void *body, size_t siz
 			log->vector.sequence[dot.region] = dot.sequence;
 		b->end_lsn = log->end_lsn;
 		*end_lsn = log->end_lsn;
+		CRASH_POINT(log_entry_buffered);
 	}
 	pthread_mutex_unlock(&log->mutex);
 	return result;
@@ -305,6 +308,7 @@ uint32_t log_drop_before(struct log *log, uint64_t lsn)
 		if (unlinkat(log->dir_fd, name, 0) < 0 && errno != ENOENT)
 			break;
 		dropped++;
+		CRASH_POINT(log_segment_removed);
 	}
 	if (dropped == 0)
 		return 0;

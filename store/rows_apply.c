@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "shm/crash_point.h"
 #include "store/rows_internal.h"
 
 /* Conflicts let go beyond those that come in, so that a smaller limit is reached in time without one long transaction. */
@@ -196,7 +197,9 @@ static int apply_finish(struct apply *a, struct error_context *error)
 		code = rows_state_store(a->txn, rows->meta, &rows->next);
 	if (code != 0)
 		return rows_lmdb_error(code, "commit", error);
+	CRASH_POINT(rows_uncommitted);
 	code = mdb_txn_commit(a->txn);
+	CRASH_POINT(rows_committed);
 	a->txn = NULL;
 	if (code != 0)
 		return rows_lmdb_error(code, "commit", error);
@@ -247,6 +250,7 @@ int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_
 			result = entry_apply(&a, &entry, &record, &is_new, &change, error);
 		if (result == 0) {
 			rows->next.meta.applied_lsn = entry.end_lsn;
+			CRASH_POINT(rows_half_applied);
 			if (is_new && on_record != NULL)
 				on_record(user, &record, change);
 		}

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/crash_point.h"
 #include "store/boot.h"
 #include "store/rows_internal.h"
 
@@ -138,13 +139,16 @@ static int snapshot_make(struct snapshot_job *job, struct error_context *error)
 	result = rows_lmdb_error(mdb_env_copy2(job->rows->env, making, 0), making, error);
 	if (result == 0)
 		result = snapshot_position(making, &job->lsn, error);
+	CRASH_POINT(snapshot_copied);
 	if (result == 0)
 		result = sync_path(making, O_RDWR, error);
 	snprintf(name, sizeof(name), "snapshot-%llu.mdb", (unsigned long long)job->lsn);
 	if (result == 0)
 		result = path_make(path, job->dir, name, error);
+	CRASH_POINT(snapshot_synced);
 	if (result == 0 && rename(making, path) < 0)
 		result = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	CRASH_POINT(snapshot_named);
 	if (result == 0)
 		result = directory_sync(job->dir, error);
 	if (result < 0) {
@@ -253,6 +257,10 @@ static int note_write(const char *dir, bool clean, struct error_context *error)
 	close(fd);
 	if (!good)
 		return error_set(error, code == ENOSPC ? ERR_DISK_FULL : ERR_IO, "%s: %s", making, strerror(code));
+	if (clean)
+		CRASH_POINT(clean_noted);
+	else
+		CRASH_POINT(boot_noted);
 	if (rename(making, path) < 0)
 		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
 	return directory_sync(rows, error);
@@ -348,11 +356,14 @@ int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, bool *re
 		    (unsigned long long)log_start_lsn);
 	if (has_snapshot)
 		result = file_copy(snapshot, making, error);
+	CRASH_POINT(restore_copied);
 	/* Readers' slots belong to the file that goes. */
 	if (result == 0 && unlink(lock) < 0 && errno != ENOENT)
 		result = error_set(error, ERR_IO, "%s: %s", lock, strerror(errno));
+	CRASH_POINT(restore_unlocked);
 	if (result == 0 && (has_snapshot ? rename(making, data) : unlink(data)) < 0 && errno != ENOENT)
 		result = error_set(error, ERR_IO, "%s: %s", data, strerror(errno));
+	CRASH_POINT(restore_replaced);
 	if (result == 0)
 		result = directory_sync(rows, error);
 	*restored = result == 0;

@@ -7,6 +7,7 @@
 
 #include "proto/request.h"
 #include "runtime/logline.h"
+#include "shm/crash_point.h"
 
 #define OPERATIONS_A_TURN_MAX    8192u
 #define RECORDS_A_TURN_MAX       8192u
@@ -63,6 +64,8 @@ static int record_append(struct port *port)
 	int code = 0;
 	if (effects->hlc_bound)
 		code = log_append(port->log, LOG_HLC_BOUND, &effects->hlc_bound, sizeof effects->hlc_bound, &end_lsn);
+	if (effects->hlc_bound)
+		CRASH_POINT(bound_appended);
 	if (!code)
 		code = log_append(port->log, LOG_RECORD, effects->record, effects->record_size, &end_lsn);
 	if (!code) {
@@ -73,6 +76,7 @@ static int record_append(struct port *port)
 		port_fail(port, code, &error);
 		code = ERR_OVERLOADED; /* for the machine; nothing leaves this process any more */
 	}
+	CRASH_POINT(record_appended);
 	struct coordinator_event event = {.type = COORDINATOR_APPENDED, .appended = {.code = code, .end_lsn = end_lsn}};
 	coordinator_step(&port->machine, &event, effects);
 	return code;
@@ -116,6 +120,7 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 			port->log_is_full = true;
 			return 0;
 		}
+		CRASH_POINT(inbound_appended);
 		ring_release(&port->inbound);
 		handled++;
 	}
@@ -330,8 +335,11 @@ static void port_persist(void *self, struct clock_now now)
 		port->apply_is_blocked = false;
 		upkeep(port);
 	}
-	if (apply_is_behind(port))
+	if (apply_is_behind(port)) {
+		CRASH_POINT(durable_unapplied);
 		apply(port);
+		CRASH_POINT(applied_unpublished);
+	}
 }
 
 /* ---- shared memory ---- */
@@ -378,6 +386,8 @@ static void port_send(void *self, struct clock_now now)
 {
 	struct port *port = self;
 	(void)now;
+	if (port->replies.message_count)
+		CRASH_POINT(applied_unanswered);
 	/* What is queued was applied before the failure, or refused for certain. */
 	replies_send(&port->replies);
 }
@@ -437,7 +447,9 @@ static int port_start(struct port *port, struct error_context *error)
 	port->changed = true;
 	port_publish(port, clock_read());
 	ring_discard_all(&port->inbound);
+	CRASH_POINT(ring_discarded);
 	atomic_fetch_add(&shm->coordinator.epoch, 1);
+	CRASH_POINT(epoch_raised);
 
 	char endpoint[256];
 	process_ipc(p, "coordinator.ipc", endpoint);

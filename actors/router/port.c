@@ -10,6 +10,7 @@
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
+#include "shm/crash_point.h"
 
 /* An Answers message is sent once it has this size, so that none comes near what a client receives at most. */
 #define ANSWERS_SIZE_SENT (1024u * 1024)
@@ -144,8 +145,10 @@ static void message_take(struct port *port, struct message *message)
 	/* Reads first: forwarding gives the message away. */
 	if (plan.others)
 		reads_take(port, message, &plan);
-	if (plan.writes)
+	if (plan.writes) {
 		writes_forward(port, message, &plan);
+		CRASH_POINT(write_forwarded);
+	}
 }
 
 static uint32_t clients_drain(void *self, struct clock_now now, uint32_t limit)
@@ -186,6 +189,7 @@ static uint32_t coordinator_drain(void *self, struct clock_now now, uint32_t lim
 		if (code)
 			break;
 		size_t size = message_size(&message);
+		CRASH_POINT(answer_unsent);
 		if (socket_forward(port->clients, message.identity, message.identity_size, &message) < 0)
 			counter_add(counters, COUNTER_queue_refused, 1);
 		else

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/crash_point.h"
+
 #define ARGUMENTS_MAX    (24u + OPTION_LIST_MAX)
 #define STDERR_BYTES_MAX (16 * 1024 * 1024) /* beyond, the file becomes ACTOR.stderr.1 when the actor is next started */
 
@@ -112,6 +114,7 @@ static void become(
 	sigemptyset(&none);
 	/* Before the look at the parent: if that died in between, no signal would come any more. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	CRASH_POINT(child_forked);
 	if (getppid() != supervisor)
 		_exit(126);
 	setpgid(0, 0); /* an interrupt from the terminal is the supervisor's business, which stops its children in order */

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/crash_point.h"
+
 #define LOCK_WAIT_MS  3000
 #define LOCK_RETRY_MS 10
 
@@ -82,6 +84,7 @@ int place_pid_write(const char *region_dir, struct error_context *error)
 	bool failed = file == NULL || fprintf(file, "%d\n", (int)getpid()) < 0;
 	if (file != NULL && fclose(file) != 0)
 		failed = true;
+	CRASH_POINT(pid_unnamed);
 	/* Renamed, so that nobody reads half a number. */
 	if (failed || rename(new_path, path) != 0)
 		return error_set(error, ERR_IO, "cannot write %s: %s", path, strerror(errno));

@@ -27,6 +27,7 @@
 #include "runtime/loop.h"
 #include "runtime/options.h"
 #include "runtime/topology.h"
+#include "shm/crash_point.h"
 
 #define EXIT_REFUSED 3
 static const char ready_word[] = "ready\n";
@@ -107,6 +108,7 @@ static void spawn(struct port *port, enum actor actor)
 		return;
 	}
 	atomic_fetch_add_explicit(&port->shm.layout->actors[actor].starts, 1, memory_order_relaxed);
+	CRASH_POINT(child_started);
 	logline(LOG_LEVEL_DEBUG, "actor_started", "actor=%s pid=%d", actor_name(actor), (int)process->pid);
 }
 
@@ -116,6 +118,7 @@ static void tell_ready(struct port *port)
 	    (unsigned long long)atomic_load_explicit(&port->shm.layout->header.generation, memory_order_relaxed));
 	if (port->flags.ready_fd == 0)
 		return;
+	CRASH_POINT(ready_untold);
 	publish(port); /* whoever reads the line may look at once */
 	ssize_t written;
 	do
