@@ -18,7 +18,7 @@ struct flags {
 	const char *read_ratio, *zipf; /* decimals */
 	uint32_t clients, pipeline, value_size, seconds, warmup, timeout_ms;
 	uint64_t keys, rate;
-	bool load, json, help;
+	bool load, apart, json, help;
 };
 
 static const struct option option_table[] = {
@@ -39,6 +39,8 @@ static const struct option option_table[] = {
     {"seconds", 's', OPTION_U32, offsetof(struct flags, seconds), 1, 86400, "S", "measured (10)"},
     {"warmup", 0, OPTION_U32, offsetof(struct flags, warmup), 0, 3600, "S", "before that (2)"},
     {"load", 0, OPTION_BOOL, offsetof(struct flags, load), 0, 0, NULL, "first write every key once"},
+    {"apart", 0, OPTION_BOOL, offsetof(struct flags, apart), 0, 0, NULL,
+        "regions may be cut off: do not wait for them to be even, before or after"},
     {"rate", 0, OPTION_U64, offsetof(struct flags, rate), 0, 1000000000, "N",
         "operations a second; 0: as fast as possible (0)"},
     {"timeout", 0, OPTION_U32, offsetof(struct flags, timeout_ms), 1, 600000, "MS", "of one operation (10000)"},
@@ -167,8 +169,9 @@ static int measure(struct flags *flags, struct report *r, struct workload *workl
 		r->loaded_keys = flags->keys;
 		r->load_us = took / 1000;
 	}
-	say(flags, "waiting for the regions to be even");
-	if (cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &took) != 0)
+	if (!flags->apart)
+		say(flags, "waiting for the regions to be even");
+	if (!flags->apart && cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &took) != 0)
 		return error_set(error, ERR_UNREACHABLE,
 		    "the regions do not hold the same writes after %u s of waiting; is a link cut?",
 		    CATCH_UP_TIMEOUT_MS / 1000);
@@ -177,7 +180,7 @@ static int measure(struct flags *flags, struct report *r, struct workload *workl
 	rc = workload_run(workload, flags->warmup * 1000, flags->seconds, error);
 	if (rc != 0)
 		return rc;
-	r->caught_up = cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &r->caught_up_us) == 0;
+	r->caught_up = !flags->apart && cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &r->caught_up_us) == 0;
 	/* Actors publish their processor time ten times a second. */
 	usleep(200000);
 	cluster_sample(cluster, after);

@@ -16,10 +16,10 @@ memory_kib() { # largest resident size of any streamer or coordinator
 	done | sort -n | tail -1
 }
 
-before=$(bench 3 | jq '.ops_per_second') || fail "bench"
+before=$(bench 3 | jq '.ops_per_s') || fail "bench"
 memory_before=$(memory_kib)
 godwit link cut '*' ap >/dev/null && godwit link cut ap '*' >/dev/null || fail "link cut"
-during=$(bench "$cut_s" --no-wait | jq '.ops_per_second') || fail "bench during the cut"
+during=$(bench "$cut_s" --apart | jq '.ops_per_s') || fail "bench during the cut"
 godwit put island "written while cut off" -r ap || fail "a cut-off region must take eventual writes"
 godwit get island -r us >/dev/null 2>&1 && fail "the link is not cut"
 memory_during=$(memory_kib)
