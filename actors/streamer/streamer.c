@@ -365,7 +365,14 @@ static void step_subscribe(struct streamer *s, const struct streamer_event *even
 static void step_acknowledge(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
 {
 	struct streamer_outbound *out = &s->outbound[event->peer];
-	if (out->state != LINK_SUBSCRIBED || event->acknowledge.epoch != out->epoch)
+	if (out->state != LINK_SUBSCRIBED) {
+		/* It believes in a stream of the process before this one: told so, it need not find out by our silence. */
+		struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_REFUSAL, event->peer);
+		effect->epoch = event->acknowledge.epoch;
+		effect->code = ERR_UNREACHABLE;
+		return;
+	}
+	if (event->acknowledge.epoch != out->epoch)
 		return;
 	out->heard_ns = event->now_ns;
 	out->credit = later_of(out->credit, event->acknowledge.credit);

@@ -479,3 +479,20 @@ Test(steps, a_silent_subscriber_is_forgotten)
 	tick(500);
 	cr_assert_not(find(STREAMER_SEND_ALIVE, 1));
 }
+
+Test(steps, an_acknowledgement_of_no_stream_is_told_so)
+{
+	step((struct streamer_event){.kind = STREAMER_ACKNOWLEDGE, .peer = 1, .acknowledge = {.epoch = 77, .credit = 1000}});
+	cr_assert_eq(find(STREAMER_SEND_REFUSAL, 1)->epoch, 77);
+	cr_assert_eq(find(STREAMER_SEND_REFUSAL, 1)->code, ERR_UNREACHABLE);
+	cr_assert_eq(out.count, 1);
+}
+
+Test(inbound, a_sender_that_restarted_is_subscribed_to_at_once)
+{
+	tick(1000);
+	refusal(1, ERR_UNREACHABLE);
+	cr_assert_eq(find(STREAMER_PUBLISH_INBOUND, 1)->state, LINK_DOWN);
+	tick(0);
+	cr_assert(find(STREAMER_SEND_SUBSCRIBE, 1));
+}
