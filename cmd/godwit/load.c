@@ -84,7 +84,10 @@ static void interrupt(int signal_number)
 static void refused_name(struct load *l, const struct flight *flight, const struct gw_result *result)
 {
 	struct text line = {0};
-	if (l->refused + l->unknown + l->unreachable > NAMED_MAX)
+	uint64_t failed = l->refused + l->unknown + l->unreachable;
+	if (failed == NAMED_MAX + 1)
+		fprintf(stderr, "further ones are only counted\n");
+	if (failed > NAMED_MAX)
 		return;
 	text_add_escaped(&line, flight->bytes, flight->key_size < 60 ? flight->key_size : 60);
 	fprintf(stderr, "line %llu, key %s, %s: %s: %s\n", (unsigned long long)flight->line, line.bytes ? line.bytes : "''",
@@ -202,6 +205,21 @@ static void progress_print(struct load *l, uint64_t read_bytes, bool last)
 	}
 }
 
+static void flight_fill(struct flight *flight, const struct input_record *record, size_t prefix, size_t suffix)
+{
+	uint8_t *at = flight->bytes;
+	const struct {
+		const void *bytes;
+		size_t size;
+	} parts[] = {{flags.prefix, prefix}, {record->key, record->key_size}, {record->value, record->value_size},
+	    {flags.suffix, suffix}};
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		if (parts[i].size)
+			memcpy(at, parts[i].bytes, parts[i].size);
+		at += parts[i].size;
+	}
+}
+
 static int record_write(struct load *l, const struct input_record *record)
 {
 	struct load_region *to = &l->regions[record->index % l->region_count];
@@ -216,8 +234,7 @@ static int record_write(struct load *l, const struct input_record *record)
 	    .retry_ms = RETRY_MS_FIRST,
 	    .key_size = key_size,
 	    .value_size = value_size};
-	memcpy(mempcpy(flight->bytes, flags.prefix ? flags.prefix : "", prefix), record->key, record->key_size);
-	memcpy(mempcpy(flight->bytes + key_size, record->value, record->value_size), flags.suffix ? flags.suffix : "", suffix);
+	flight_fill(flight, record, prefix, suffix);
 	/* What waits to be tried again takes room as well, or an overloaded region would fill our memory. */
 	while (to->in_retry >= flags.pipeline)
 		region_turn(to, 5);
