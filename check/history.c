@@ -311,11 +311,32 @@ const char *key_text(const struct history *h, uint32_t key, char out[static NAME
 	return name_text(&h->keys.all[key], out);
 }
 
+static void steps_describe(const struct history *h, const struct operation *o, char *out, size_t size)
+{
+	char key[NAME_TEXT_MAX], value[NAME_TEXT_MAX];
+	size_t used = (size_t)snprintf(out, size, "txn");
+	for (uint32_t i = 0; i < o->access_count; i++) {
+		const struct access *a = &h->accesses[o->access_first + i];
+		key_text(h, a->key, key);
+		if (used + NAME_TEXT_MAX * 2 + 32 > size) {
+			snprintf(out + used, size - used, "; and %u more", o->access_count - i);
+			return;
+		}
+		used += (size_t)snprintf(out + used, size - used, "%s %s %s", i ? ";" : "", kind_words[a->kind], key);
+		if (a->is_list)
+			used += (size_t)snprintf(out + used, size - used, " = %u elements%s%s", a->list_count,
+			    a->list_count ? ", last " : "",
+			    a->list_count ? value_text(h, h->list_values[a->list_first + a->list_count - 1], value) : "");
+		else if (a->kind != OPERATION_DELETE)
+			used += (size_t)snprintf(out + used, size - used, " = %s", value_text(h, a->value, value));
+	}
+}
+
 static void content_describe(const struct history *h, const struct operation *o, char *out, size_t size)
 {
 	char key[NAME_TEXT_MAX], value[NAME_TEXT_MAX], expect[NAME_TEXT_MAX];
 	if (o->kind == OPERATION_TRANSACTION) {
-		snprintf(out, size, "txn of %u steps", o->access_count);
+		steps_describe(h, o, out, size);
 		return;
 	}
 	key_text(h, o->key, key);
@@ -338,7 +359,7 @@ static void content_describe(const struct history *h, const struct operation *o,
 
 const char *operation_describe(const struct history *h, const struct operation *o, char out[static DESCRIPTION_MAX])
 {
-	char content[256], client[NAME_TEXT_MAX], end[32];
+	char content[400], client[NAME_TEXT_MAX], end[32];
 	content_describe(h, o, content, sizeof content);
 	if (o->end_ns == TIME_NEVER)
 		strcpy(end, "...");

@@ -73,7 +73,7 @@ bool operation_may_write(const struct operation *operation);
 bool operation_wrote(const struct operation *operation);
 
 /* "run.jsonl:12 client 3 put k=v7 ok [105, 230]"; longer keys and values are cut. Returns out. */
-#define DESCRIPTION_MAX 480
+#define DESCRIPTION_MAX 640
 const char *operation_describe(
     const struct history *history, const struct operation *operation, char out[static DESCRIPTION_MAX]);
 /* At most 48 bytes of a name, anything unprintable as '?'; "(none)" for VALUE_ABSENT. */

@@ -7,6 +7,7 @@
  *   final             what regions hold at the end: all the same, and no acknowledged write lost (only with final states)
  *   session           the four session guarantees                                          (session and above)
  *   causal            causal consistency                                                   (causal and above)
+ *   stamps            HLCs rise along causal order                        (session and causal, where versions are told)
  *   linearizability   per key                                                              (strong)
  *   transactions      cycles: serializable, and strictly so at strong                      (with transactions)
  *   bank              the total of all accounts in every transaction that read them all     (with a bank) */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A write's HLC is above that of every write before it in causal order, or the older of two could win. */
+#include "check/checkers.h"
+#include "check/memory.h"
+
+static const struct operation *operation_of(const struct causality *c, uint32_t node)
+{
+	return &c->history->operations[c->nodes[node].operation];
+}
+
+static bool has_stamp(const struct causality *c, uint32_t node)
+{
+	return c->nodes[node].column != NO_LANE && operation_of(c, node)->has_version;
+}
+
+/* Per lane, at each index: the node with the highest stamp up to there. */
+static uint32_t *highest_build(const struct causality *c, uint32_t *lane_at)
+{
+	uint32_t *lane_counts = memory_zeroed(c->lane_count, sizeof *lane_counts), total = 0;
+	uint32_t *highest = memory_resize(NULL, c->node_count, sizeof *highest);
+	for (uint32_t i = 0; i < c->node_count; i++)
+		lane_counts[c->nodes[i].lane]++;
+	for (uint32_t l = 0; l < c->lane_count; l++) {
+		lane_at[l] = total;
+		total += lane_counts[l];
+	}
+	/* Nodes of a lane come in the order of their index. */
+	for (uint32_t i = 0; i < c->node_count; i++) {
+		uint32_t at = lane_at[c->nodes[i].lane] + c->nodes[i].index - 1;
+		uint32_t before = c->nodes[i].index > 1 ? highest[at - 1] : NO_NODE;
+		bool is_higher =
+		    has_stamp(c, i) && (before == NO_NODE || operation_of(c, i)->hlc > operation_of(c, before)->hlc);
+		highest[at] = is_higher ? i : before;
+	}
+	free(lane_counts);
+	return highest;
+}
+
+void check_stamps(const struct causality *c, struct check *check)
+{
+	uint32_t *lane_at = memory_resize(NULL, c->lane_count, sizeof *lane_at), stamps = 0;
+	uint32_t *highest = highest_build(c, lane_at);
+	char text[2][DESCRIPTION_MAX];
+	for (uint32_t i = 0; i < c->node_count; i++) {
+		const struct operation *o = operation_of(c, i);
+		if (!has_stamp(c, i))
+			continue;
+		stamps++;
+		for (uint32_t l = 0; l < c->lane_count; l++) {
+			uint32_t known = c->lane_columns[l] == NO_LANE ? 0 : causality_known(c, i, l);
+			uint32_t before = known ? highest[lane_at[l] + known - 1] : NO_NODE;
+			if (before == NO_NODE || before == i || operation_of(c, before)->hlc < o->hlc)
+				continue;
+			check_fails(check, VERDICT_VIOLATION,
+			    "the stamp %llu is not above %llu, of a write before it:\n    %s\n    %s",
+			    (unsigned long long)o->hlc, (unsigned long long)operation_of(c, before)->hlc,
+			    operation_describe(c->history, operation_of(c, before), text[0]),
+			    operation_describe(c->history, o, text[1]));
+			break;
+		}
+	}
+	check_counts(check, "%u writes with a version", stamps);
+	free(lane_at);
+	free(highest);
+}
