@@ -403,6 +403,9 @@ static int down_run(struct cli *cli)
 		if (!asked && (mask || !here))
 			continue;
 		exit_code = region_stop(cli, &cli->topology.regions[i], true);
+		if (!exit_code)
+			shm_remove(
+			    dir); /* 17 MB of memory; what is in it matters to nobody once the region was stopped in order */
 		worst = exit_code ? exit_code : worst;
 		stopped++;
 	}
