@@ -3,7 +3,7 @@
  * Many writes on their way at a time: submit until the pipeline is full, take results as they come.
  *
  *   godwit up
- *   pipelined [DIR [ROWS]]     DIR: default ./godwit-data; ROWS: default 100000 */
+ *   pipelined [DIR [ROWS [ENDPOINT]]]     DIR: default ./godwit-data; ROWS: default 100000 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 	struct timespec began, ended;
 	snprintf(key_dir, sizeof key_dir, "%s/keys", dir);
 	struct gw_options options = {
-	    .endpoint = "tcp://127.0.0.1:7400", .key_dir = key_dir, .region = "us-east-1", .pipeline_max = 2048};
+	    .endpoint = argc > 3 ? argv[3] : "tcp://127.0.0.1:7400", .key_dir = key_dir, .region = "us-east-1", .pipeline_max = 2048};
 	if (gw_connect(&connection, &options, error) != 0) {
 		fprintf(stderr, "%s\n", error);
 		return 1;

@@ -3,7 +3,7 @@
  * Writes to one region and reads from another.
  *
  *   godwit up
- *   put_get [DIR]          DIR: the data directory that `godwit up` made; default ./godwit-data
+ *   put_get [DIR [US-ENDPOINT AP-ENDPOINT]]    DIR: the data directory that `godwit up` made; default ./godwit-data
  *
  * A write is acknowledged by the region that takes it, and reaches the others a moment later. */
 #include <stdio.h>
@@ -29,8 +29,8 @@ int main(int argc, char **argv)
 {
 	const char *dir = argc > 1 ? argv[1] : "./godwit-data", *key = "example/greeting",
 	           *value = "hello, other side of the world";
-	struct gw_connection *us = connect_to(dir, "us-east-1", "tcp://127.0.0.1:7400");
-	struct gw_connection *ap = us ? connect_to(dir, "ap-south-1", "tcp://127.0.0.1:7420") : NULL;
+	struct gw_connection *us = connect_to(dir, "us-east-1", argc > 2 ? argv[2] : "tcp://127.0.0.1:7400");
+	struct gw_connection *ap = us ? connect_to(dir, "ap-south-1", argc > 3 ? argv[3] : "tcp://127.0.0.1:7420") : NULL;
 	struct gw_result result;
 	int exit_code = 1;
 	if (!us || !ap)
