@@ -28,7 +28,7 @@ enum slot_state { SLOT_FREE, SLOT_QUEUED, SLOT_SENT };
 
 struct slot {
 	uint64_t number;
-	uint64_t submitted_ns, deadline_ns, sent_ns;
+	uint64_t submitted_ns, deadline_ns, sent_ns, first_sent_ns;
 	uint8_t *encoded;
 	uint32_t encoded_size, capacity;
 	uint32_t wait_ms; /* sent again after so long */

@@ -67,8 +67,14 @@ void connection_requeue(struct gw_connection *c)
 	}
 }
 
+/* What a region needs to know of a repeated write: whether its memory of answers reaches back to the first copy. */
+static uint64_t age_ms(const struct slot *slot, uint64_t now_ns)
+{
+	return slot->sends && kind_is_write(slot->kind) ? (now_ns - slot->first_sent_ns) / 1000000 + 1 : 0;
+}
+
 /* Picks queued operations for one message; returns its size and where the next one starts. */
-static size_t batch_pick(struct gw_connection *c, uint32_t *picked, uint64_t *behind)
+static size_t batch_pick(struct gw_connection *c, uint64_t now_ns, uint32_t *picked, uint64_t *behind)
 {
 	size_t size = WIRE_REQUEST_HEADER_SIZE;
 	uint64_t number = c->scan_from, settled = c->lowest - 1;
@@ -76,7 +82,8 @@ static size_t batch_pick(struct gw_connection *c, uint32_t *picked, uint64_t *be
 		struct slot *slot = slot_of(c, number);
 		if (!slot || slot->state != SLOT_QUEUED)
 			continue;
-		size_t framed = wire_request_operation_size(slot->encoded_size, kind_is_write(slot->kind) ? settled : 0);
+		size_t framed = wire_request_operation_size(
+		    slot->encoded_size, kind_is_write(slot->kind) ? settled : 0, age_ms(slot, now_ns));
 		if (*picked && size + framed > CONNECTION_BATCH_BYTES_MAX)
 			break;
 		/* Once a message is enough: on the first write, since reads are answered by the router and go no further. */
@@ -102,7 +109,7 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 			if (zmq_getsockopt(c->socket, ZMQ_EVENTS, &events, &events_size) < 0 || !(events & ZMQ_POLLOUT))
 				return ERR_OVERLOADED;
 		}
-		size_t size = batch_pick(c, &picked, &behind);
+		size_t size = batch_pick(c, now_ns, &picked, &behind);
 		assert(picked > 0);
 		zmq_msg_t message;
 		if (zmq_msg_init_size(&message, size) < 0)
@@ -113,7 +120,8 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 		for (uint32_t i = 0; i < picked; i++) {
 			struct slot *slot = &c->slots[c->batch[i]];
 			bool write = kind_is_write(slot->kind);
-			out = wire_request_operation(out, slot->encoded, slot->encoded_size, write ? settled : 0);
+			out = wire_request_operation(
+			    out, slot->encoded, slot->encoded_size, write ? settled : 0, age_ms(slot, now_ns));
 			if (write)
 				settled = 0;
 		}
@@ -129,7 +137,8 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 		for (uint32_t i = 0; i < picked; i++) {
 			struct slot *slot = &c->slots[c->batch[i]];
 			slot->state = SLOT_SENT;
-			slot->sends++;
+			if (slot->sends++ == 0)
+				slot->first_sent_ns = now_ns;
 			slot->sent_ns = now_ns;
 		}
 	}
@@ -147,7 +156,6 @@ static bool refusal_is_final(const struct slot *slot, int code)
 	case ERR_VALUE_TOO_LARGE:
 	case ERR_UNKNOWN_KEYSPACE:
 	case ERR_LEVEL_UNAVAILABLE:
-	case ERR_CONTEXT_AHEAD:
 	case ERR_MALFORMED:
 	case ERR_UNSUPPORTED:
 	case ERR_UNKNOWN_OUTCOME:

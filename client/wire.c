@@ -159,22 +159,22 @@ void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[stat
 		out[3 + i] = (uint8_t)(client_id >> (8 * i));
 }
 
-static size_t settled_size(uint64_t settled)
+static size_t number_size(uint64_t value)
 {
-	return settled ? 1 + varint_size(settled) : 0;
+	return value ? 1 + varint_size(value) : 0;
 }
 
-size_t wire_request_operation_size(size_t encoded_size, uint64_t settled)
+size_t wire_request_operation_size(size_t encoded_size, uint64_t settled, uint64_t age_ms)
 {
-	size_t body = encoded_size + settled_size(settled);
+	size_t body = encoded_size + number_size(settled) + number_size(age_ms);
 	return 1 + varint_size(body) + body;
 }
 
-uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, uint64_t settled)
+uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, uint64_t settled, uint64_t age_ms)
 {
-	out = varint_put(tag_put(out, 3, WIRE_BYTES), encoded_size + settled_size(settled));
+	out = varint_put(tag_put(out, 3, WIRE_BYTES), encoded_size + number_size(settled) + number_size(age_ms));
 	memcpy(out, encoded, encoded_size);
-	return number_put(out + encoded_size, 10, settled);
+	return number_put(number_put(out + encoded_size, 10, settled), 11, age_ms);
 }
 
 struct field {

@@ -30,9 +30,9 @@ size_t wire_operation_encode(const struct gw_operation *operation, uint64_t numb
 
 #define WIRE_REQUEST_HEADER_SIZE 11u
 void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[static WIRE_REQUEST_HEADER_SIZE]);
-/* One operation inside a request; settled 0: not sent. */
-size_t wire_request_operation_size(size_t encoded_size, uint64_t settled);
-uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, uint64_t settled);
+/* One operation inside a request; settled 0, age 0: not sent. */
+size_t wire_request_operation_size(size_t encoded_size, uint64_t settled, uint64_t age_ms);
+uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, uint64_t settled, uint64_t age_ms);
 
 struct wire_answers {
 	const uint8_t *at, *end;

@@ -97,7 +97,7 @@ static int operation_read(struct request_operation *o, struct request_bytes whol
 		at = field_read(&f, at, end);
 		if (!at)
 			return ERR_MALFORMED;
-		if (f.number > 10)
+		if (f.number > 11)
 			continue;
 		enum wire_type type = f.number >= 3 && f.number <= 7 ? WIRE_BYTES : WIRE_VARINT;
 		if (f.type != type)
@@ -132,6 +132,9 @@ static int operation_read(struct request_operation *o, struct request_bytes whol
 			break;
 		case 10:
 			o->settled = f.value;
+			break;
+		case 11:
+			o->age_ms = f.value;
 			break;
 		}
 	}

@@ -14,7 +14,7 @@ struct request_bytes {
 };
 
 struct request_operation {
-	uint64_t number, settled, limit_id;
+	uint64_t number, settled, age_ms, limit_id;
 	uint32_t kind; /* of client.proto; any number */
 	uint32_t limit;
 	struct request_bytes keyspace, key, value, context, after;

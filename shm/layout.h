@@ -78,6 +78,7 @@ struct shm_link { /* per peer region id */
 	_Atomic uint64_t sent_lsn;              /* this region's log was read for it up to here */
 	_Atomic uint32_t outbound;              /* enum link_state: what we send to it */
 	_Atomic uint32_t inbound;               /* enum link_state: what we receive from it */
+	_Atomic int32_t inbound_code;           /* why, when that is LINK_REFUSED; stored first */
 };
 
 enum region_state { REGION_UNKNOWN, REGION_UP, REGION_LAGGING, REGION_DOWN };

@@ -190,13 +190,13 @@ static uint64_t used_bytes(const struct rows *rows)
 	return (info.me_last_pgno + 1) * rows->page_size;
 }
 
-int rows_room(struct rows *rows, struct error_context *error)
+int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error)
 {
-	const uint64_t used = used_bytes(rows);
+	const uint64_t used = used_bytes(rows) + waiting;
 	const uint64_t reserve = rows->map_size / 8 < ROWS_RESERVE ? rows->map_size / 8 : ROWS_RESERVE;
 
 	if (used + reserve > rows->map_size)
-		return error_set(error, ERR_DISK_FULL, "rows: %llu of %llu bytes of the map are in use",
+		return error_set(error, ERR_DISK_FULL, "rows: %llu of %llu bytes of the map are in use or asked for",
 		    (unsigned long long)used, (unsigned long long)rows->map_size);
 	if (used + reserve <= rows->allocated)
 		return 0;
@@ -209,7 +209,7 @@ int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *erro
 	MDB_stat stat;
 
 	/* Without room ahead this transaction still goes on in what was allocated before; that is what it was kept for. */
-	(void)rows_room(rows, NULL);
+	(void)rows_room(rows, 0, NULL);
 	const int code = mdb_stat(txn, rows->rows, &stat);
 	if (code != 0)
 		return rows_lmdb_error(code, "stat", error);

@@ -56,9 +56,10 @@ int rows_open(struct rows **rows, const struct rows_options *options, struct err
 void rows_close(struct rows *rows);
 const struct rows_meta *rows_meta_now(const struct rows *rows); /* writer: as of the last commit */
 uint64_t rows_map_bytes(const struct rows *rows); /* of the file that are in use */
-/* Is there room ahead of what is in use? Tries to allocate it. ERR_DISK_FULL: refuse new writes now, before they are in the log;
- * what is in the log already can still be applied from what was allocated before. */
-int rows_room(struct rows *rows, struct error_context *error);
+/* Is there room ahead of what is in use, for `waiting` bytes of log that are not yet applied and for more besides? Tries to
+ * allocate it. ERR_DISK_FULL: refuse new writes now, before they are in the log; what is in the log already can still be applied
+ * from what was allocated before. Cheap while there is room. */
+int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error);
 /* Clears reader slots of processes that died, which would pin pages for ever (F09). Returns how many. Call now and then. */
 int rows_reader_check(struct rows *rows);
 

@@ -44,11 +44,25 @@ static uint64_t previous_sequence(const struct record *r)
 	return r->context.sequence[r->dot.region];
 }
 
+void coordinator_remember_part(struct coordinator *c)
+{
+	c->refill = MEMORY_PARTIAL;
+	/* Until a record tells better: no stamp was given out above. */
+	c->memory.complete_ms = hlc_milliseconds(c->clock.last);
+}
+
 void coordinator_remember(struct coordinator *c, const struct record *record)
 {
-	if (record->dot.region != c->options.region || !record->client_id)
+	if (record->dot.region != c->options.region)
 		return;
-	bool is_first = c->memory_is_partial && record->request && !memory_client_is_known(&c->memory, record->client_id);
+	if (c->refill == MEMORY_PARTIAL) {
+		/* Stamps rise: what comes before it in the log is not above it. */
+		c->memory.complete_ms = hlc_milliseconds(record->hlc);
+		c->refill = MEMORY_PARTIAL_BEGUN;
+	}
+	if (!record->client_id)
+		return;
+	bool is_first = c->refill != MEMORY_WHOLE && record->request && !memory_client_is_known(&c->memory, record->client_id);
 	memory_client_mark(&c->memory, record->client_id, is_first ? record->request - 1 : 0);
 	if (memory_find(&c->memory, record->client_id, record->request))
 		return;
@@ -88,23 +102,22 @@ static void refuse(struct coordinator *c, const struct coordinator_operation *op
 		c->counts.queue_refused++;
 }
 
-/* A refusal that a client takes for final, though another time it would come out otherwise: another copy of the request, still
- * on its way, must not be applied after it. Full queues and disks are not of this kind: whoever has sent a request twice takes
- * them for an answer to one copy, and tries again. */
-static void memory_refuse(struct coordinator *c, uint64_t client_id, uint64_t number, int code)
+/* A repeat whose first copy may have been applied and forgotten since. */
+static bool is_too_old(const struct coordinator *c, const struct coordinator_operation *op, uint64_t now_ms)
 {
-	struct memory_answer *answer = memory_add(&c->memory, client_id, number);
-	answer->state = MEMORY_REFUSED;
-	answer->code = (int16_t)code;
+	uint64_t back_ms = op->age_ms + COORDINATOR_AGE_SLACK_MS;
+	if (!op->age_ms || !c->memory.complete_ms)
+		return false;
+	return back_ms < op->age_ms || back_ms >= now_ms || now_ms - back_ms <= c->memory.complete_ms;
 }
 
 /* True when the request was seen before: attached to its parked answer, or answered again. */
-static bool repeat(
-    struct coordinator *c, const struct coordinator_operation *op, uint64_t mark, struct coordinator_effects *out)
+static bool repeat(struct coordinator *c, const struct coordinator_operation *op, uint64_t mark, uint64_t now_ms,
+    struct coordinator_effects *out)
 {
 	struct memory_answer *known = memory_find(&c->memory, op->client_id, op->number);
 	if (!known) {
-		if (op->number > mark)
+		if (op->number > mark && !is_too_old(c, op, now_ms))
 			return false;
 		refuse(c, op, ERR_EXPIRED, NULL, out);
 		return true;
@@ -116,7 +129,6 @@ static bool repeat(
 		return true;
 	}
 	struct coordinator_answer *answer = answer_add(out, op->route, op->number, op->arrived_ns);
-	answer->code = known->code;
 	answer->hlc = known->hlc;
 	if (known->has_version) {
 		struct vector version = {0};
@@ -237,7 +249,7 @@ static void step_operation(
 		return;
 	}
 	uint64_t mark = memory_client_mark(&c->memory, op->client_id, op->settled);
-	if (repeat(c, op, mark, out))
+	if (repeat(c, op, mark, now_ms, out))
 		return;
 	uint16_t slot = (uint16_t)(XXH3_64bits_withSeed(op->key, op->key_size, (uint64_t)op->keyspace) % COORDINATOR_KEY_SLOTS);
 	struct vector context;
@@ -250,8 +262,6 @@ static void step_operation(
 		code = context_of(c, op, &c->slots[slot], &context, &has_version, &reason);
 	}
 	if (code < 0) {
-		if (code == ERR_CONTEXT_AHEAD)
-			memory_refuse(c, op->client_id, op->number, code);
 		refuse(c, op, code, reason, out);
 		return;
 	}

@@ -29,6 +29,8 @@
 #define COORDINATOR_PARKED_MAX  65536u
 #define COORDINATOR_ANSWERS_MAX 128u
 #define COORDINATOR_KEY_SLOTS   65536u
+/* By so much the wall clock may have been stepped, and a repeat have been under way, since its age was told. */
+#define COORDINATOR_AGE_SLACK_MS 3000u
 
 struct coordinator_keyspace {
 	enum level level;
@@ -48,7 +50,8 @@ struct coordinator_options {
 struct coordinator_operation {
 	uint64_t route; /* whom to answer; means something to the port only */
 	uint64_t client_id, number, settled;
-	int keyspace; /* -1: there is none of that name */
+	uint64_t age_ms; /* of a repeat: since it was first sent; 0: sent for the first time */
+	int keyspace;    /* -1: there is none of that name */
 	bool tombstone;
 	const uint8_t *key, *value, *context;
 	size_t key_size, value_size, context_size;
@@ -137,7 +140,7 @@ struct coordinator {
 	uint64_t parked_head, parked_tail;
 	struct coordinator_slot *slots;
 	int refusing;
-	bool memory_is_partial; /* set by the caller around coordinator_remember */
+	enum { MEMORY_WHOLE, MEMORY_PARTIAL, MEMORY_PARTIAL_BEGUN } refill;
 	struct coordinator_counts counts;
 	/* Between a record in the effects and its APPENDED. */
 	struct {
@@ -155,8 +158,9 @@ int coordinator_init(struct coordinator *c, const struct coordinator_options *op
     const struct vector *applied, uint64_t stamp_floor);
 void coordinator_deinit(struct coordinator *c);
 /* Refills the memory of answers from the log, oldest record first. Records of other regions and without a client are
- * skipped. While memory_is_partial is set (there is more log before the first of them), a client's requests before its first
- * record have an unknown outcome. */
+ * skipped. After coordinator_remember_part (there is more log before the first of them), a client's requests before its first
+ * record have an unknown outcome, and so have repeats that were first sent before the first record of all. */
+void coordinator_remember_part(struct coordinator *c);
 void coordinator_remember(struct coordinator *c, const struct record *record);
 void coordinator_step(struct coordinator *c, const struct coordinator_event *event, struct coordinator_effects *out);
 static inline uint64_t coordinator_parked_count(const struct coordinator *c)

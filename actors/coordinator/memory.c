@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/error.h"
+#include "core/hlc.h"
 
 static uint32_t request_hash(uint64_t client_id, uint64_t number)
 {
@@ -83,6 +84,8 @@ static void oldest_forget(struct memory *m)
 	const struct memory_answer *answer = &m->answers[index];
 	assert(answer->state != MEMORY_PARKED); /* the queue of parked answers is shorter than this memory */
 	place_remove(m, request_hash(answer->client_id, answer->number), index + 1);
+	if (m->complete_ms < hlc_milliseconds(answer->hlc))
+		m->complete_ms = hlc_milliseconds(answer->hlc);
 	struct memory_client *set = client_set(m, answer->client_id);
 	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++) {
 		if (set[i].client_id == answer->client_id && set[i].mark < answer->number)

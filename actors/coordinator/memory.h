@@ -4,8 +4,8 @@
  *
  * Answers leave in the order in which they came, when there is no more room. What a client may still ask about but is gone
  * lies at or below its forgotten mark: such a repeat is neither applied nor called a failure, its outcome is unknown (EXPIRED).
- * Marks are kept for the clients seen last; one that comes back after MEMORY_ANSWERS writes of others and after more
- * clients than there is room for is taken for a new one.
+ * Marks are kept for the clients seen last. For all others counts when a request was first sent: before complete_ms its answer
+ * may be among those that are gone.
  * All memory is taken in init. */
 #ifndef GODWIT_ACTORS_COORDINATOR_MEMORY_H
 #define GODWIT_ACTORS_COORDINATOR_MEMORY_H
@@ -16,14 +16,13 @@
 #define MEMORY_CLIENTS     (1u << 13)
 #define MEMORY_CLIENT_WAYS 8u
 
-enum memory_state { MEMORY_PARKED, MEMORY_DONE, MEMORY_REFUSED };
+enum memory_state { MEMORY_PARKED, MEMORY_DONE };
 
 struct memory_answer {
 	uint64_t client_id;
 	uint64_t number;
 	uint64_t sequence; /* PARKED: position in the queue of parked answers; DONE: of the write's dot */
 	uint64_t hlc;
-	int16_t code; /* REFUSED */
 	uint8_t state;
 	bool has_version; /* {own region: sequence} is a true version: the write has seen all of its region's before it */
 };
@@ -45,7 +44,8 @@ struct memory {
 	struct memory_client *clients;
 	uint64_t newest, oldest;
 	uint64_t use;
-	uint32_t capacity; /* power of two */
+	uint64_t complete_ms; /* every write stamped later is remembered; 0: all */
+	uint32_t capacity;    /* power of two */
 };
 
 /* capacity: a power of two. 0 or ERR_NO_MEMORY. */

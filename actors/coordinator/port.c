@@ -37,7 +37,10 @@ void port_fail(struct port *port, int code, const struct error_context *error)
 
 void port_refusal_update(struct port *port)
 {
-	int refuse = port->draining ? ERR_DRAINING : port->rows_are_full ? ERR_DISK_FULL : 0;
+	int refuse = port->reused_peers    ? ERR_REGION_REUSED
+	             : port->draining      ? ERR_DRAINING
+	             : port->rows_are_full ? ERR_DISK_FULL
+	                                   : 0;
 	if (refuse == port->machine.refusing)
 		return;
 	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
@@ -84,6 +87,12 @@ static int record_append(struct port *port)
 
 /* ---- records from other regions ---- */
 
+/* What neither log nor rows could take stays in the ring; the ring's producer holds its peers back by their credit. */
+static bool inbound_is_held(const struct port *port)
+{
+	return port->log_is_full || port->rows_are_full;
+}
+
 static void inbound_dropped(struct port *port)
 {
 	uint32_t origin = port->effects.inbound_origin;
@@ -108,6 +117,8 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 	uint32_t kind, size, handled = 0;
 	const uint8_t *bytes;
 	int code = 0;
+	if (inbound_is_held(port))
+		return 0;
 	while (handled < RECORDS_A_TURN_MAX && !port->failed && !(code = ring_peek(&port->inbound, &kind, &bytes, &size))) {
 		struct coordinator_event event = {
 		    .type = COORDINATOR_INBOUND, .now_ms = now.wall_ms, .inbound = {.bytes = bytes, .size = size}};
@@ -115,8 +126,6 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 		if (!port->effects.record) {
 			inbound_dropped(port);
 		} else if (record_append(port) < 0) {
-			/* It stays in the ring until the log takes it; the ring's producer holds its peers back by their
-			 * credit. */
 			port->log_is_full = true;
 			return 0;
 		}
@@ -128,7 +137,6 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 		logline(LOG_LEVEL_ERROR, "ring_corrupt", "reason=\"emptied; the streams begin again\"");
 		ring_discard_all(&port->inbound);
 	}
-	port->log_is_full = false;
 	return handled == RECORDS_A_TURN_MAX ? limit : 0;
 }
 
@@ -146,6 +154,12 @@ static int keyspace_find(const struct topology *topology, struct request_bytes n
 	return -1;
 }
 
+/* A repeat's age is as of its sending: it may have waited here since, when this process stood still. */
+static uint64_t waited_ms(const struct port *port)
+{
+	return (port->now.monotonic_ns - port->socket_empty_ns) / 1000000;
+}
+
 static void operation_take(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
 {
 	enum { KIND_PUT = 1, KIND_DELETE = 2 };
@@ -155,6 +169,7 @@ static void operation_take(struct port *port, uint64_t route, uint64_t client_id
 	        .client_id = client_id,
 	        .number = o->number,
 	        .settled = o->settled,
+	        .age_ms = o->age_ms ? o->age_ms + waited_ms(port) : 0,
 	        .keyspace = keyspace_find(&port->process.topology, o->keyspace),
 	        .tombstone = o->kind == KIND_DELETE,
 	        .key = o->key.bytes,
@@ -209,11 +224,38 @@ static uint32_t request_take(struct port *port, struct message *message)
 	return request.operation_count;
 }
 
+/* A peer that holds more of this region's records than this region does takes nothing more from it: what would be acknowledged
+ * here could never reach anybody. Remembered until that very peer serves this region again, however often the link goes down.
+ */
+static void reused_look(struct port *port)
+{
+	struct shm_link *links = port->process.shm.layout->links;
+	uint32_t reused = port->reused_peers;
+	for (uint32_t id = 0; id < REGIONS_MAX; id++) {
+		if (!(port->machine.options.regions & 1u << id) || id == port->machine.options.region)
+			continue;
+		uint32_t state = atomic_load_explicit(&links[id].inbound, memory_order_acquire);
+		if (state == LINK_SUBSCRIBED)
+			reused &= ~(1u << id);
+		else if (state == LINK_REFUSED &&
+		         atomic_load_explicit(&links[id].inbound_code, memory_order_relaxed) == ERR_REGION_REUSED)
+			reused |= 1u << id;
+	}
+	if (reused == port->reused_peers)
+		return;
+	port->reused_peers = reused;
+	port_refusal_update(port);
+}
+
 static uint32_t socket_drain(void *self, struct clock_now now, uint32_t limit)
 {
 	struct port *port = self;
 	uint32_t operations = 0;
 	port->now = now;
+	port->socket_left = true;
+	reused_look(port);
+	if (!port->rows_are_full)
+		upkeep_room_check(port);
 	for (uint32_t handled = 0; handled < limit; handled++) {
 		struct message message;
 		int code = socket_receive(port->socket, &message, true);
@@ -221,8 +263,10 @@ static uint32_t socket_drain(void *self, struct clock_now now, uint32_t limit)
 			counter_add(port->process.counters, COUNTER_frames_refused, 1);
 			continue;
 		}
-		if (code)
+		if (code) {
+			port->socket_left = false;
 			return handled;
+		}
 		counter_add(port->process.counters, COUNTER_bytes_received, message_size(&message));
 		operations += request_take(port, &message);
 		message_close(&message);
@@ -385,7 +429,8 @@ static void port_publish(void *self, struct clock_now now)
 static void port_send(void *self, struct clock_now now)
 {
 	struct port *port = self;
-	(void)now;
+	if (!port->socket_left)
+		port->socket_empty_ns = now.monotonic_ns;
 	if (port->replies.message_count)
 		CRASH_POINT(applied_unanswered);
 	/* What is queued was applied before the failure, or refused for certain. */
@@ -407,7 +452,7 @@ static bool port_has_work(void *self)
 		return false;
 	if (apply_is_behind(port))
 		return true;
-	return !port->log_is_full && ring_peek(&port->inbound, &kind, &bytes, &size) != ERR_EMPTY;
+	return !inbound_is_held(port) && ring_peek(&port->inbound, &kind, &bytes, &size) != ERR_EMPTY;
 }
 
 /* ---- commands, start, end ---- */
@@ -454,6 +499,7 @@ static int port_start(struct port *port, struct error_context *error)
 	char endpoint[256];
 	process_ipc(p, "coordinator.ipc", endpoint);
 	/* A DEALER that binds: what the router forwards arrives as [client][Request], as the client sent it. */
+	port->socket_empty_ns = clock_read().monotonic_ns;
 	code = socket_bind(&port->socket, p->context, ZMQ_DEALER, endpoint, NULL, error);
 	if (!code)
 		code = replies_init(&port->replies, port->socket, p->counters);

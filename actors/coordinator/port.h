@@ -31,7 +31,9 @@ struct port {
 	struct replies replies;
 	void *socket;
 	struct ring inbound;
-	struct clock_now now; /* of this turn */
+	struct clock_now now;     /* of this turn */
+	bool socket_left;         /* this turn did not take all that was in the socket */
+	uint64_t socket_empty_ns; /* nothing that is in the socket now was in it then */
 
 	struct log *log;
 	struct log_reader *reader;
@@ -44,8 +46,9 @@ struct port {
 	uint64_t log_syncs;          /* counted in shared memory already */
 	bool changed;                /* since the last publishing */
 	bool log_is_full;            /* the log refused: what waits in the ring stays there */
-	bool rows_are_full;          /* there is no room ahead: writes are refused, what is in the log is still applied */
-	bool apply_is_blocked;       /* not even that, until the next upkeep */
+	bool rows_are_full;    /* there is no room ahead: writes are refused and the ring waits; the log is still applied */
+	bool apply_is_blocked; /* not even that, until the next upkeep */
+	uint32_t reused_peers; /* bit a region that takes this one for a wiped or restored one */
 	bool draining;
 	int failed; /* the log is broken: nothing more is acknowledged */
 
@@ -67,6 +70,8 @@ void port_refusal_update(struct port *port);
 
 /* upkeep.c */
 void upkeep(struct port *port);
+/* Is there room for what the log holds and for more? What it finds is in rows_are_full; writes are refused accordingly. */
+void upkeep_room_check(struct port *port);
 int upkeep_snapshot_start(struct port *port, struct error_context *error);
 
 #endif

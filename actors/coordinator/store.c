@@ -60,10 +60,11 @@ static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_cont
 		start_lsn = segments[i].start;
 	bool any = count && segments[0].start < upto_lsn;
 	free(segments);
+	if (start_lsn > 0)
+		coordinator_remember_part(&port->machine);
 	if (!any || (code = log_reader_seek(port->reader, start_lsn, error)))
 		return code;
 	struct log_entry entry;
-	port->machine.memory_is_partial = start_lsn > 0;
 	while (!(code = log_reader_next(port->reader, upto_lsn, &entry, error))) {
 		struct record record;
 		struct dot dot;
@@ -73,7 +74,6 @@ static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_cont
 		if (record_decode(&record, entry.body, entry.size) > 0)
 			coordinator_remember(&port->machine, &record);
 	}
-	port->machine.memory_is_partial = false;
 	return code == ERR_EMPTY ? 0 : code;
 }
 

@@ -136,10 +136,11 @@ static void snapshot_consider(struct port *port, uint64_t needed_lsn)
 }
 
 /* Refuses writes while the log can still be applied from what was allocated ahead (F04). */
-static void rows_room_check(struct port *port)
+void upkeep_room_check(struct port *port)
 {
 	struct error_context error = {0};
-	bool full = rows_room(port->rows, &error) == ERR_DISK_FULL;
+	uint64_t waiting = log_end_lsn(port->log) - port->applied.applied_lsn;
+	bool full = rows_room(port->rows, waiting, &error) == ERR_DISK_FULL;
 	if (full && !port->rows_are_full)
 		logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error.text);
 	port->rows_are_full = full;
@@ -154,7 +155,7 @@ void upkeep(struct port *port)
 	uint64_t needed_lsn = lsn_needed_by_peers(port);
 	snapshot_consider(port, needed_lsn);
 	segments_drop(port, needed_lsn);
-	rows_room_check(port);
+	upkeep_room_check(port);
 	if (port->now.monotonic_ns - port->readers_checked_ns >= READERS_EVERY_NS) {
 		port->readers_checked_ns = port->now.monotonic_ns;
 		rows_reader_check(port->rows);

@@ -86,7 +86,9 @@ static void apply_publish(struct port *port, const struct streamer_effect *effec
 {
 	struct shm_link *link = &port->process.shm.layout->links[effect->peer];
 	bool inbound = effect->kind == STREAMER_PUBLISH_INBOUND;
-	atomic_store_explicit(inbound ? &link->inbound : &link->outbound, (uint32_t)effect->state, memory_order_relaxed);
+	if (inbound)
+		atomic_store_explicit(&link->inbound_code, effect->code, memory_order_relaxed);
+	atomic_store_explicit(inbound ? &link->inbound : &link->outbound, (uint32_t)effect->state, memory_order_release);
 	enum log_level level = LOG_LEVEL_INFO;
 	if (effect->state == LINK_NEEDS_RESYNC || effect->code == ERR_REGION_REUSED || effect->code == ERR_CORRUPT)
 		level = LOG_LEVEL_ERROR;

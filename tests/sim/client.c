@@ -25,12 +25,17 @@ static void send(struct sim *sim, uint32_t index, struct sim_operation *operatio
 {
 	struct sim_client *client = &sim->clients[index];
 	operation->retry_ns = sim->now_ns + (100 + chance_below(&sim->chance, 400)) * SIM_MS;
-	operation->copies++;
+	bool repeat = operation->copies++ > 0;
+	if (!repeat)
+		operation->first_sent_ns = sim->now_ns;
 	if (!sim->calm && chance_of(&sim->chance, 20))
 		return; /* lost on its way */
-	struct sim_event event = {.kind = SIM_REQUEST, .region = client->region, .client = index, .number = operation->number};
+	struct sim_event event = {
+	    .kind = SIM_REQUEST, .region = client->region, .client = index, .number = operation->number, .repeat = repeat};
 	sim_push(sim, sim->now_ns + SIM_MS / 10 + chance_below(&sim->chance, SIM_MS), event);
-	if (!sim->calm && chance_of(&sim->chance, 10)) { /* a copy that comes late */
+	/* A copy that comes late. One of the first sending does not outlive two coordinators: it waits nowhere but in the connection
+	 * to one. */
+	if (!sim->calm && !(sim->forgetful && !repeat) && chance_of(&sim->chance, 10)) {
 		operation->copies++;
 		sim_push(sim, sim->now_ns + chance_below(&sim->chance, 3000 * SIM_MS), event);
 	}

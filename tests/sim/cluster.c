@@ -100,10 +100,13 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 		client_turn(sim, event->client);
 		break;
 	case SIM_REQUEST:
+		/* What waits for a process dies with it. */
+		if (!event->incarnation)
+			event->incarnation = coordinator->incarnation;
 		if (held_back(sim, coordinator, event))
 			return;
-		if (coordinator->up)
-			node_request(sim, node, event->client, event->number);
+		if (coordinator->up && coordinator->incarnation == event->incarnation)
+			node_request(sim, node, event->client, event->number, event->repeat);
 		break;
 	case SIM_ANSWER:
 		client_answer(sim, event->client, event->answer);

@@ -12,6 +12,7 @@ void fault_draw(struct sim *sim)
 	sim->sync_fail = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 20) : 0;
 	sim->append_refuse = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 30) : 0;
 	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, SIM_REGIONS) : SIM_REGIONS;
+	sim->forgetful = chance_of(chance, 300);
 	bool lossy = chance_of(chance, 500), corrupt = chance_of(chance, 300), skewed = chance_of(chance, 500);
 	for (uint32_t a = 0; a < SIM_REGIONS; a++) {
 		sim->nodes[a].skew_ms = skewed ? (int64_t)chance_below(chance, 400) - 200 : 0;
@@ -104,7 +105,8 @@ static void jump_clock(struct sim *sim, struct sim_node *node)
 	int64_t jump_ms = (int64_t)chance_below(&sim->chance, 800) - 400;
 	if (chance_of(&sim->chance, 100))
 		jump_ms = (int64_t)chance_below(&sim->chance, 12000) - 6000;
-	node->skew_ms += jump_ms;
+	/* The rule about the age of repeats holds for steps of up to a second. */
+	node->skew_ms = sim->forgetful ? jump_ms % 400 : node->skew_ms + jump_ms;
 	sim->counts.clock_jumps++;
 	sim_trace(sim, "%s: the clock jumps by %lld ms", sim_names[node->region], (long long)jump_ms);
 }

@@ -108,7 +108,10 @@ void node_start_coordinator(struct sim *sim, struct sim_node *node)
 	    .keyspaces = {{LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}}, .clock_drift_max_ms = SIM_DRIFT_MAX_MS, .memory_answers = 1u << 12};
 	uint64_t floor = disk->hlc > disk->hlc_bound ? disk->hlc : disk->hlc_bound;
 	assert(coordinator_init(&node->coordinator, &options, &assigned, &disk->applied, floor) == 0);
-	for (uint64_t i = 0; i < disk->count; i++)
+	uint64_t from = sim->forgetful && chance_of(&sim->chance, 500) ? chance_below(&sim->chance, disk->count + 1) : 0;
+	if (from)
+		coordinator_remember_part(&node->coordinator);
+	for (uint64_t i = from; i < disk->count; i++)
 		if (disk->entries[i].kind == SIM_RECORD && record_decode(&record, disk->entries[i].bytes, disk->entries[i].size) > 0)
 			coordinator_remember(&node->coordinator, &record);
 	ring_empty(node);
@@ -170,13 +173,21 @@ static int append(struct sim *sim, struct sim_node *node)
 	return event.appended.code;
 }
 
-void node_request(struct sim *sim, struct sim_node *node, uint32_t index, uint64_t number)
+/* As the client told it when it sent this copy, up to two seconds ago. */
+static uint64_t age_told_ms(struct sim *sim, const struct sim_operation *operation)
+{
+	uint64_t age_ms = (sim->now_ns - operation->first_sent_ns) / SIM_MS, way_ms = chance_below(&sim->chance, 2000);
+	return age_ms > way_ms ? age_ms - way_ms : 1;
+}
+
+void node_request(struct sim *sim, struct sim_node *node, uint32_t index, uint64_t number, bool repeat)
 {
 	struct sim_client *client = &sim->clients[index];
 	struct sim_operation *operation = &client->operations[number - 1];
 	struct coordinator_event event = {.type = COORDINATOR_OPERATION, .now_ms = node_wall_ms(sim, node)};
 	struct row row;
 	event.operation = (struct coordinator_operation){.route = index, .client_id = client->id, .number = number, .settled = client->settled,
+	    .age_ms = repeat ? age_told_ms(sim, operation) : 0,
 	    .tombstone = operation->tombstone, .key = (const uint8_t *)operation->key, .key_size = strlen(operation->key),
 	    .value = (const uint8_t *)operation->value, .value_size = operation->tombstone ? 0 : strlen(operation->value),
 	    .context = operation->context, .context_size = operation->context_size, .arrived_ns = sim->now_ns};

@@ -68,6 +68,7 @@ struct sim_event {
 	uint32_t incarnation; /* of the process it belongs to: a later one does not get it */
 	uint32_t client;
 	uint64_t number;
+	bool repeat; /* a request sent before */
 	uint32_t size;
 	uint8_t *bytes; /* owned */
 	struct coordinator_answer *answer; /* owned */
@@ -153,7 +154,7 @@ struct sim_operation {
 	bool tombstone;
 	uint8_t context[VECTOR_ENCODED_MAX];
 	uint32_t context_size, copies;
-	uint64_t deadline_ns, retry_ns;
+	uint64_t deadline_ns, retry_ns, first_sent_ns;
 	struct dot dot; /* of an ok one: what its version says */
 	uint64_t hlc;
 };
@@ -187,6 +188,7 @@ struct sim {
 	uint32_t wipe_region; /* SIM_REGIONS: none in this run */
 	/* How hard this seed is. */
 	uint32_t fault_gap_ms, sync_fail, append_refuse;
+	bool forgetful; /* a coordinator that starts remembers only the end of its log */
 	struct {
 		uint64_t crashes, machine_crashes, cuts, pauses, clock_jumps, messages, ok, failed, unknown, repeats, conflicts;
 	} counts;
@@ -217,7 +219,7 @@ void node_start_coordinator(struct sim *sim, struct sim_node *node);
 void node_start_streamer(struct sim *sim, struct sim_node *node);
 void node_kill_coordinator(struct sim *sim, struct sim_node *node);
 void node_kill_streamer(struct sim *sim, struct sim_node *node);
-void node_request(struct sim *sim, struct sim_node *node, uint32_t client, uint64_t number);
+void node_request(struct sim *sim, struct sim_node *node, uint32_t client, uint64_t number, bool repeat);
 void node_coordinator_turn(struct sim *sim, struct sim_node *node);
 void node_sync_done(struct sim *sim, struct sim_node *node);
 void node_wake_coordinator(struct sim *sim, struct sim_node *node, uint64_t delay_ns);

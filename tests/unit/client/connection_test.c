@@ -124,6 +124,9 @@ Test(connection, b08_lost_answer_is_asked_for_again_with_the_same_number, .fini 
 	cr_assert_eq(fake.seen[0].number, fake.seen[1].number);
 	cr_assert_str_eq(fake.seen[1].key, "k");
 	cr_assert_str_eq(fake.seen[1].value, "v");
+	cr_assert_eq(fake.seen[0].age_ms, 0);
+	cr_assert(fake.seen[1].age_ms >= 450 && fake.seen[1].age_ms <= now_ms() - started_ms + 1, "%d ms",
+	    (int)fake.seen[1].age_ms);
 	gw_close(c);
 }
 

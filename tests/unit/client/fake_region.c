@@ -109,6 +109,7 @@ static void request_take(struct fake_region *fake, void *socket)
 		struct seen *seen = &fake->seen[place];
 		*seen = (struct seen){.number = o->number,
 		    .settled = o->settled,
+		    .age_ms = o->age_ms,
 		    .client_id = request->client_id,
 		    .kind = (uint32_t)o->kind,
 		    .copy = fake_copies(fake, o->number) + 1};

@@ -14,7 +14,7 @@
 #define SEEN_MAX 4096u
 
 struct seen {
-	uint64_t number, settled, client_id;
+	uint64_t number, settled, age_ms, client_id;
 	uint32_t kind;
 	uint32_t copy; /* 1 for the first time that this number came */
 	char key[64], value[64];

@@ -26,10 +26,11 @@ Test(wire, request_is_what_the_generated_code_reads)
 	cr_assert_leq(first, wire_operation_size_max(&put));
 	cr_assert_leq(second, wire_operation_size_max(&scan));
 	wire_request_header(1, 0x1122334455667788, at);
-	at = wire_request_operation(at + WIRE_REQUEST_HEADER_SIZE, encoded[0], first, 299);
-	at = wire_request_operation(at, encoded[1], second, 0);
+	at = wire_request_operation(at + WIRE_REQUEST_HEADER_SIZE, encoded[0], first, 299, 1234);
+	at = wire_request_operation(at, encoded[1], second, 0, 0);
 	cr_assert_eq((size_t)(at - message),
-	    WIRE_REQUEST_HEADER_SIZE + wire_request_operation_size(first, 299) + wire_request_operation_size(second, 0));
+	    WIRE_REQUEST_HEADER_SIZE + wire_request_operation_size(first, 299, 1234) +
+	        wire_request_operation_size(second, 0, 0));
 
 	Godwit__Client__Request *r = godwit__client__request__unpack(NULL, (size_t)(at - message), message);
 	cr_assert_not_null(r);
@@ -37,11 +38,11 @@ Test(wire, request_is_what_the_generated_code_reads)
 	cr_assert_eq(r->client_id, 0x1122334455667788);
 	cr_assert_eq(r->n_operations, 2);
 	const Godwit__Client__Operation *o = r->operations[0];
-	cr_assert(o->number == 300 && o->kind == GODWIT__CLIENT__KIND__PUT && o->settled == 299);
+	cr_assert(o->number == 300 && o->kind == GODWIT__CLIENT__KIND__PUT && o->settled == 299 && o->age_ms == 1234);
 	cr_assert_str_eq(o->keyspace, "prices");
 	cr_assert(o->key.len == 3 && o->value.len == 7 && memcmp(o->value.data, "value\0x", 7) == 0 && o->context.len == 3);
 	o = r->operations[1];
-	cr_assert(o->number == UINT64_MAX && o->kind == GODWIT__CLIENT__KIND__SCAN && o->settled == 0);
+	cr_assert(o->number == UINT64_MAX && o->kind == GODWIT__CLIENT__KIND__SCAN && o->settled == 0 && o->age_ms == 0);
 	cr_assert(o->limit == 1000 && o->limit_id == 1ull << 40 && o->after.len == 2 && o->keyspace[0] == 0);
 	godwit__client__request__free_unpacked(r, NULL);
 }

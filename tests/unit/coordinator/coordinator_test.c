@@ -233,9 +233,8 @@ Test(coordinator, before_the_remembered_part_of_the_log_is_unknown)
 	struct record logged = last_record;
 	coordinator_deinit(&c);
 	setup();
-	c.memory_is_partial = true;
+	coordinator_remember_part(&c);
 	coordinator_remember(&c, &logged);
-	c.memory_is_partial = false;
 	c.assigned.sequence[OWN] = 10;
 	write_one(5, 9);
 	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
@@ -244,6 +243,64 @@ Test(coordinator, before_the_remembered_part_of_the_log_is_unknown)
 	write_one(5, 11);
 	cr_assert_eq(out.answer_count, 0);
 	cr_assert_eq(c.assigned.sequence[OWN], 11);
+}
+
+static void repeat_one(uint64_t client, uint64_t number, uint64_t now_ms, uint64_t age_ms)
+{
+	struct coordinator_event e = put(client, number, "key");
+	e.now_ms = now_ms;
+	e.operation.age_ms = age_ms;
+	run(&e);
+}
+
+Test(coordinator, B08_repeats_first_sent_before_the_memory_begins_are_unknown)
+{
+	write_one(5, 1);
+	struct record logged = last_record;
+	uint64_t began_ms = hlc_milliseconds(logged.hlc), slack_ms = COORDINATOR_AGE_SLACK_MS;
+	coordinator_deinit(&c);
+	setup();
+	hlc_init(&c.clock, hlc_pack(NOW + 5000, 0));
+	coordinator_remember_part(&c);
+	cr_assert_eq(c.memory.complete_ms, NOW + 5000, "nothing better is known without a record");
+	coordinator_remember(&c, &logged);
+	cr_assert_eq(c.memory.complete_ms, began_ms);
+	c.assigned.sequence[OWN] = 1;
+	/* A client of which no record is left. */
+	repeat_one(6, 1, began_ms + 8000, 8000);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	repeat_one(6, 1, began_ms + 8000, 8000 - slack_ms);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	repeat_one(6, 1, began_ms + 8000, UINT64_MAX);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	repeat_one(6, 1, began_ms + 8000, UINT64_MAX - slack_ms);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	cr_assert_eq(c.assigned.sequence[OWN], 1);
+	/* First sent since then, or sent for the first time. */
+	repeat_one(6, 1, began_ms + 8000, 8000 - slack_ms - 1);
+	cr_assert_eq(out.answer_count, 0);
+	repeat_one(7, 1, began_ms + 1, 0);
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(c.assigned.sequence[OWN], 3);
+	/* What is remembered is answered, however old. */
+	repeat_one(5, 1, began_ms + 100000, 100000);
+	cr_assert_eq(out.answers[0].code, 0);
+}
+
+Test(coordinator, B08_repeats_older_than_what_was_forgotten_are_unknown)
+{
+	uint32_t count = (1u << 17) + 10;
+	for (uint64_t n = 1; n <= count; n++) {
+		struct coordinator_event e = put(5, n, "key");
+		e.now_ms = NOW + n;
+		run(&e);
+		apply(lsn, (struct vector){.sequence = {[OWN] = n}});
+	}
+	cr_assert_eq(c.memory.complete_ms, NOW + 10);
+	repeat_one(6, 1, NOW + count, count - 10);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	repeat_one(6, 1, NOW + count, count - 11 - COORDINATOR_AGE_SLACK_MS);
+	cr_assert_eq(out.answer_count, 0);
 }
 
 Test(coordinator, repeat_is_answered_while_new_writes_are_refused)
@@ -376,12 +433,13 @@ Test(coordinator, context_must_be_applied_here)
 	e = put_with(4, context, NULL);
 	run(&e);
 	cr_assert_eq(out.answers[0].code, ERR_CONTEXT_AHEAD);
-	/* Final: a copy of the refused one that arrives late is not applied. */
+	/* Nothing is remembered of a refusal: another coordinator would not know of it either, and no client takes the refusal
+	 * of one copy for that of another. */
 	context.sequence[2] = 0;
 	e = put_with(2, context, NULL);
 	run(&e);
-	cr_assert_eq(out.answers[0].code, ERR_CONTEXT_AHEAD);
-	cr_assert_eq(c.assigned.sequence[OWN], 2);
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(c.assigned.sequence[OWN], 3);
 }
 
 Test(coordinator, blind_write_replaces_all_that_the_region_holds)

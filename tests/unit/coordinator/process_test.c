@@ -313,6 +313,25 @@ static void scans(struct gw_connection *c)
 	CHECK(!memcmp(&bucket[0], &bucket[1], 16), "bucket 7 differs from the sum of its rows");
 }
 
+/* T39: a peer refuses this region as one that lost its disk. What it writes could never reach anybody. */
+static void reused(struct gw_connection *c)
+{
+	struct gw_result result;
+	struct shm_link *link = &shm.layout->links[5];
+	atomic_store(&link->inbound_code, ERR_CONFIGURATION);
+	atomic_store(&link->inbound, LINK_REFUSED);
+	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == 0, "refused for another reason: %d", result.code);
+	atomic_store(&link->inbound_code, ERR_REGION_REUSED);
+	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
+	CHECK(strstr(result.reason, "wiped"), "%s", result.reason);
+	CHECK(gw_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
+	atomic_store(&link->inbound, LINK_DOWN);
+	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "forgotten with the link: %d", result.code);
+	atomic_store(&link->inbound, LINK_SUBSCRIBED);
+	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == 0, "%d", result.code);
+	atomic_store(&link->inbound, LINK_DOWN);
+}
+
 static void draining(struct gw_connection *c)
 {
 	char admin[256], *json = NULL;
@@ -405,6 +424,7 @@ int main(int argc, char **argv)
 	T27_kill_under_load(c);
 	versions_and_deletes(c);
 	scans(c);
+	reused(c);
 	draining(c);
 	T28_inbound(c);
 	/* Without a coordinator reads go on, and writes are refused or unknown, never lost silently. */

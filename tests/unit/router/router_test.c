@@ -186,7 +186,7 @@ static int compare(const uint8_t *bytes, size_t size)
 		const Godwit__Client__Operation *g = generated->operations[i];
 		cr_assert_eq(request_next(&request, &o), 0);
 		cr_assert(o.number == g->number && o.kind == (uint32_t)g->kind && o.limit == g->limit &&
-		          o.limit_id == g->limit_id && o.settled == g->settled);
+		          o.limit_id == g->limit_id && o.settled == g->settled && o.age_ms == g->age_ms);
 		cr_assert(same_bytes(o.key, g->key) && same_bytes(o.value, g->value) && same_bytes(o.context, g->context) &&
 		          same_bytes(o.after, g->after));
 		cr_assert(!strncmp((const char *)o.keyspace.bytes ? (const char *)o.keyspace.bytes : "", g->keyspace,
@@ -221,6 +221,7 @@ Test(router, requests_decode_as_generated)
 			operations[i].limit = (uint32_t)random_next() >> random_next() % 32;
 			operations[i].limit_id = random_next() >> random_next() % 64;
 			operations[i].settled = random_next() >> random_next() % 64;
+			operations[i].age_ms = random_next() >> random_next() % 64;
 			list[i] = &operations[i];
 		}
 		size_t size = godwit__client__request__pack(&request, bytes);
