@@ -51,14 +51,13 @@ held=0
 for i in $(seq 0 50 $((rows - 1))); do godwit get "big-$i" -r us >/dev/null 2>&1 || held=$((held + 50)); done
 [ $held -gt 0 ] || fail "everything fitted in: that proves nothing"
 
-rm "$work/data/us/filler"
+rm "$work/data/us/filler" && mount -o remount,size=2g "$work/data/us" || fail "remount"
 start=$(now_ms)
 until godwit put after "there is room" -r us >/dev/null 2>&1; do
 	[ $(($(now_ms) - start)) -lt 15000 ] || fail "writes are still refused 15 s after there is room"
 	sleep 0.1
 done
 recovered_ms=$(($(now_ms) - start))
-mount -o remount,size=2g "$work/data/us" || fail "remount"
 godwit verify --wait-ms 60000 || fail "regions differ"
 [ "$(godwit get elsewhere -r us)" = "while us is full" ] || fail "a write of another region is lost"
 for region in $regions; do
