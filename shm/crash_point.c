@@ -117,5 +117,5 @@ void crash_point_act(enum crash_point point)
 		nanosleep(&(struct timespec){.tv_sec = (time_t)(delay_ms / 1000), .tv_nsec = (long)(delay_ms % 1000) * 1000000},
 		    NULL);
 	else
-		kill(getpid(), action == ACTION_KILL ? SIGKILL : SIGSTOP);
+		raise(action == ACTION_KILL ? SIGKILL : SIGSTOP); /* at this thread, so that it does not go a step further */
 }

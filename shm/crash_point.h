@@ -18,7 +18,7 @@
 	/* The log. */                                                                                                         \
 	X(log_entry_buffered, "coordinator", "load")  /* in memory, the disk has nothing */                                    \
 	X(log_group_taken, "coordinator", "load")     /* by the thread that syncs */                                           \
-	X(log_half_written, "coordinator", "load")    /* a torn tail */                                                        \
+	X(log_partly_written, "coordinator", "load")  /* a torn tail */                                                        \
 	X(log_written, "coordinator", "load")         /* not synced */                                                         \
 	X(log_synced, "coordinator", "load")          /* nobody was told */                                                    \
 	X(log_spare_made, "coordinator", "roll")      /* not yet known to be there */                                          \

@@ -83,8 +83,8 @@ static int group_write(struct log *log, const struct log_buffer *b, struct error
 			if (result < 0)
 				return result;
 		}
-		CRASH_POINT_WITH(log_half_written,
-		    log_write_all(&log->io, log->fd, b->bytes + piece->buffer_offset, piece->size / 2, piece->file_offset));
+		CRASH_POINT_WITH(log_partly_written,
+		    log_write_all(&log->io, log->fd, b->bytes + piece->buffer_offset, piece->size - 20, piece->file_offset));
 		if (log_write_all(&log->io, log->fd, b->bytes + piece->buffer_offset, piece->size, piece->file_offset) < 0)
 			return error_set(
 			    error, ERR_IO, "%s offset %llu: %s", name, (unsigned long long)piece->file_offset, strerror(errno));
