@@ -64,6 +64,7 @@ static int record_append(struct port *port)
 {
 	struct coordinator_effects *effects = &port->effects;
 	uint64_t end_lsn = 0;
+	bool own = port->machine.pending.what == PENDING_OPERATION;
 	int code = 0;
 	if (effects->hlc_bound)
 		code = log_append(port->log, LOG_HLC_BOUND, &effects->hlc_bound, sizeof effects->hlc_bound, &end_lsn);
@@ -73,6 +74,7 @@ static int record_append(struct port *port)
 		code = log_append(port->log, LOG_RECORD, effects->record, effects->record_size, &end_lsn);
 	if (!code) {
 		counter_add(port->process.counters, COUNTER_log_bytes_written, effects->record_size);
+		pace_gather(&port->pace, effects->record_size, own);
 	} else if (code != ERR_OVERLOADED && code != ERR_DISK_FULL) {
 		struct error_context error;
 		error_set(&error, code, "appending to the log: %s", error_text(code));
@@ -372,7 +374,11 @@ static void port_persist(void *self, struct clock_now now)
 	if (port->failed)
 		return;
 	/* First, so that the disk works while the rows are written. */
-	log_flush(port->log);
+	uint64_t waiting = coordinator_parked_count(&port->machine);
+	if (pace_is_due(&port->pace, waiting, now.monotonic_ns)) {
+		log_flush(port->log);
+		pace_flushed(&port->pace, waiting, now.monotonic_ns);
+	}
 	if (now.monotonic_ns >= port->upkeep_at_ns) {
 		port->upkeep_at_ns = now.monotonic_ns + UPKEEP_EVERY_NS;
 		port->log_is_full = false;
@@ -440,7 +446,8 @@ static void port_send(void *self, struct clock_now now)
 static uint64_t port_deadline(void *self)
 {
 	const struct port *port = self;
-	return port->upkeep_at_ns;
+	uint64_t flush_ns = pace_deadline_ns(&port->pace);
+	return flush_ns < port->upkeep_at_ns ? flush_ns : port->upkeep_at_ns;
 }
 
 static bool port_has_work(void *self)
@@ -522,6 +529,7 @@ static void port_finish(struct port *port)
 	for (struct clock_now now = clock_read(); !port->failed && now.monotonic_ns < end_ns; now = clock_read()) {
 		/* Asked before the completions are taken: when nothing was left then, they are the last. */
 		bool syncing = log_buffered_bytes(port->log) > 0;
+		log_flush(port->log);
 		log_drain(port, now, 1);
 		port_persist(port, now);
 		port_publish(port, now);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "actors/coordinator/coordinator.h"
+#include "actors/coordinator/pace.h"
 #include "actors/coordinator/replies.h"
 #include "runtime/process.h"
 #include "shm/ring.h"
@@ -41,6 +42,7 @@ struct port {
 	struct rows_view *view;
 	char log_dir[320], rows_dir[320];
 	uint64_t durable_lsn;
+	struct pace pace;
 	struct apply_result applied; /* of the last apply */
 	uint64_t apply_idle_lsn;     /* durable LSN at which there was nothing left to apply */
 	uint64_t log_syncs;          /* counted in shared memory already */
