@@ -25,7 +25,7 @@ static void pattern_report(const struct causality *c, const char *pattern, uint3
 	    node_text(c, newer, text[1]), node_text(c, reader, text[2]));
 }
 
-/* A write that comes after `old` (NO_NODE: any) and before the reader; NO_NODE if there is none. Of each lane it is enough to
+/* A write that is newer than `old` (NO_NODE: any) and before the reader; NO_NODE if there is none. Of each lane it is enough to
  * look at the last one before the reader. */
 static uint32_t newer_write(const struct causality *c, uint32_t key, uint32_t old, uint32_t reader)
 {
@@ -33,7 +33,7 @@ static uint32_t newer_write(const struct causality *c, uint32_t key, uint32_t ol
 	for (const struct key_entry *lane = c->writes.entries + c->writes.first[key]; lane < end; lane = lane_end) {
 		lane_end = key_entry_lane_end(lane, end);
 		const struct key_entry *last = key_entry_last(lane, lane_end, causality_known(c, reader, lane->lane));
-		if (last && last->node != old && (old == NO_NODE || causality_before(c, old, last->node)))
+		if (last && (old == NO_NODE || causality_newer(c, last->node, old)))
 			return last->node;
 	}
 	return NO_NODE;

@@ -377,6 +377,19 @@ bool causality_before(const struct causality *c, uint32_t a, uint32_t b)
 	return c->vectors[(size_t)b * c->column_count + c->nodes[a].column] >= c->nodes[a].index;
 }
 
+bool causality_newer(const struct causality *c, uint32_t newer, uint32_t old)
+{
+	const struct operation *a = &c->history->operations[c->nodes[newer].operation];
+	const struct operation *b = &c->history->operations[c->nodes[old].operation];
+	if (newer == old)
+		return false;
+	if (!a->has_version || !b->has_version)
+		return causality_before(c, old, newer);
+	if (a->hlc != b->hlc)
+		return a->hlc > b->hlc;
+	return a->region_id != b->region_id ? a->region_id > b->region_id : a->sequence > b->sequence;
+}
+
 const struct key_entry *key_entry_lane_end(const struct key_entry *first, const struct key_entry *end)
 {
 	const struct key_entry *at = first;

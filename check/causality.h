@@ -64,6 +64,9 @@ enum verdict causality_init(struct causality *causality, const struct history *h
 void causality_deinit(struct causality *causality);
 /* Whether node a, which writes, is before node b. */
 bool causality_before(const struct causality *causality, uint32_t a, uint32_t b);
+/* Whether one write of a key is newer than another: of a higher version where both tell theirs (the last writer wins, and what
+ * replaces a write has a higher HLC), else after it in causal order. */
+bool causality_newer(const struct causality *causality, uint32_t newer, uint32_t old);
 /* How many of a lane, which has writes, come before the node. */
 uint32_t causality_known(const struct causality *causality, uint32_t node, uint32_t lane);
 /* The same, by session order alone and in a lane of the node's own session. */

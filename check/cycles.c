@@ -9,6 +9,8 @@
 #include "check/memory.h"
 #include "check/transactions.h"
 
+#define RW_ANY ((uint32_t)(DEPENDENCY_RW | DEPENDENCY_RW_RT))
+
 struct class
 {
 	const char *name;
@@ -21,7 +23,7 @@ static const struct class classes[] = {
     {"G2", DEPENDENCY_WW | DEPENDENCY_WR | DEPENDENCY_RW, true},
     {"G0-realtime", DEPENDENCY_WW | DEPENDENCY_RT, false},
     {"G1c-realtime", DEPENDENCY_WW | DEPENDENCY_WR | DEPENDENCY_RT, false},
-    {"G2-realtime", DEPENDENCY_WW | DEPENDENCY_WR | DEPENDENCY_RW | DEPENDENCY_RT, true},
+    {"G2-realtime", DEPENDENCY_WW | DEPENDENCY_WR | RW_ANY | DEPENDENCY_RT, true},
 };
 #define CYCLES_MAX 64u
 
@@ -35,18 +37,17 @@ struct cycles {
 static const char *reason(const struct transactions *t, const struct edge *edge, char out[static 160])
 {
 	char key[NAME_TEXT_MAX];
-	const char *text = edge->sort == DEPENDENCY_WW   ? "wrote, before the next,"
-	                   : edge->sort == DEPENDENCY_WR ? "wrote what the next read of"
-	                   : edge->sort == DEPENDENCY_RW ? "read what was there before the next wrote"
-	                                                 : "ended before the next started";
 	if (edge->sort == DEPENDENCY_RT)
-		snprintf(out, 160, "rt: %s", text);
+		snprintf(out, 160, "rt: ended before the next started");
 	else
-		snprintf(out, 160, "%s: %s %s",
+		snprintf(out, 160, "%s at %s: %s",
 		    edge->sort == DEPENDENCY_WW   ? "ww"
 		    : edge->sort == DEPENDENCY_WR ? "wr"
 		                                  : "rw",
-		    text, key_text(t->history, edge->label, key));
+		    key_text(t->history, edge->label, key),
+		    edge->sort == DEPENDENCY_WW   ? "wrote before the next did"
+		    : edge->sort == DEPENDENCY_WR ? "wrote what the next read"
+		                                  : "read what was there before the next wrote");
 	return out;
 }
 
@@ -77,10 +78,11 @@ static uint32_t single_find(struct cycles *c, uint32_t sorts, uint32_t component
 	const struct graph *g = &c->t->graph;
 	for (uint32_t i = 0, tried = 0; i < g->edge_count && tried < 1000; i++) {
 		const struct edge *edge = &g->edges[i];
-		if (edge->sort != DEPENDENCY_RW || c->component[edge->from] != component || c->component[edge->to] != component)
+		if (!(edge->sort & sorts & RW_ANY) || c->component[edge->from] != component ||
+		    c->component[edge->to] != component)
 			continue;
 		tried++;
-		uint32_t length = graph_way(g, sorts & ~(uint32_t)DEPENDENCY_RW, c->component, edge->to, edge->from, c->way);
+		uint32_t length = graph_way(g, sorts & ~RW_ANY, c->component, edge->to, edge->from, c->way);
 		if (length) {
 			c->way[length++] = i;
 			return length;

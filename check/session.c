@@ -41,18 +41,6 @@ static const struct operation *operation_of(const struct causality *c, uint32_t 
 	return &c->history->operations[c->nodes[node].operation];
 }
 
-static bool is_newer(const struct causality *c, uint32_t newer, uint32_t old)
-{
-	const struct operation *a = operation_of(c, newer), *b = operation_of(c, old);
-	if (newer == old)
-		return false;
-	if (a->has_version && b->has_version)
-		return a->hlc != b->hlc               ? a->hlc > b->hlc
-		       : a->region_id != b->region_id ? a->region_id > b->region_id
-		                                      : a->sequence > b->sequence;
-	return causality_before(c, old, newer);
-}
-
 /* Whether what the reader saw is older than the write. If it saw nothing: whether that is so of every delete that it may be. */
 static bool is_stale(const struct causality *c, uint32_t reader, const struct touch *touch, uint32_t write)
 {
@@ -60,11 +48,11 @@ static bool is_stale(const struct causality *c, uint32_t reader, const struct to
 	if (write == reader)
 		return false;
 	if (touch->reads != REGISTER_ABSENT)
-		return is_newer(c, write, touch->source);
+		return causality_newer(c, write, touch->source);
 	if (c->unknown_removal_ns[touch->key] <= c->nodes[reader].end_ns)
 		return false;
 	for (removal = causality_removals(c, touch->key, reader, &first); removal && removal >= first; removal--)
-		if (removal->node != reader && !is_newer(c, write, removal->node))
+		if (removal->node != reader && !causality_newer(c, write, removal->node))
 			return false;
 	return true;
 }
@@ -147,7 +135,7 @@ static void node_learn(struct guard *g, uint32_t number)
 		while (*link != NO_NODE && source != NO_NODE) {
 			if (g->observed[*link].writer == source)
 				source = NO_NODE;
-			else if (is_newer(c, touch->source, g->observed[*link].writer))
+			else if (causality_newer(c, touch->source, g->observed[*link].writer))
 				*link = g->observed[*link].next;
 			else
 				link = &g->observed[*link].next;

@@ -9,11 +9,14 @@
 struct list_read {
 	uint32_t key, node, first, count; /* elements in history.list_values */
 };
+#define DIRECT_MAX 64u
+
 struct lists {
 	struct transactions *t;
 	struct list_read *reads;
 	uint32_t read_count, read_capacity;
-	bool *is_seen; /* per write of keyed: in the longest read of its list */
+	uint32_t *unseen_in; /* per transaction: the last list that it appended to unseen */
+	bool *is_seen;       /* per write of keyed: in the longest read of its list */
 };
 
 static const struct write *writer_of(const struct lists *l, uint32_t key, uint32_t value)
@@ -96,6 +99,35 @@ static int read_compare(const void *left, const void *right)
 	return a->node < b->node ? -1 : a->node > b->node;
 }
 
+/* The append of the same transaction to the same list before (step -1) or after (1) this one; VALUE_ABSENT if there is none. */
+static uint32_t own_neighbour(const struct lists *l, const struct write *write, int step)
+{
+	const struct history *h = l->t->history;
+	const struct operation *o = &h->operations[write->operation];
+	for (uint32_t i = write->access + (uint32_t)step; i >= o->access_first && i < o->access_first + o->access_count;
+	     i += (uint32_t)step)
+		if (h->accesses[i].kind == OPERATION_APPEND && h->accesses[i].key == write->key)
+			return h->accesses[i].value;
+	return VALUE_ABSENT;
+}
+
+/* What one transaction appended stands together and is all there. At the end of the list, G1b is looked for elsewhere. */
+static bool whole_judge(struct lists *l, const struct list_read *longest, uint32_t index, const struct write *write)
+{
+	const struct history *h = l->t->history;
+	const uint32_t *values = h->list_values + longest->first;
+	char text[2][DESCRIPTION_MAX], key[NAME_TEXT_MAX];
+	uint32_t before = own_neighbour(l, write, -1), after = own_neighbour(l, write, 1);
+	if ((before == VALUE_ABSENT || (index > 0 && values[index - 1] == before)) &&
+	    (after == VALUE_ABSENT || index + 1 == longest->count || values[index + 1] == after))
+		return true;
+	check_fails(l->t->check, VERDICT_VIOLATION,
+	    "torn: list %s holds a part of what a transaction appended:\n    %s\n    seen by\n    %s",
+	    key_text(h, longest->key, key), operation_describe(h, &h->operations[write->operation], text[0]),
+	    operation_describe(h, &h->operations[l->t->operations[longest->node]], text[1]));
+	return false;
+}
+
 /* Reads of one list, shortest first: each must begin like the longest. */
 static bool prefixes_judge(struct lists *l, const struct list_read *reads, uint32_t count)
 {
@@ -125,6 +157,7 @@ static bool prefixes_judge(struct lists *l, const struct list_read *reads, uint3
 			    operation_describe(h, &h->operations[l->t->operations[longest->node]], text[1]));
 		}
 		l->is_seen[write - l->t->keyed->writes] = true;
+		good &= whole_judge(l, longest, i, write);
 	}
 	return good;
 }
@@ -164,26 +197,20 @@ static void seen_add(struct lists *l, const struct list_read *reads, uint32_t co
 static void unseen_add(
     struct lists *l, uint32_t key, const struct list_read *reads, uint32_t count, const uint32_t *unseen, uint32_t unseen_count)
 {
-	uint32_t longest = count ? reads[count - 1].count : 0, helper = l->t->node_count;
+	uint32_t longest = count ? reads[count - 1].count : 0, helper = l->t->node_count++;
 	uint32_t last = longest ? element_node(l, &reads[count - 1], longest - 1) : NO_TRANSACTION;
-	if (unseen_count == 0)
-		return;
-	l->t->node_count++;
-	bool last_is_unseen = false;
 	for (uint32_t i = 0; i < unseen_count; i++) {
 		graph_add(&l->t->graph, helper, unseen[i], DEPENDENCY_PASS, key);
-		last_is_unseen |= unseen[i] == last;
+		l->unseen_in[unseen[i]] = key;
 	}
-	if (last != NO_TRANSACTION && !last_is_unseen)
+	if (last != NO_TRANSACTION && l->unseen_in[last] != key)
 		graph_add(&l->t->graph, last, helper, DEPENDENCY_WW, key);
 	for (uint32_t i = count; i-- > 0 && reads[i].count == longest;) {
-		bool is_unseen = false;
-		for (uint32_t j = 0; j < unseen_count; j++)
-			is_unseen |= unseen[j] == reads[i].node;
-		if (!is_unseen)
+		if (l->unseen_in[reads[i].node] != key)
 			graph_add(&l->t->graph, reads[i].node, helper, DEPENDENCY_RW, key);
-		for (uint32_t j = 0; is_unseen && j < unseen_count; j++)
-			depend(l, reads[i].node, unseen[j], DEPENDENCY_RW, key); /* a helper would lead back to itself */
+		else /* a helper would lead back to itself */
+			for (uint32_t j = 0; j < unseen_count && j < DIRECT_MAX; j++)
+				depend(l, reads[i].node, unseen[j], DEPENDENCY_RW, key);
 	}
 }
 
@@ -226,6 +253,9 @@ void transactions_add_lists(struct transactions *t)
 {
 	struct lists l = {.t = t, .is_seen = memory_zeroed(t->keyed->write_count, sizeof *l.is_seen)};
 	bool all_good = true;
+	l.unseen_in = memory_resize(NULL, t->count, sizeof *l.unseen_in);
+	for (uint32_t i = 0; i < t->count; i++)
+		l.unseen_in[i] = NAME_NONE;
 	reads_gather(&l);
 	if (l.read_count)
 		qsort(l.reads, l.read_count, sizeof *l.reads, read_compare);
@@ -241,5 +271,6 @@ void transactions_add_lists(struct transactions *t)
 	if (all_good)
 		unseen_all_add(&l);
 	free(l.reads);
+	free(l.unseen_in);
 	free(l.is_seen);
 }

@@ -39,7 +39,7 @@ static void writers_gather(struct register_key *k)
 }
 
 /* The reader comes before all writers from number `first` on, but for itself. */
-static void before_writers_add(struct register_key *k, uint32_t reader, uint32_t first)
+static void before_writers_add(struct register_key *k, uint32_t reader, uint32_t first, enum dependency sort)
 {
 	uint32_t own = k->writer_count;
 	if (k->operations[reader].operation.writes != REGISTER_NOTHING)
@@ -48,11 +48,11 @@ static void before_writers_add(struct register_key *k, uint32_t reader, uint32_t
 				own = i;
 	if (own < k->writer_count) {
 		for (uint32_t i = first; i < own && i - first < DIRECT_MAX; i++)
-			graph_add(&k->t->graph, node_at(k, reader), node_at(k, k->writers[i]), DEPENDENCY_RW, k->key);
+			graph_add(&k->t->graph, node_at(k, reader), node_at(k, k->writers[i]), (uint32_t)sort, k->key);
 		first = own + 1;
 	}
 	if (first < k->writer_count)
-		graph_add(&k->t->graph, node_at(k, reader), k->first_helper + first, DEPENDENCY_RW, k->key);
+		graph_add(&k->t->graph, node_at(k, reader), k->first_helper + first, (uint32_t)sort, k->key);
 }
 
 static uint32_t writers_after(const struct register_key *k, int64_t at_ns)
@@ -102,7 +102,7 @@ static void value_readers_add(struct register_key *k, const struct value_read *r
 		for (uint32_t j = 0; j < replacer_count; j++)
 			if (replacers[j] != reader)
 				graph_add(&k->t->graph, reader, replacers[j], DEPENDENCY_RW, k->key);
-		before_writers_add(k, reads[i].operation, after);
+		before_writers_add(k, reads[i].operation, after, DEPENDENCY_RW_RT);
 	}
 }
 
@@ -117,7 +117,7 @@ static void key_add(struct register_key *k, struct value_read *reads)
 		if (o->reads != REGISTER_ABSENT)
 			reads[count++] = (struct value_read){o->reads, i};
 		else if (!k->has_removal)
-			before_writers_add(k, i, 0); /* it was there before anything was written */
+			before_writers_add(k, i, 0, DEPENDENCY_RW); /* it was there before anything was written */
 	}
 	qsort(reads, count, sizeof *reads, read_compare);
 	for (uint32_t first = 0, last; first < count; first = last) {

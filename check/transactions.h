@@ -17,7 +17,14 @@
 #include "check/graph.h"
 #include "check/keyed.h"
 
-enum dependency { DEPENDENCY_WW = 1, DEPENDENCY_WR = 2, DEPENDENCY_RW = 4, DEPENDENCY_RT = 8, DEPENDENCY_PASS = 16 };
+enum dependency {
+	DEPENDENCY_WW = 1,
+	DEPENDENCY_WR = 2,
+	DEPENDENCY_RW = 4,
+	DEPENDENCY_RT = 8,
+	DEPENDENCY_RW_RT = 16, /* an rw that only real time tells */
+	DEPENDENCY_PASS = 32
+};
 
 struct transactions {
 	const struct history *history;
