@@ -22,7 +22,7 @@ static bool run(const struct history *h, const struct operation *o, struct store
 		uint32_t *values = store->values[a->key], *count = &store->counts[a->key];
 		if (a->kind == OPERATION_GET && lists) {
 			if (a->list_count != *count ||
-			    memcmp(values, h->list_values + a->list_first, *count * sizeof *values) != 0))
+			    (*count && memcmp(values, h->list_values + a->list_first, *count * sizeof *values) != 0))
 				return false;
 		} else if (a->kind == OPERATION_GET) {
 			if (a->value != (*count ? values[*count - 1] : VALUE_ABSENT))
