@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The coordinator's state machine on whatever requests and received records come: each record it makes can be read, belongs to
+ * the next number of its region, and nothing that a peer sends leaves a gap.
+ * Input: steps of u8 what, u8 size, bytes. */
+#include "actors/coordinator/coordinator.h"
+#include "proto/request.h"
+#include "tests/fuzz/fuzz.h"
+
+#define NOW_MS 1000000u
+
+static struct coordinator machine;
+static struct coordinator_effects effects;
+static struct row row;
+static uint64_t lsn;
+
+static void check_answers(void)
+{
+	struct vector version;
+	CHECK(effects.answer_count <= COORDINATOR_ANSWERS_MAX);
+	for (uint32_t i = 0; i < effects.answer_count; i++) {
+		const struct coordinator_answer *answer = &effects.answers[i];
+		CHECK(answer->code <= 0 && strcmp(error_name(answer->code), "INVALID_CODE") != 0);
+		if (answer->version_size)
+			CHECK(vector_decode(&version, answer->version, answer->version_size) == (long)answer->version_size);
+	}
+}
+
+/* Every third one the log refuses. */
+static void append(bool own, uint64_t number)
+{
+	static uint8_t scratch[RECORD_ENCODED_MAX];
+	struct record record;
+	CHECK(effects.record_size <= sizeof scratch);
+	CHECK(record_decode(&record, effects.record, effects.record_size) == (long)effects.record_size);
+	CHECK(own == (record.dot.region == 0));
+	CHECK(record.dot.sequence == machine.assigned.sequence[record.dot.region] + 1);
+	CHECK(record_encode(&record, scratch, sizeof scratch) == (long)effects.record_size);
+	bool taken = number % 3 != 0;
+	struct vector before = machine.assigned;
+	lsn += effects.record_size;
+	struct coordinator_event event = {
+	    .type = COORDINATOR_APPENDED, .appended = {.code = taken ? 0 : ERR_OVERLOADED, .end_lsn = lsn}};
+	coordinator_step(&machine, &event, &effects);
+	CHECK(machine.assigned.sequence[record.dot.region] == before.sequence[record.dot.region] + taken);
+	check_answers();
+}
+
+static void request_take(const uint8_t *bytes, size_t size, unsigned what)
+{
+	struct request request;
+	struct request_operation o;
+	if (request_open(&request, bytes, size) != 0)
+		return;
+	while (request_next(&request, &o) == 0) {
+		struct coordinator_event event = {.type = COORDINATOR_OPERATION,
+		    .now_ms = NOW_MS,
+		    .operation = {.route = 1,
+		        .client_id = request.client_id,
+		        .number = o.number,
+		        .settled = o.settled,
+		        .age_ms = o.age_ms,
+		        .keyspace = (int)o.keyspace.size - 1,
+		        .tombstone = o.kind == 2,
+		        .key = o.key.bytes,
+		        .key_size = o.key.size,
+		        .value = o.value.bytes,
+		        .value_size = o.value.size,
+		        .context = o.context.bytes,
+		        .context_size = o.context.size,
+		        .row = what & 8 ? &row : NULL}};
+		if (event.operation.keyspace >= (int)machine.options.keyspace_count)
+			event.operation.keyspace = -1;
+		coordinator_step(&machine, &event, &effects);
+		check_answers();
+		if (effects.record)
+			append(true, o.number);
+	}
+}
+
+static void inbound_take(const uint8_t *bytes, size_t size, unsigned what)
+{
+	struct coordinator_event event = {
+	    .type = COORDINATOR_INBOUND, .now_ms = NOW_MS, .inbound = {.bytes = bytes, .size = size}};
+	coordinator_step(&machine, &event, &effects);
+	CHECK(effects.inbound <= 0 && effects.inbound_origin < REGIONS_MAX);
+	if (effects.record)
+		append(false, what >> 4);
+}
+
+static void apply(void)
+{
+	machine.applied = machine.assigned;
+	struct vector applied = machine.assigned;
+	struct coordinator_event event = {.type = COORDINATOR_APPLIED, .applied = {.lsn = lsn, .vector = &applied}};
+	do {
+		coordinator_step(&machine, &event, &effects);
+		check_answers();
+	} while (effects.more);
+	CHECK(coordinator_parked_count(&machine) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	struct input in = {bytes, bytes + size};
+	struct coordinator_options options = {.region = 0,
+	    .regions = 7,
+	    .keyspace_count = 3,
+	    .keyspaces = {{LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}, {LEVEL_CAUSAL, ACKNOWLEDGE_ONE},
+	        {LEVEL_STRONG, ACKNOWLEDGE_QUORUM}},
+	    .clock_drift_max_ms = 500,
+	    .memory_answers = 1u << 17};
+	struct vector nothing = {0};
+	lsn = 0;
+	row_init(&row);
+	if (coordinator_init(&machine, &options, &nothing, &nothing, 0) != 0)
+		return 0;
+	while (input_left(&in)) {
+		unsigned what = (unsigned)input_number(&in, 1);
+		size_t wanted = (size_t)input_number(&in, 1), taken;
+		uint8_t *part = input_bytes(&in, wanted, &taken);
+		switch (what & 3) {
+		case 0:
+			request_take(part, taken, what);
+			break;
+		case 1:
+			inbound_take(part, taken, what);
+			break;
+		case 2:
+			apply();
+			break;
+		default: {
+			struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = what & 4 ? ERR_DRAINING : 0};
+			coordinator_step(&machine, &event, &effects);
+		}
+		}
+		free(part);
+	}
+	apply();
+	coordinator_deinit(&machine);
+	return 0;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Requests of clients as router and coordinator read them: by hand, so the generated code is the judge. What the generated code
+ * takes is taken and means the same; the plan counts what is there; what is packed again is what was read. */
+#include "proto/request.h"
+#include "actors/router/router.h"
+#include "proto/client.pb-c.h"
+#include "runtime/socket.h"
+#include "tests/fuzz/fuzz.h"
+
+static void check_bytes(struct request_bytes bytes, const void *expected, size_t size)
+{
+	CHECK(bytes.size == size && (size == 0 || memcmp(bytes.bytes, expected, size) == 0));
+}
+
+static void check_operation(const struct request_operation *o, const Godwit__Client__Operation *expected)
+{
+	CHECK(o->number == expected->number && o->settled == expected->settled && o->limit_id == expected->limit_id);
+	CHECK(o->kind == (uint32_t)expected->kind && o->limit == expected->limit && o->age_ms == expected->age_ms);
+	check_bytes(o->key, expected->key.data, expected->key.len);
+	check_bytes(o->value, expected->value.data, expected->value.len);
+	check_bytes(o->context, expected->context.data, expected->context.len);
+	check_bytes(o->after, expected->after.data, expected->after.len);
+	/* The generated code ends text at its first zero. */
+	CHECK(o->keyspace.size >= strlen(expected->keyspace) &&
+	      memcmp(o->keyspace.bytes ? o->keyspace.bytes : (const uint8_t *)"", expected->keyspace,
+	          strlen(expected->keyspace)) == 0);
+}
+
+/* From operations of one request a second one is made, as the router does it. */
+static void pack_again(const struct request *request, size_t size)
+{
+	struct request from = *request, again;
+	struct request_operation operation, other;
+	size_t capacity = REQUEST_HEADER_SIZE_MAX + size + (size_t)request->operation_count * REQUEST_FIELD_OVERHEAD;
+	uint8_t *out = malloc(capacity), header[REQUEST_HEADER_SIZE_MAX];
+	if (out == NULL)
+		abort();
+	size_t at = request_header_encode(request->protocol, request->client_id, header);
+	memcpy(out, header, at);
+	uint32_t count = 0;
+	for (; request_next(&from, &operation) == 0; count++) {
+		at += request_operation_encode(&operation, out + at);
+		CHECK(at <= capacity);
+	}
+	CHECK(request_open(&again, out, at) == 0 && again.operation_count == count);
+	CHECK(again.protocol == request->protocol && again.client_id == request->client_id);
+	from = *request;
+	while (request_next(&from, &operation) == 0) {
+		CHECK(request_next(&again, &other) == 0);
+		check_bytes(other.whole, operation.whole.bytes, operation.whole.size);
+	}
+	free(out);
+}
+
+static void check_plan(const uint8_t *bytes, size_t size)
+{
+	static struct topology topology = {
+	    .region_count = 1, .keyspace_count = 2, .keyspaces = {{.name = "default"}, {.name = "k"}}};
+	struct router_plan plan;
+	router_plan(&plan, bytes, size, PROTOCOL_VERSION);
+	if (plan.code)
+		return;
+	CHECK(plan.request.protocol == PROTOCOL_VERSION && plan.writes + plan.others == plan.request.operation_count);
+	struct request_operation operation;
+	uint32_t writes = 0, others = 0;
+	while (request_next(&plan.request, &operation) == 0) {
+		uint16_t keyspace = 0;
+		const char *reason = NULL;
+		if (router_is_write(operation.kind)) {
+			writes++;
+			continue;
+		}
+		others++;
+		if (router_check(&topology, &operation, &keyspace, &reason) == 0)
+			CHECK(keyspace < topology.keyspace_count);
+	}
+	CHECK(writes == plan.writes && others == plan.others);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	struct request request, whole;
+	struct request_operation operation;
+	Godwit__Client__Request *expected = godwit__client__request__unpack(NULL, size, bytes);
+	int code = request_open(&request, bytes, size);
+	CHECK(code == 0 || code == ERR_MALFORMED);
+	CHECK(code == 0 || expected == NULL);
+	if (expected) {
+		CHECK(request.protocol == expected->protocol && request.client_id == expected->client_id);
+		CHECK(request.operation_count == expected->n_operations);
+	}
+	whole = request;
+	size_t count = 0;
+	while (code == 0 && (code = request_next(&request, &operation)) == 0) {
+		if (expected)
+			check_operation(&operation, expected->operations[count]);
+		bytes_touch(operation.key.bytes, operation.key.size);
+		bytes_touch(operation.value.bytes, operation.value.size);
+		count++;
+	}
+	CHECK(!expected || (code == ERR_EMPTY && count == expected->n_operations));
+	if (code == ERR_EMPTY)
+		pack_again(&whole, size);
+	if (expected)
+		godwit__client__request__free_unpacked(expected, NULL);
+	check_plan(bytes, size);
+	return 0;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Writes the first inputs of every fuzzer, made with the real encoders: seeds DIR. What they look like is at the top of each.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "actors/monitor/heartbeat.h"
+#include "actors/reconciler/message.h"
+#include "actors/streamer/message.h"
+#include "client/wire.h"
+#include "core/bytes.h"
+#include "core/row.h"
+#include "proto/admin.pb-c.h"
+#include "proto/request.h"
+#include "runtime/socket.h"
+#include "tests/fuzz/fuzz.h"
+
+static const char *root;
+
+/* What stands in front of it, then the bytes. */
+static void seed(const char *fuzzer, const char *name, const void *front, size_t front_size, const void *bytes, size_t size)
+{
+	char path[300];
+	snprintf(path, sizeof path, "%s/%s", root, fuzzer);
+	CHECK(mkdir(path, 0755) == 0 || errno == EEXIST);
+	snprintf(path, sizeof path, "%s/%s/%s", root, fuzzer, name);
+	FILE *out = fopen(path, "we");
+	CHECK(
+	    out && fwrite(front, 1, front_size, out) == front_size && fwrite(bytes, 1, size, out) == size && fclose(out) == 0);
+}
+#define SEED(fuzzer, name, first, bytes, size) seed(fuzzer, name, (const uint8_t[]){first}, 1, bytes, size)
+
+static const struct vector context = {.sequence = {7, 300, 2}};
+
+static struct record record_sample(uint8_t region, uint64_t sequence, const char *key, const char *value)
+{
+	struct record r = {.dot = {.region = region, .sequence = sequence},
+	    .hlc = 0xf424000000ull + sequence,
+	    .context = context,
+	    .client_id = 99,
+	    .request = sequence,
+	    .key = (const uint8_t *)key,
+	    .key_size = (uint32_t)strlen(key),
+	    .value = (const uint8_t *)value,
+	    .value_size = value ? (uint32_t)strlen(value) : 0,
+	    .keyspace = 1,
+	    .flags = value ? 0 : RECORD_TOMBSTONE};
+	r.context.sequence[region] = sequence - 1;
+	return r;
+}
+
+static void records(void)
+{
+	static uint8_t bytes[4096];
+	struct record r = record_sample(0, 8, "a key", "a value");
+	seed("record", "put", NULL, 0, bytes, (size_t)record_encode(&r, bytes, sizeof bytes));
+	r = record_sample(3, 100000, "k", NULL);
+	seed("record", "delete", NULL, 0, bytes, (size_t)record_encode(&r, bytes, sizeof bytes));
+	r = record_sample(1, 1, "fresh", "");
+	r.context = (struct vector){0};
+	seed("record", "empty", NULL, 0, bytes, (size_t)record_encode(&r, bytes, sizeof bytes));
+	uint8_t vector[VECTOR_ENCODED_MAX];
+	size_t size = vector_encode(&context, vector);
+	seed("vector", "three", NULL, 0, vector, size);
+	memmove(vector + size, vector, size);
+	seed("vector", "two-of-them", NULL, 0, vector, 2 * size);
+	seed("vector", "text", NULL, 0, "0:12,2:7", 8);
+	seed("vector", "none", NULL, 0, "-", 1);
+}
+
+static size_t row_sample(uint8_t first_region, uint8_t *out, size_t capacity)
+{
+	static struct row row;
+	enum row_change change;
+	row_init(&row);
+	for (uint8_t i = 0; i < 4; i++) {
+		struct record r = record_sample((uint8_t)((first_region + i) % 5), 400u + i, "k", i == 2 ? NULL : "value");
+		r.context = (struct vector){.sequence = {1, 1, 1}};
+		row_merge_record(&row, &r, &change);
+	}
+	return (size_t)row_encode(&row, out, capacity);
+}
+
+static void rows(void)
+{
+	uint8_t bytes[2048];
+	size_t first = row_sample(0, bytes + 2, 500);
+	bytes_put_u16(bytes, (uint16_t)first);
+	size_t second = row_sample(3, bytes + 4 + first, 500);
+	bytes_put_u16(bytes + 2 + first, (uint16_t)second);
+	size_t third = row_sample(2, bytes + 4 + first + second, 500);
+	seed("row", "three", NULL, 0, bytes, 4 + first + second + third);
+}
+
+static void frames(void)
+{
+	static uint8_t raw[FRAME_RAW_LIMIT], payload[FRAME_RAW_LIMIT], message[PEER_MESSAGE_MAX], bytes[512];
+	struct peer_rules rules = {.cluster = "fuzz", .region = 1, .peers = 1};
+	for (int compress = 0; compress < 2; compress++) {
+		struct frame_builder builder;
+		struct frame frame;
+		frame_builder_init(&builder, raw);
+		for (uint64_t i = 0; i < (compress ? 12u : 2u); i++) {
+			struct record r = record_sample(1, 20 + i, "the same key", "the same value, so that it packs well");
+			frame_builder_add(&builder, bytes, (uint32_t)record_encode(&r, bytes, sizeof bytes));
+		}
+		frame_builder_finish(&builder, compress, payload, &frame);
+		uint8_t front[13] = {frame.compressed ? 7 : 3};
+		memcpy(front + 1, &frame.raw_size, 4);
+		bytes_put_u64(front + 5, frame.checksum);
+		seed("frame", compress ? "packed" : "plain", front, sizeof front, payload, frame.payload_size);
+		size_t size = peer_message_pack_frame(&rules, 5, 1, &frame, message);
+		SEED("peer", compress ? "frame-packed" : "frame", 1, message, size);
+	}
+}
+
+static void peers(void)
+{
+	static uint8_t message[PEER_MESSAGE_MAX];
+	struct peer_rules rules = {.cluster = "fuzz", .region = 1, .peers = 1};
+	static const struct {
+		const char *name;
+		uint8_t to;
+		struct streamer_effect effect;
+	} messages[] = {
+	    {"subscribe", 0, {.kind = STREAMER_SEND_SUBSCRIBE, .epoch = 5, .origins = 6, .credit = 1 << 20}},
+	    {"acknowledge", 0, {.kind = STREAMER_SEND_ACKNOWLEDGE, .epoch = 5, .credit = 1 << 21}},
+	    {"alive", 1, {.kind = STREAMER_SEND_ALIVE, .epoch = 5}},
+	    {"refusal", 1, {.kind = STREAMER_SEND_REFUSAL, .epoch = 5, .code = ERR_REGION_REUSED}},
+	};
+	for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
+		struct streamer_effect effect = messages[i].effect;
+		effect.vector = context;
+		size_t size = peer_message_pack(&rules, &effect, 77, message);
+		SEED("peer", messages[i].name, messages[i].to, message, size);
+	}
+	static struct monitor machine;
+	struct heartbeat_rules beat_rules = {.cluster = "fuzz", .region = 2, .peers = 1};
+	struct monitor_effect beat = {.number = 9, .sent_ns = 1234567, .reply = true};
+	machine.applied = context;
+	machine.hlc = 55;
+	SEED("peer", "heartbeat", 2, message, heartbeat_pack(&beat_rules, &machine, &beat, 1000000, message));
+}
+
+static void reconcilers(void)
+{
+	static struct packer packer;
+	static struct topology topology = {.cluster = "fuzz"};
+	static struct digest buckets[DIGEST_BUCKETS];
+	uint8_t mask[RECONCILER_MASK_SIZE] = {1, 2};
+	packer.topology = &topology;
+	packer.self = 1;
+	struct reconciler_ask ask = {.number = 3, .keyspace = 1, .bucket = -1};
+	pack_ask(&packer, &ask);
+	SEED("peer", "ask-digests", 3, packer.bytes, packer.size);
+	ask.bucket = 4;
+	ask.mask = mask;
+	ask.after = (const uint8_t *)"key";
+	ask.after_size = 3;
+	pack_ask(&packer, &ask);
+	SEED("peer", "ask-rows", 3, packer.bytes, packer.size);
+	Godwit__Peer__DigestRequest request = GODWIT__PEER__DIGEST_REQUEST__INIT;
+	request.bucket = -1;
+	pack_digests(&packer, &request, &context, buckets, 12);
+	SEED("peer", "digests", 3, packer.bytes, packer.size);
+	struct reconciler_row found[] = {
+	    {.key = (const uint8_t *)"b", .key_size = 1}, {.key = (const uint8_t *)"cd", .key_size = 2}};
+	struct reconciler_page page = {
+	    .rows = found, .row_count = 2, .more = true, .end = (const uint8_t *)"cd", .end_size = 2};
+	request.bucket = 4;
+	pack_page(&packer, &request, &context, &page);
+	seed("peer", "rows", "\5a", 2, packer.bytes, packer.size);
+}
+
+static size_t request_sample(uint8_t *out, bool read)
+{
+	uint8_t vector[VECTOR_ENCODED_MAX], encoded[512], *at = out + WIRE_REQUEST_HEADER_SIZE;
+	size_t vector_size = vector_encode(&context, vector);
+	wire_request_header(PROTOCOL_VERSION, 0x1122334455667788ull, out);
+	for (uint64_t i = 1; i < 4; i++) {
+		struct gw_operation o = {.kind = read     ? (i == 2 ? GW_SCAN : GW_GET)
+		                                 : i == 2 ? GW_DELETE
+		                                          : GW_PUT,
+		    .keyspace = i == 3 ? "k" : NULL,
+		    .key = "a key",
+		    .key_size = 5,
+		    .value = "a value",
+		    .value_size = read || i == 2 ? 0 : 7,
+		    .version = vector,
+		    .version_size = i == 3 ? vector_size : 0,
+		    .limit = read ? 10 : 0};
+		size_t size = wire_operation_encode(&o, i, encoded);
+		at = wire_request_operation(at, encoded, size, i - 1, i == 3 ? 40 : 0);
+	}
+	return (size_t)(at - out);
+}
+
+static void clients(void)
+{
+	uint8_t bytes[2048], vector[VECTOR_ENCODED_MAX];
+	size_t size = request_sample(bytes, false);
+	seed("request", "writes", NULL, 0, bytes, size);
+	CHECK(size < 256);
+	struct record r = record_sample(1, 1, "k", "received");
+	r.context = (struct vector){0};
+	r.hlc = 1000000ull << 16;
+	uint8_t steps[1024] = {0, (uint8_t)size};
+	memcpy(steps + 2, bytes, size);
+	size_t at = 2 + size, record_size = (size_t)record_encode(&r, bytes, sizeof bytes);
+	steps[at++] = 1;
+	steps[at++] = (uint8_t)record_size;
+	memcpy(steps + at, bytes, record_size);
+	at += record_size;
+	steps[at++] = 2;
+	steps[at++] = 0;
+	seed("coordinator", "writes", NULL, 0, steps, at);
+	seed("request", "reads", NULL, 0, bytes, request_sample(bytes, true));
+
+	size = answers_header_encode(PROTOCOL_VERSION, bytes);
+	struct answer answer = {.number = 4,
+	    .hlc = 77,
+	    .siblings = 2,
+	    .value = {(const uint8_t *)"value", 5},
+	    .version = {vector, vector_encode(&context, vector)}};
+	size += answer_encode(&answer, bytes + size);
+	answer = (struct answer){.number = 5, .code = ERR_DISK_FULL, .reason = "full"};
+	size += answer_encode(&answer, bytes + size);
+	seed("answers", "two", NULL, 0, bytes, size);
+	Godwit__Client__Answers answers = GODWIT__CLIENT__ANSWERS__INIT;
+	Godwit__Client__Answer one = GODWIT__CLIENT__ANSWER__INIT, *list = &one;
+	Godwit__Client__Row row = GODWIT__CLIENT__ROW__INIT, *rows_list[] = {&row, &row};
+	Godwit__Client__Digests digests = GODWIT__CLIENT__DIGESTS__INIT;
+	row.key = (ProtobufCBinaryData){3, (uint8_t *)"key"};
+	one.number = 6;
+	one.n_rows = 2;
+	one.rows = rows_list;
+	one.more = 1;
+	one.digests = &digests;
+	answers.protocol = PROTOCOL_VERSION;
+	answers.n_answers = 1;
+	answers.answers = &list;
+	seed("answers", "lists", NULL, 0, bytes, godwit__client__answers__pack(&answers, bytes));
+}
+
+static void admins(void)
+{
+	static const char *const commands[][2] = {{"ping", ""}, {"stats", ""}, {"config", ""}, {"loglevel", "debug"},
+	    {"loglevel", "loud"}, {"stop", ""}, {"echo", "a \"b\" \xff"}, {"none", "x"}};
+	uint8_t bytes[512];
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		Godwit__Admin__AdminRequest request = GODWIT__ADMIN__ADMIN_REQUEST__INIT;
+		char name[40];
+		request.protocol = PROTOCOL_VERSION;
+		request.command = (char *)(uintptr_t)commands[i][0];
+		request.argument = (char *)(uintptr_t)commands[i][1];
+		snprintf(name, sizeof name, "%s-%zu", commands[i][0], i);
+		SEED("admin", name, 0, bytes, godwit__admin__admin_request__pack(&request, bytes));
+	}
+	Godwit__Admin__AdminReply reply = GODWIT__ADMIN__ADMIN_REPLY__INIT;
+	reply.code = ERR_USAGE;
+	reply.reason = (char *)(uintptr_t) "no";
+	reply.json = (char *)(uintptr_t) "{}";
+	SEED("admin", "reply", 1, bytes, godwit__admin__admin_reply__pack(&reply, bytes));
+}
+
+static void stores(void)
+{
+	/* Steps: see log.c. */
+	static const uint8_t plain[] = {0, 0, 3, 0, 0, 5, 1, 2, 90, 4, 0, 1, 9};
+	static const uint8_t two_segments[] = {0, 8, 3, 0, 0, 5, 7, 3, 0, 1, 6, 4, 0, 0, 0};
+	static const uint8_t torn[] = {0, 0, 3, 0, 0, 5, 16, 1, 7, 0, 2, 8};
+	static const uint8_t hole[] = {0, 0, 3 | 32, 0, 0, 5, 5, 3, 0, 1, 6};
+	static const uint8_t flipped[] = {0, 4, 3, 0, 0, 200, 0, 1, 100, 6, 60, 1, 255, 1, 1, 1, 0, 2, 3};
+	seed("log", "plain", NULL, 0, plain, sizeof plain);
+	seed("log", "two-segments", NULL, 0, two_segments, sizeof two_segments);
+	seed("log", "torn", NULL, 0, torn, sizeof torn);
+	seed("log", "hole", NULL, 0, hole, sizeof hole);
+	seed("log", "flipped", NULL, 0, flipped, sizeof flipped);
+	static const uint8_t alone[] = {
+	    128 | 2, 0, 20, 0, 1, 7, 1, 100, 0, 2, 9, 10, 2, 10, 0, 60, 0, 3, 1, 12, 5, 6, 10, 7, 0, 9, 0, 4, 4};
+	static const uint8_t scribbled[100] = {
+	    1, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3};
+	seed("ring", "alone", NULL, 0, alone, sizeof alone);
+	seed("ring", "scribbled", NULL, 0, scribbled, sizeof scribbled);
+	/* A conflict between two writes, as store/conflicts.c lays it down. */
+	uint8_t bytes[512] = {0}, *at = bytes;
+	bytes_put_u64(at, 1000000);
+	bytes_put_u16(at + 8, 1);
+	at[10] = 2;
+	at[11] = 1;
+	at[12] = 1;
+	bytes_put_u64(at + 13, 9);
+	bytes_put_u16(at + 21, 3);
+	at += 23 + 2 * 8 * REGIONS_MAX;
+	memcpy(at, "key", 3);
+	at += 3;
+	for (uint8_t side = 0; side < 2; side++) {
+		at[0] = side;
+		bytes_put_u64(at + 2, 9);
+		at[18] = at[22] = 5;
+		memcpy(at + 26, "value", 5);
+		at += 31;
+	}
+	seed("conflict", "two-sides", NULL, 0, bytes, (size_t)(at - bytes));
+}
+
+static void texts(void)
+{
+	seed("topology", "default", NULL, 0, topology_default_yaml, strlen(topology_default_yaml));
+	static const char keyspaces[] = "cluster: fuzz\nregions:\n  - name: us\n    id: 3\n    nodes: [\"10.0.0.1:7000\"]\n"
+	                                "    is_primary: true\nkeyspaces:\n  - { name: orders, level: strong, ack: quorum }\n"
+	                                "  - { name: prices, level: eventual, strategy: priority }\n";
+	static const char wrong[] = "cluster: [1]\nregions:\n  - { name: us, name: us, id: 99, x: &a 1, y: *a }\nlimits: 7\n";
+	seed("topology", "keyspaces", NULL, 0, keyspaces, sizeof keyspaces - 1);
+	seed("topology", "wrong", NULL, 0, wrong, sizeof wrong - 1);
+	static const char flags[] = "--text\0value\0-n\0"
+	                            "7\0--wide=18446744073709551615\0-y\0-l\0a\0--list=b\0rest\0--\0--text";
+	static const char bad[] = "--narrow\0"
+	                          "1001\0-q";
+	seed("options", "all", NULL, 0, flags, sizeof flags);
+	seed("options", "bad", NULL, 0, bad, sizeof bad);
+	static const char tsv[] = "a\tb\\tc\nkey\\\\\tvalue\\0\r\n";
+	static const char jsonl[] =
+	    "{\"key\": \"a\\u00e9\\ud83d\\ude00\", \"value\": {\"x\": [1, -2.5e3, null]}}\n"
+	    "{\"key_base64\": \"AP8=\", \"value_base64\": \"aGk=\"}\n\n{\"id\": 7, \"key\": 1, \"value\": true}\n";
+	static const char deb[] =
+	    "Package: x\nVersion: 1.0\nArchitecture: all\nDescription: one\n more\n .\n\n# note\nPackage: y\n"
+	    "version: 2\nArchitecture: any\nid: 4\n";
+	SEED("load", "tsv", 2, tsv, sizeof tsv - 1);
+	SEED("load", "jsonl", 1, jsonl, sizeof jsonl - 1);
+	SEED("load", "deb822", 3, deb, sizeof deb - 1);
+	SEED("load", "guess", 0, deb, sizeof deb - 1);
+	SEED("load", "field", 9, jsonl, sizeof jsonl - 1);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "seeds DIR\n");
+		return 2;
+	}
+	root = argv[1];
+	records();
+	rows();
+	frames();
+	peers();
+	reconcilers();
+	clients();
+	admins();
+	stores();
+	texts();
+	return 0;
+}
