@@ -187,7 +187,12 @@ static int context_of(const struct coordinator *c, const struct coordinator_oper
 		*reason = "the version given cannot be read";
 		return ERR_MALFORMED;
 	}
-	if (!vector_covers(&c->applied, context))
+	/* A row names in its context what its writer had seen, of which some may not have come here yet: it has superseded that on
+	 * this key already, so whoever has read the row may say so. */
+	struct vector known = c->applied;
+	if (op->row)
+		vector_join(&known, &op->row->context);
+	if (!vector_covers(&known, context))
 		return ERR_CONTEXT_AHEAD;
 	uint32_t unseen = own_siblings_unseen(op->row, context, c->options.region);
 	/* One place is kept for a blind write in flight: it leaves exactly one. */

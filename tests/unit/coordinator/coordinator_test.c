@@ -417,6 +417,21 @@ static struct coordinator_event put_with(uint64_t number, struct vector context,
 	return e;
 }
 
+/* A row that came here before the writes that its writer had seen: what was read can be written back. */
+Test(coordinator, version_of_a_row_ahead_of_this_region_is_a_context)
+{
+	static struct row row;
+	row_init(&row);
+	row.context.sequence[2] = 7;
+	struct coordinator_event e = put_with(1, row.context, &row);
+	run(&e);
+	cr_assert_eq(out.answer_count, 0);
+	cr_assert_eq(last_record.context.sequence[2], 7);
+	e = put_with(2, row.context, NULL);
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_CONTEXT_AHEAD);
+}
+
 Test(coordinator, context_must_be_applied_here)
 {
 	write_one(5, 1);
