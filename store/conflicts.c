@@ -123,6 +123,9 @@ static const uint8_t *side_decode(const uint8_t *at, const uint8_t *end, struct 
 	memcpy(&side->value_size_whole, at + 18, 4);
 	memcpy(&side->value_size, at + 22, 4);
 	side->value = at + SIDE_SIZE;
+	if (side->dot.region >= REGIONS_MAX || side->value_size > side->value_size_whole ||
+	    side->value_size > CONFLICT_VALUE_MAX)
+		return NULL;
 	return (uint64_t)(end - side->value) < side->value_size ? NULL : side->value + side->value_size;
 }
 
@@ -144,7 +147,10 @@ static int conflict_decode(struct conflict *conflict, const MDB_val *key, const 
 	at = vector_get(at + HEAD_SIZE, &conflict->arrived_context);
 	at = vector_get(at, &conflict->held_context);
 	conflict->key = at;
-	if (conflict->held_count > CONFLICT_SIDES_MAX || conflict->key_size > end - at)
+	/* Who shows it looks names up by these numbers. */
+	if (conflict->held_count > CONFLICT_SIDES_MAX || conflict->key_size == 0 || conflict->key_size > KEY_SIZE_MAX ||
+	    conflict->key_size > end - at || conflict->strategy > STRATEGY_PRIORITY || conflict->keyspace >= KEYSPACES_MAX ||
+	    conflict->winner.region >= REGIONS_MAX)
 		return ERR_CORRUPT;
 	at = side_decode(at + conflict->key_size, end, &conflict->arrived);
 	for (uint32_t i = 0; at != NULL && i < conflict->held_count; i++)
