@@ -125,8 +125,22 @@ static int entries_scan(
 	return 0;
 }
 
+/* Behind it there are zeros only. In blocks, because most of a segment may be empty. */
+static uint64_t data_end_find(const struct scan *scan)
+{
+	static const uint8_t zeros[4096];
+	uint64_t end = scan->size;
+
+	while (end - scan->offset >= sizeof(zeros) && memcmp(scan->bytes + end - sizeof(zeros), zeros, sizeof(zeros)) == 0)
+		end -= sizeof(zeros);
+	while (end > scan->offset && scan->bytes[end - 1] == 0)
+		end--;
+	return end;
+}
+
 /* Is what follows the last whole entry a torn tail? See the top of log.h for the one case where whole entries may follow. */
-static int tail_judge(const struct log *log, const struct scan *scan, uint64_t durable_lsn, struct error_context *error)
+static int tail_judge(
+    const struct log *log, const struct scan *scan, uint64_t data_end, uint64_t durable_lsn, struct error_context *error)
 {
 	const bool same_boot = scan->has_mark && memcmp(scan->last_boot, log->boot_id, sizeof(log->boot_id)) == 0;
 	struct log_entry_header entry;
@@ -134,7 +148,7 @@ static int tail_judge(const struct log *log, const struct scan *scan, uint64_t d
 	if (scan->start + scan->offset < durable_lsn)
 		return error_set(error, ERR_CORRUPT, "%s offset %llu: bad entry, and the log is known to be durable up to %llu",
 		    scan->name, (unsigned long long)scan->offset, (unsigned long long)durable_lsn);
-	for (uint64_t at = scan->offset; at + LOG_ENTRY_HEADER_SIZE <= scan->size; at += 8)
+	for (uint64_t at = scan->offset; at < data_end && at + LOG_ENTRY_HEADER_SIZE <= scan->size; at += 8)
 		if (entry_is_whole(scan, at, &entry) && (same_boot || entry.type == LOG_GROUP))
 			return error_set(error, ERR_CORRUPT,
 			    "%s offset %llu: bad entry with a whole one behind it, at offset %llu", scan->name,
@@ -143,13 +157,11 @@ static int tail_judge(const struct log *log, const struct scan *scan, uint64_t d
 }
 
 /* Zeroes what is behind the last whole entry: a left-over could later stand exactly where a new entry ends, and be read. */
-static int tail_cut(struct log *log, int fd, const struct scan *scan, uint64_t *cut_bytes, struct error_context *error)
+static int tail_cut(
+    struct log *log, int fd, const struct scan *scan, uint64_t end, uint64_t *cut_bytes, struct error_context *error)
 {
 	static const uint8_t zeros[65536];
-	uint64_t end = scan->size;
 
-	while (end > scan->offset && scan->bytes[end - 1] == 0)
-		end--;
 	*cut_bytes = end - scan->offset;
 	for (uint64_t at = scan->offset; at < end;) {
 		const size_t size = end - at < sizeof(zeros) ? (size_t)(end - at) : sizeof(zeros);
@@ -167,9 +179,12 @@ static int last_segment_settle(
 	/* The segment that the mark promises never came into being, so what was to follow was never durable. */
 	if (scan->ended)
 		scan->offset = scan->end_offset;
-	int result = scan->ended && scan->start + scan->offset >= durable_lsn ? 0 : tail_judge(log, scan, durable_lsn, error);
+	const uint64_t data_end = data_end_find(scan);
+	int result = 0;
+	if (!scan->ended || scan->start + scan->offset < durable_lsn)
+		result = tail_judge(log, scan, data_end, durable_lsn, error);
 	if (result == 0)
-		result = tail_cut(log, fd, scan, &found->cut_bytes, error);
+		result = tail_cut(log, fd, scan, data_end, &found->cut_bytes, error);
 	if (found->cut_bytes)
 		CRASH_POINT(log_tail_cut);
 	/* Written anew before it is synced: an fdatasync that failed in an earlier process leaves pages that look clean, are

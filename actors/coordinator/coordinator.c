@@ -53,8 +53,9 @@ void coordinator_remember_part(struct coordinator *c)
 
 void coordinator_remember(struct coordinator *c, const struct record *record)
 {
-	if (record->dot.region != c->options.region)
+	if (record->dot.region != c->options.region || record->dot.sequence <= c->remembered)
 		return;
+	c->remembered = record->dot.sequence;
 	if (c->refill == MEMORY_PARTIAL) {
 		/* Stamps rise: what comes before it in the log is not above it. */
 		c->memory.complete_ms = hlc_milliseconds(record->hlc);
@@ -64,8 +65,6 @@ void coordinator_remember(struct coordinator *c, const struct record *record)
 		return;
 	bool is_first = c->refill != MEMORY_WHOLE && record->request && !memory_client_is_known(&c->memory, record->client_id);
 	memory_client_mark(&c->memory, record->client_id, is_first ? record->request - 1 : 0);
-	if (memory_find(&c->memory, record->client_id, record->request))
-		return;
 	struct memory_answer *answer = memory_add(&c->memory, record->client_id, record->request);
 	answer->state = MEMORY_DONE;
 	answer->sequence = record->dot.sequence;

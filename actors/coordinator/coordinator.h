@@ -140,6 +140,7 @@ struct coordinator {
 	uint64_t parked_head, parked_tail;
 	struct coordinator_slot *slots;
 	int refusing;
+	uint64_t remembered; /* sequence of the newest record that the memory was refilled from */
 	enum { MEMORY_WHOLE, MEMORY_PARTIAL, MEMORY_PARTIAL_BEGUN } refill;
 	struct coordinator_counts counts;
 	/* Between a record in the effects and its APPENDED. */

@@ -12,6 +12,7 @@
 #define OPERATIONS_A_TURN_MAX    8192u
 #define RECORDS_A_TURN_MAX       8192u
 #define ENTRIES_AN_APPLY_MAX     8192u
+#define UNAPPLIED_BYTES_MAX      (1u << 20)
 #define UPKEEP_EVERY_NS          1000000000ull
 #define FINISH_MAX_NS            5000000000ull
 #define OPERATIONS_A_MESSAGE_MAX 65536u
@@ -73,6 +74,7 @@ static int record_append(struct port *port)
 	if (!code)
 		code = log_append(port->log, LOG_RECORD, effects->record, effects->record_size, &end_lsn);
 	if (!code) {
+		port->appended_lsn = end_lsn;
 		counter_add(port->process.counters, COUNTER_log_bytes_written, effects->record_size);
 		pace_gather(&port->pace, effects->record_size, own);
 	} else if (code != ERR_OVERLOADED && code != ERR_DISK_FULL) {
@@ -89,10 +91,11 @@ static int record_append(struct port *port)
 
 /* ---- records from other regions ---- */
 
-/* What neither log nor rows could take stays in the ring; the ring's producer holds its peers back by their credit. */
+/* What neither log nor rows could take stays in the ring; the ring's producer holds its peers back by their credit. So does
+ * what would let the log run far ahead of the rows: a restart has to apply all of that before it serves. */
 static bool inbound_is_held(const struct port *port)
 {
-	return port->log_is_full || port->rows_are_full;
+	return port->log_is_full || port->rows_are_full || port->appended_lsn > port->applied.applied_lsn + UNAPPLIED_BYTES_MAX;
 }
 
 static void inbound_dropped(struct port *port)
@@ -119,9 +122,8 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 	uint32_t kind, size, handled = 0;
 	const uint8_t *bytes;
 	int code = 0;
-	if (inbound_is_held(port))
-		return 0;
-	while (handled < RECORDS_A_TURN_MAX && !port->failed && !(code = ring_peek(&port->inbound, &kind, &bytes, &size))) {
+	while (handled < RECORDS_A_TURN_MAX && !port->failed && !inbound_is_held(port) &&
+	       !(code = ring_peek(&port->inbound, &kind, &bytes, &size))) {
 		struct coordinator_event event = {
 		    .type = COORDINATOR_INBOUND, .now_ms = now.wall_ms, .inbound = {.bytes = bytes, .size = size}};
 		coordinator_step(&port->machine, &event, &port->effects);

@@ -41,7 +41,7 @@ struct port {
 	struct rows *rows;
 	struct rows_view *view;
 	char log_dir[320], rows_dir[320];
-	uint64_t durable_lsn;
+	uint64_t appended_lsn, durable_lsn;
 	struct pace pace;
 	struct apply_result applied; /* of the last apply */
 	uint64_t apply_idle_lsn;     /* durable LSN at which there was nothing left to apply */

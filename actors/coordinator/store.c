@@ -140,11 +140,19 @@ static int log_start(struct port *port, struct log_recovered *found, struct erro
 	return code ? code : log_reader_open(&port->reader, port->log_dir, error);
 }
 
+static uint64_t elapsed_ms(uint64_t *since_ns)
+{
+	uint64_t now_ns = clock_read().monotonic_ns, before_ns = *since_ns;
+	*since_ns = now_ns;
+	return (now_ns - before_ns) / 1000000;
+}
+
 int store_start(struct port *port, struct error_context *error)
 {
 	const char *dir = port->process.region_dir;
 	struct log_recovered found;
-	uint64_t log_start_found, started_ns = clock_read().monotonic_ns;
+	uint64_t log_start_found, started_ns = clock_read().monotonic_ns, phase_ns = started_ns;
+	uint64_t rows_ms, log_ms, memory_ms;
 	bool restored = false;
 	char path[512];
 	snprintf(port->log_dir, sizeof port->log_dir, "%s/log", dir);
@@ -160,12 +168,15 @@ int store_start(struct port *port, struct error_context *error)
 		code = snapshot_note_boot(dir, error);
 	if (!code)
 		code = rows_start(port, error);
+	rows_ms = elapsed_ms(&phase_ns);
 	if (!code)
 		code = log_start(port, &found, error);
+	log_ms = elapsed_ms(&phase_ns);
 	if (!code)
 		code = machine_start(port, &found, error);
 	if (!code)
 		code = memory_refill(port, rows_meta_now(port->rows)->applied_lsn, error);
+	memory_ms = elapsed_ms(&phase_ns);
 	uint64_t rows_lsn = code ? 0 : rows_meta_now(port->rows)->applied_lsn;
 	if (!code)
 		code = log_apply_rest(port, found.end_lsn, error);
@@ -177,10 +188,12 @@ int store_start(struct port *port, struct error_context *error)
 	char vector[VECTOR_TEXT_MAX];
 	vector_format(&port->applied.applied, vector);
 	logline(LOG_LEVEL_INFO, "recovered",
-	    "restored=%d rows_lsn=%llu end_lsn=%llu cut_bytes=%llu vector=%s answers=%llu took_ms=%llu", restored,
-	    (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes, vector,
-	    (unsigned long long)(port->machine.memory.newest - port->machine.memory.oldest),
-	    (unsigned long long)((clock_read().monotonic_ns - started_ns) / 1000000));
+	    "restored=%d rows_lsn=%llu end_lsn=%llu cut_bytes=%llu vector=%s answers=%llu rows_ms=%llu log_ms=%llu "
+	    "memory_ms=%llu took_ms=%llu",
+	    restored, (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes,
+	    vector, (unsigned long long)(port->machine.memory.newest - port->machine.memory.oldest),
+	    (unsigned long long)rows_ms, (unsigned long long)log_ms, (unsigned long long)memory_ms,
+	    (unsigned long long)elapsed_ms(&started_ns));
 	return 0;
 }
 
