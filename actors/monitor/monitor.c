@@ -16,6 +16,12 @@ static struct monitor_effect *effect_add(struct monitor_effects *effects, enum m
 	return effect;
 }
 
+uint64_t monitor_behind_since(uint64_t lag_ms, uint64_t sampled_ns)
+{
+	/* What came between that sample and now came right behind it, for all that is known: a lag is never told too small. */
+	return sampled_ns > lag_ms * MONITOR_MS ? sampled_ns - lag_ms * MONITOR_MS : 0;
+}
+
 void monitor_init(struct monitor *m, const struct monitor_options *options)
 {
 	assert(options->region < REGIONS_MAX && !(options->peers >> options->region & 1));

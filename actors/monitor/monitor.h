@@ -100,6 +100,8 @@ struct monitor_options {
 	/* What the process before this one knew: since when each peer has been behind, monotonic; 0: not. */
 	uint64_t behind_since_ns[REGIONS_MAX];
 };
+/* For the above, from the figures that the process before this one left; sampled_ns 0: none. */
+uint64_t monitor_behind_since(uint64_t lag_ms, uint64_t sampled_ns);
 void monitor_init(struct monitor *m, const struct monitor_options *options);
 void monitor_step(struct monitor *m, const struct monitor_event *event, struct monitor_effects *effects);
 uint64_t monitor_deadline_ns(const struct monitor *m);

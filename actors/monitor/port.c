@@ -290,10 +290,9 @@ static int port_start(struct port *port, struct error_context *error)
 		options.peers |= 1u << id;
 		/* The figures of the process before us: a peer that was behind then has been since then. */
 		const struct shm_peer *published = &p->shm.layout->peers[id];
-		uint64_t lag_ns = atomic_load_explicit(&published->lag_ms, memory_order_relaxed) * MONITOR_MS;
 		uint64_t sampled_ns = atomic_load_explicit(&published->sampled_at_ns, memory_order_acquire);
-		if (lag_ns && sampled_ns > lag_ns)
-			options.behind_since_ns[id] = sampled_ns - lag_ns;
+		uint64_t lag_ms = atomic_load_explicit(&published->lag_ms, memory_order_relaxed);
+		options.behind_since_ns[id] = monitor_behind_since(lag_ms, sampled_ns);
 	}
 	port->rules = (struct heartbeat_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = options.peers};
 	monitor_init(&port->machine, &options);

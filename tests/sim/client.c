@@ -33,8 +33,8 @@ static void send(struct sim *sim, uint32_t index, struct sim_operation *operatio
 	struct sim_event event = {
 	    .kind = SIM_REQUEST, .region = client->region, .client = index, .number = operation->number, .repeat = repeat};
 	sim_push(sim, sim->now_ns + SIM_MS / 10 + chance_below(&sim->chance, SIM_MS), event);
-	/* A copy that comes late. One of the first sending does not outlive two coordinators: it waits nowhere but in the connection
-	 * to one. */
+	/* A copy that comes late. One of the first sending does not outlive two coordinators: it waits nowhere but in the
+	 * connection to one. */
 	if (!sim->calm && !(sim->forgetful && !repeat) && chance_of(&sim->chance, 10)) {
 		operation->copies++;
 		sim_push(sim, sim->now_ns + chance_below(&sim->chance, 3000 * SIM_MS), event);
@@ -59,7 +59,8 @@ static void issue(struct sim *sim, uint32_t index)
 		snprintf(operation->key, sizeof operation->key, "own-%u-%u", index, (unsigned)operation->number);
 	operation->tombstone = chance_of(&sim->chance, 120);
 	if (!operation->tombstone)
-		snprintf(operation->value, sizeof operation->value, "value %u of client %u", (unsigned)operation->number, index);
+		snprintf(
+		    operation->value, sizeof operation->value, "value %u of client %u", (unsigned)operation->number, index);
 	if (chance_of(&sim->chance, 250))
 		operation->context_size = read_version(sim, &sim->nodes[client->region], operation->key, operation->context);
 	operation->deadline_ns = sim->now_ns + (3000 + chance_below(&sim->chance, 7000)) * SIM_MS;

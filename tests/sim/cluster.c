@@ -65,36 +65,53 @@ static bool held_back(struct sim *sim, const struct sim_process *process, const 
 	return false;
 }
 
+static void message(struct sim *sim, struct sim_node *node, const struct sim_event *event)
+{
+	if (event->service == SERVICE_STREAM)
+		stream_message(sim, node, event->from_receiver, event->bytes, event->size);
+	else if (event->service == SERVICE_HEALTH)
+		health_message(sim, node, event->from_receiver, event->bytes, event->size);
+}
+
+static void turn(struct sim *sim, struct sim_node *node, enum actor actor)
+{
+	if (actor == ACTOR_COORDINATOR)
+		node_coordinator_turn(sim, node);
+	else if (actor == ACTOR_STREAMER)
+		stream_turn(sim, node);
+	else if (actor == ACTOR_MONITOR)
+		health_turn(sim, node);
+}
+
 static void dispatch(struct sim *sim, struct sim_event *event)
 {
 	struct sim_node *node = &sim->nodes[event->region];
-	struct sim_process *coordinator = &node->coordinator_process, *streamer = &node->streamer_process;
+	static const enum actor receivers[SERVICES] = {
+	    [SERVICE_STREAM] = ACTOR_STREAMER, [SERVICE_HEALTH] = ACTOR_MONITOR, [SERVICE_DIGEST] = ACTOR_RECONCILER};
+	enum actor actor = event->kind == SIM_MESSAGE ? receivers[event->service]
+	                   : event->kind == SIM_TURN  ? event->actor
+	                                              : ACTOR_COORDINATOR;
+	struct sim_process *process = &node->processes[actor];
 	switch (event->kind) {
 	case SIM_MESSAGE:
-		if (held_back(sim, streamer, event))
+		if (held_back(sim, process, event))
 			return;
-		if (streamer->up)
-			node_message(sim, node, event->peer, event->from_receiver, event->bytes, event->size);
+		if (process->up)
+			message(sim, node, event);
 		break;
 	case SIM_SYNC_DONE:
-		if (held_back(sim, coordinator, event))
+		if (held_back(sim, process, event))
 			return;
-		if (coordinator->up && coordinator->incarnation == event->incarnation)
+		if (process->up && process->incarnation == event->incarnation)
 			node_sync_done(sim, node);
 		break;
-	case SIM_COORDINATOR_TURN:
-		if (held_back(sim, coordinator, event))
+	case SIM_TURN:
+		if (held_back(sim, process, event))
 			return;
-		if (coordinator->up && coordinator->incarnation == event->incarnation && coordinator->turn_ns == event->time_ns)
-			node_coordinator_turn(sim, node);
-		else if (coordinator->up && coordinator->incarnation == event->incarnation && coordinator->turn_ns < event->time_ns)
-			node_coordinator_turn(sim, node);
-		break;
-	case SIM_STREAMER_TURN:
-		if (held_back(sim, streamer, event))
-			return;
-		if (streamer->up && streamer->incarnation == event->incarnation && streamer->turn_ns <= event->time_ns)
-			node_streamer_turn(sim, node);
+		if (process->up && process->incarnation == event->incarnation && process->turn_ns <= event->time_ns) {
+			process->turn_ns = UINT64_MAX;
+			turn(sim, node, actor);
+		}
 		break;
 	case SIM_CLIENT_TURN:
 		client_turn(sim, event->client);
@@ -102,20 +119,20 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 	case SIM_REQUEST:
 		/* What waits for a process dies with it. */
 		if (!event->incarnation)
-			event->incarnation = coordinator->incarnation;
-		if (held_back(sim, coordinator, event))
+			event->incarnation = process->incarnation;
+		if (held_back(sim, process, event))
 			return;
-		if (coordinator->up && coordinator->incarnation == event->incarnation)
+		if (process->up && process->incarnation == event->incarnation)
 			node_request(sim, node, event->client, event->number, event->repeat);
 		break;
 	case SIM_ANSWER:
 		client_answer(sim, event->client, event->answer);
 		break;
 	case SIM_START:
-		if (event->from_receiver && !streamer->up)
-			node_start_streamer(sim, node);
-		if (!event->from_receiver && !coordinator->up)
-			node_start_coordinator(sim, node);
+	case SIM_READY:
+	case SIM_EXITED:
+	case SIM_SUPERVISE:
+		restart_event(sim, node, event);
 		break;
 	case SIM_FAULT:
 		if (!sim->calm)
@@ -147,7 +164,7 @@ static bool all_issued(struct sim *sim)
 
 static bool all_settled(struct sim *sim)
 {
-	return clients_idle(sim) && check_converged(sim);
+	return clients_idle(sim) && check_converged(sim) && health_settled(sim);
 }
 
 void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
@@ -158,16 +175,17 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 	sim->operations_wanted = operations;
 	sim->wall_start_ms = 1900000000000ull;
 	fault_draw(sim);
-	for (uint8_t r = 0; r < SIM_REGIONS; r++) {
+	for (uint8_t r = 0; r < sim->regions; r++) {
 		struct sim_node *node = &sim->nodes[r];
 		node->region = r;
-		node_start_coordinator(sim, node);
-		node_start_streamer(sim, node);
+		node->peers = ((1u << sim->regions) - 1) & ~(1u << r);
+		restart_begin(sim, node);
 	}
 	for (uint32_t i = 0; i < SIM_CLIENTS; i++) {
 		sim->clients[i].id = chance_next(&sim->chance) | 1;
-		sim->clients[i].region = (uint8_t)(i % SIM_REGIONS);
-		sim_push(sim, chance_below(&sim->chance, 20 * SIM_MS), (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
+		sim->clients[i].region = (uint8_t)(i % sim->regions);
+		sim_push(
+		    sim, chance_below(&sim->chance, 20 * SIM_MS), (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
 	}
 	sim_push(sim, sim->fault_gap_ms * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
 
@@ -180,18 +198,18 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 	fault_end(sim);
 	run_until(sim, sim->now_ns + SIM_LIVE_NS, all_settled);
 	if (!clients_idle(sim))
-		sim_fail(sim, SIM_LIVENESS, "requests without an outcome %llu s after the last fault", SIM_LIVE_NS / 1000000000ull);
+		sim_fail(
+		    sim, SIM_LIVENESS, "requests without an outcome %llu s after the last fault", SIM_LIVE_NS / 1000000000ull);
 	check_end(sim);
-	if (sim->wipe_region < SIM_REGIONS) {
+	if (sim->wipe_region < sim->regions && sim->write_counts[sim->wipe_region]) {
 		struct sim_node *node = &sim->nodes[sim->wipe_region];
 		sim_trace(sim, "---- %s comes back without its disk", sim_names[node->region]);
-		node_kill_coordinator(sim, node);
-		node_kill_streamer(sim, node);
+		for (uint32_t actor = 0; actor < ACTORS; actor++)
+			node_kill(sim, node, (enum actor)actor);
 		disk_wipe(&node->disk);
 		node->wiped = true;
-		node->published = (struct vector){{0}};
-		node_start_coordinator(sim, node);
-		node_start_streamer(sim, node);
+		node_lose_memory(sim, node);
+		restart_begin(sim, node);
 		sim->operations_wanted += 60;
 		for (uint32_t i = 0; i < SIM_CLIENTS; i++)
 			sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
@@ -207,7 +225,7 @@ void sim_release(struct sim *sim)
 		free(sim->queue[i].answer);
 	}
 	free(sim->queue);
-	for (uint32_t r = 0; r < SIM_REGIONS; r++) {
+	for (uint32_t r = 0; r < sim->regions; r++) {
 		node_release(&sim->nodes[r]);
 		for (uint64_t i = 0; i < sim->write_counts[r]; i++)
 			free(sim->writes[r][i].bytes);

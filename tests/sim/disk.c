@@ -64,6 +64,7 @@ void disk_wipe(struct sim_disk *disk)
 	cut(disk, 0);
 	disk->durable = 0;
 	disk->generation++;
+	disk->kept = (struct vector){{0}};
 	rows_clear(disk);
 }
 
@@ -135,6 +136,7 @@ static void apply_record(struct sim *sim, struct sim_node *node, const struct si
 	stored->bytes = bytes;
 	stored->size = (uint32_t)size;
 	disk->applied.sequence[record.dot.region] = record.dot.sequence;
+	vector_join(&disk->kept, &disk->applied);
 	if (record.hlc > disk->hlc)
 		disk->hlc = record.hlc;
 }

@@ -8,15 +8,18 @@ void fault_draw(struct sim *sim)
 {
 	struct chance *chance = &sim->chance;
 	static const uint32_t gaps_ms[] = {20, 60, 150, 400, 1500};
+	static const uint32_t regions[] = {2, 3, 3, 3, 4, 5};
+	sim->regions = regions[chance_below(chance, 6)];
 	sim->fault_gap_ms = gaps_ms[chance_below(chance, 5)];
 	sim->sync_fail = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 20) : 0;
 	sim->append_refuse = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 30) : 0;
-	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, SIM_REGIONS) : SIM_REGIONS;
+	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, sim->regions) : SIM_REGIONS_MAX;
 	sim->forgetful = chance_of(chance, 300);
 	bool lossy = chance_of(chance, 500), corrupt = chance_of(chance, 300), skewed = chance_of(chance, 500);
-	for (uint32_t a = 0; a < SIM_REGIONS; a++) {
+	for (uint32_t a = 0; a < sim->regions; a++) {
+		sim->nodes[a].supervised = chance_of(chance, 500);
 		sim->nodes[a].skew_ms = skewed ? (int64_t)chance_below(chance, 400) - 200 : 0;
-		for (uint32_t b = 0; b < SIM_REGIONS; b++) {
+		for (uint32_t b = 0; b < sim->regions; b++) {
 			struct sim_link *link = &sim->links[a][b];
 			link->delay_ns = (1 + chance_below(chance, 100)) * SIM_MS;
 			link->jitter_ns = chance_below(chance, 20) * SIM_MS;
@@ -28,66 +31,56 @@ void fault_draw(struct sim *sim)
 	}
 }
 
-static void start_later(struct sim *sim, struct sim_node *node, bool streamer)
+static void kill_process(struct sim *sim, struct sim_node *node, enum actor actor)
 {
-	uint64_t delay_ms = chance_of(&sim->chance, 700) ? 5 + chance_below(&sim->chance, 100) : chance_below(&sim->chance, 4000);
-	sim_push(sim, sim->now_ns + delay_ms * SIM_MS,
-	    (struct sim_event){.kind = SIM_START, .region = node->region, .from_receiver = streamer});
-}
-
-static void kill_process(struct sim *sim, struct sim_node *node, bool streamer)
-{
-	struct sim_process *process = streamer ? &node->streamer_process : &node->coordinator_process;
-	if (!process->up)
+	if (!node->processes[actor].up)
 		return;
 	sim->counts.crashes++;
-	if (streamer)
-		node_kill_streamer(sim, node);
-	else
-		node_kill_coordinator(sim, node);
-	start_later(sim, node, streamer);
+	node_kill(sim, node, actor);
+	restart_exited(sim, node, actor);
+}
+
+static void kill_region(struct sim *sim, struct sim_node *node)
+{
+	sim_trace(sim, "%s: all its processes are killed", sim_names[node->region]);
+	sim->counts.crashes++;
+	restart_all(sim, node);
 }
 
 static void crash_machine(struct sim *sim, struct sim_node *node)
 {
 	sim_trace(sim, "%s: the machine goes down", sim_names[node->region]);
 	sim->counts.machine_crashes++;
-	if (node->streamer_process.up) {
-		node_kill_streamer(sim, node);
-		start_later(sim, node, true);
-	}
-	if (node->coordinator_process.up) {
-		node_kill_coordinator(sim, node);
-		start_later(sim, node, false);
-	}
+	restart_all(sim, node);
 	disk_lose_machine(sim, &node->disk);
-	node->ready = false; /* shared memory is gone as well; epochs go on only because nobody may see one twice */
-	node->published = (struct vector){{0}};
-	node->durable_lsn = 0;
+	node_lose_memory(sim, node);
 }
 
 static void pause_process(struct sim *sim, struct sim_node *node)
 {
-	struct sim_process *process = chance_of(&sim->chance, 500) ? &node->streamer_process : &node->coordinator_process;
+	enum actor actor = (enum actor)chance_below(&sim->chance, ACTORS);
+	struct sim_process *process = &node->processes[actor];
 	if (!process->up)
 		return;
 	sim->counts.pauses++;
-	process->paused_until_ns = sim->now_ns + chance_below(&sim->chance, 3000) * SIM_MS;
-	sim_trace(sim, "%s %s paused", sim_names[node->region], process == &node->streamer_process ? "streamer" : "coordinator");
+	process->paused_until_ns = process->changed_ns = sim->now_ns + chance_below(&sim->chance, 3000) * SIM_MS;
+	sim_trace(sim, "%s %s paused", sim_names[node->region], actor_name(actor));
 }
 
 /* Shapes of FAILURES section 4: one isolated, all isolated, one way, a pair, any. */
 static void cut_links(struct sim *sim)
 {
 	uint64_t shape = chance_below(&sim->chance, 5);
-	uint32_t a = (uint32_t)chance_below(&sim->chance, SIM_REGIONS), b = (a + 1 + (uint32_t)chance_below(&sim->chance, SIM_REGIONS - 1)) % SIM_REGIONS;
+	uint32_t a = (uint32_t)chance_below(&sim->chance, sim->regions),
+	         b = (a + 1 + (uint32_t)chance_below(&sim->chance, sim->regions - 1)) % sim->regions;
 	sim->counts.cuts++;
 	sim_trace(sim, "links cut, shape %u", (unsigned)shape);
-	for (uint32_t i = 0; i < SIM_REGIONS; i++) {
-		for (uint32_t j = 0; j < SIM_REGIONS; j++) {
+	for (uint32_t i = 0; i < sim->regions; i++) {
+		for (uint32_t j = 0; j < sim->regions; j++) {
 			bool one = i == a || j == a, pair = (i == a && j == b) || (i == b && j == a), way = i == a && j == b;
-			if ((shape == 0 && one) || shape == 1 || (shape == 2 && way) || (shape == 3 && pair) || (shape == 4 && chance_of(&sim->chance, 500)))
-				sim->links[i][j].cut = true;
+			if ((shape == 0 && one) || shape == 1 || (shape == 2 && way) || (shape == 3 && pair) ||
+			    (shape == 4 && chance_of(&sim->chance, 500)))
+				network_cut(sim, i, j, true);
 		}
 	}
 }
@@ -95,9 +88,9 @@ static void cut_links(struct sim *sim)
 static void heal_links(struct sim *sim)
 {
 	sim_trace(sim, "links healed");
-	for (uint32_t i = 0; i < SIM_REGIONS; i++)
-		for (uint32_t j = 0; j < SIM_REGIONS; j++)
-			sim->links[i][j].cut = false;
+	for (uint32_t i = 0; i < sim->regions; i++)
+		for (uint32_t j = 0; j < sim->regions; j++)
+			network_cut(sim, i, j, false);
 }
 
 static void jump_clock(struct sim *sim, struct sim_node *node)
@@ -113,18 +106,24 @@ static void jump_clock(struct sim *sim, struct sim_node *node)
 
 void fault_next(struct sim *sim)
 {
-	struct sim_node *node = &sim->nodes[chance_below(&sim->chance, SIM_REGIONS)];
-	switch (chance_below(&sim->chance, 12)) {
+	struct sim_node *node = &sim->nodes[chance_below(&sim->chance, sim->regions)];
+	switch (chance_below(&sim->chance, 13)) {
 	case 0:
 	case 1:
-		kill_process(sim, node, false);
+		kill_process(sim, node, ACTOR_COORDINATOR);
 		break;
 	case 2:
-		kill_process(sim, node, true);
+		kill_process(sim, node, ACTOR_STREAMER);
 		break;
 	case 3:
-		kill_process(sim, node, true);
-		kill_process(sim, node, false);
+		kill_process(sim, node, ACTOR_STREAMER);
+		kill_process(sim, node, ACTOR_COORDINATOR);
+		break;
+	case 12:
+		if (chance_of(&sim->chance, 200))
+			kill_region(sim, node);
+		else
+			kill_process(sim, node, (enum actor)(ACTOR_MONITOR + chance_below(&sim->chance, 3)));
 		break;
 	case 4:
 		crash_machine(sim, node);
@@ -145,22 +144,20 @@ void fault_next(struct sim *sim)
 		jump_clock(sim, node);
 		break;
 	}
-	sim_push(sim, sim->now_ns + (1 + chance_below(&sim->chance, 2 * sim->fault_gap_ms)) * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
+	sim_push(sim, sim->now_ns + (1 + chance_below(&sim->chance, 2 * sim->fault_gap_ms)) * SIM_MS,
+	    (struct sim_event){.kind = SIM_FAULT});
 }
 
 void fault_end(struct sim *sim)
 {
 	sim->calm = true;
 	heal_links(sim);
-	for (uint32_t i = 0; i < SIM_REGIONS; i++) {
+	for (uint32_t i = 0; i < sim->regions; i++) {
 		struct sim_node *node = &sim->nodes[i];
 		node->skew_ms = 0;
-		node->coordinator_process.paused_until_ns = node->streamer_process.paused_until_ns = sim->now_ns;
-		if (!node->coordinator_process.up)
-			node_start_coordinator(sim, node);
-		if (!node->streamer_process.up)
-			node_start_streamer(sim, node);
-		for (uint32_t j = 0; j < SIM_REGIONS; j++) {
+		if (!node->supervised || !node->supervisor_up)
+			restart_begin(sim, node);
+		for (uint32_t j = 0; j < sim->regions; j++) {
 			struct sim_link *link = &sim->links[i][j];
 			link->loss = link->duplicate = link->reorder = link->corrupt = 0;
 		}

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *const sim_names[SIM_REGIONS] = {"us", "eu", "ap"};
+const char *const sim_names[SIM_REGIONS_MAX] = {"us", "eu", "ap", "sa", "af"};
 static volatile uint64_t seed_now; /* for the handler of a crash */
 
 void sim_trace(struct sim *sim, const char *format, ...)
@@ -38,9 +38,9 @@ _Noreturn void sim_fail(struct sim *sim, enum sim_exit code, const char *format,
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	fflush(stdout);
-	fprintf(stderr, "seed %llu: %s at %.3f ms: %s\n  again: sim --seed %llu --operations %u --trace\n", (unsigned long long)sim->seed,
-	    code == SIM_LIVENESS ? "liveness" : "safety", (double)sim->now_ns / 1e6, text, (unsigned long long)sim->seed,
-	    sim->operations_wanted);
+	fprintf(stderr, "seed %llu: %s at %.3f ms: %s\n  again: sim --seed %llu --operations %u --trace\n",
+	    (unsigned long long)sim->seed, code == SIM_LIVENESS ? "liveness" : "safety", (double)sim->now_ns / 1e6, text,
+	    (unsigned long long)sim->seed, sim->operations_wanted);
 	_exit((int)code);
 }
 
@@ -55,7 +55,8 @@ static void on_crash(int signal)
 }
 
 struct totals {
-	_Atomic uint64_t seeds, hours_ns, ok, failed, unknown, crashes, machine_crashes, cuts, pauses, clock_jumps, conflicts, messages;
+	_Atomic uint64_t seeds, hours_ns, ok, failed, unknown, crashes, machine_crashes, cuts, pauses, clock_jumps, conflicts,
+	    messages;
 	_Atomic uint64_t stop;
 };
 
@@ -163,7 +164,8 @@ int main(int argc, char **argv)
 		one_seed(seed, operations, trace, totals);
 	else
 		code = many_seeds(first, seeds, jobs, operations, totals);
-	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu refused, %llu unknown; %llu conflicts; %llu process kills, "
+	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu refused, %llu unknown; %llu conflicts; %llu "
+	       "process kills, "
 	       "%llu machine crashes, %llu cuts, %llu pauses, %llu clock jumps, %llu messages\n",
 	    (unsigned long long)totals->seeds, (double)totals->hours_ns / 3.6e12, (unsigned long long)totals->ok,
 	    (unsigned long long)totals->failed, (unsigned long long)totals->unknown, (unsigned long long)totals->conflicts,

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void deliver(struct sim *sim, uint64_t time_ns, uint8_t from, uint8_t to, bool from_receiver, const uint8_t *bytes, size_t size)
+static void deliver(struct sim *sim, uint64_t time_ns, uint8_t from, uint8_t to, enum service service, bool from_receiver,
+    const uint8_t *bytes, size_t size)
 {
 	uint8_t *copy = malloc(size);
 	if (!copy)
@@ -14,10 +15,17 @@ static void deliver(struct sim *sim, uint64_t time_ns, uint8_t from, uint8_t to,
 	memcpy(copy, bytes, size);
 	sim->counts.messages++;
 	sim_push(sim, time_ns,
-	    (struct sim_event){.kind = SIM_MESSAGE, .region = to, .peer = from, .from_receiver = from_receiver, .bytes = copy, .size = (uint32_t)size});
+	    (struct sim_event){.kind = SIM_MESSAGE,
+	        .region = to,
+	        .peer = from,
+	        .service = service,
+	        .from_receiver = from_receiver,
+	        .bytes = copy,
+	        .size = (uint32_t)size});
 }
 
-bool network_send(struct sim *sim, uint8_t from, uint8_t to, bool from_receiver, const uint8_t *bytes, size_t size)
+bool network_send(
+    struct sim *sim, uint8_t from, uint8_t to, enum service service, bool from_receiver, const uint8_t *bytes, size_t size)
 {
 	struct sim_link *link = &sim->links[from][to];
 	if (link->cut)
@@ -26,12 +34,20 @@ bool network_send(struct sim *sim, uint8_t from, uint8_t to, bool from_receiver,
 		return true;
 	uint64_t time_ns = sim->now_ns + link->delay_ns + (link->jitter_ns ? chance_below(&sim->chance, link->jitter_ns) : 0);
 	if (!chance_of(&sim->chance, link->reorder)) {
-		if (time_ns <= link->last_ns)
-			time_ns = link->last_ns + 1;
-		link->last_ns = time_ns;
+		if (time_ns <= link->last_ns[service])
+			time_ns = link->last_ns[service] + 1;
+		link->last_ns[service] = time_ns;
 	}
-	deliver(sim, time_ns, from, to, from_receiver, bytes, size);
+	deliver(sim, time_ns, from, to, service, from_receiver, bytes, size);
 	if (chance_of(&sim->chance, link->duplicate))
-		deliver(sim, time_ns + chance_below(&sim->chance, 300 * SIM_MS), from, to, from_receiver, bytes, size);
+		deliver(sim, time_ns + chance_below(&sim->chance, 300 * SIM_MS), from, to, service, from_receiver, bytes, size);
 	return true;
+}
+
+void network_cut(struct sim *sim, uint32_t from, uint32_t to, bool cut)
+{
+	struct sim_link *link = &sim->links[from][to];
+	if (link->cut != cut)
+		link->changed_ns = sim->now_ns;
+	link->cut = cut;
 }

@@ -5,7 +5,10 @@
  * clients, and whoever kills and restarts processes.
  *
  *   main.c      seeds, workers, exit codes             cluster.c   the two phases and the clock's queue of events
- *   disk.c      log and rows of a region, and crashes   node.c      a region: its processes around their state machines
+ *   disk.c      log and rows of a region, and crashes   node.c      a region: its coordinator, and its processes
+ *   stream.c    streamers: frames from the log             ring.c      records received, on their way to the coordinator
+ *   restart.c   supervisors
+ *   health.c    monitors, and what their figures must be
  *   network.c   links with delay, loss, cuts            client.c    clients: repeats, deadlines, outcomes
  *   fault.c     what goes wrong, and when               check.c     what must hold, by an oracle of its own
  */
@@ -16,12 +19,14 @@
 #include <stdint.h>
 
 #include "actors/coordinator/coordinator.h"
+#include "actors/monitor/monitor.h"
 #include "actors/streamer/message.h"
 #include "actors/streamer/streamer.h"
+#include "actors/supervisor/supervisor.h"
 #include "core/record.h"
 #include "core/row.h"
 
-#define SIM_REGIONS      3u
+#define SIM_REGIONS_MAX  5u
 #define SIM_CLIENTS      6u
 #define SIM_PIPELINE     4u
 #define SIM_KEYS         24u
@@ -31,6 +36,9 @@
 #define SIM_LIVE_NS      (90ull * 1000000000) /* after the faults, by then all must be equal */
 #define SIM_MS           1000000ull
 #define SIM_FINGERPRINT  42u
+#define SIM_HEARTBEAT_NS (250 * SIM_MS)
+#define SIM_DOWN_NS      (3000 * SIM_MS)
+#define SIM_LAG_MAX_MS   5000u
 
 enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
 
@@ -50,27 +58,31 @@ static inline bool chance_of(struct chance *c, uint32_t per_mille)
 
 /* ---- events ---- */
 enum sim_event_kind {
-	SIM_MESSAGE, /* between streamers */
+	SIM_MESSAGE, /* between two regions, of a service */
 	SIM_SYNC_DONE,
-	SIM_COORDINATOR_TURN,
-	SIM_STREAMER_TURN,
+	SIM_TURN, /* of an actor */
 	SIM_CLIENT_TURN,
 	SIM_REQUEST, /* a client's, arriving at a region */
 	SIM_ANSWER,  /* arriving at a client */
-	SIM_START,   /* a process comes up again */
+	SIM_START,   /* a process comes up again; actor ACTORS: the supervisor */
+	SIM_READY,   /* and has told its supervisor so */
+	SIM_EXITED,  /* the supervisor learns that one has ended */
+	SIM_SUPERVISE,
 	SIM_FAULT,
 };
 struct sim_event {
 	uint64_t time_ns, order;
 	enum sim_event_kind kind;
 	uint8_t region, peer;
+	enum actor actor;
+	enum service service;
 	bool from_receiver;
 	uint32_t incarnation; /* of the process it belongs to: a later one does not get it */
 	uint32_t client;
 	uint64_t number;
 	bool repeat; /* a request sent before */
 	uint32_t size;
-	uint8_t *bytes; /* owned */
+	uint8_t *bytes;                    /* owned */
 	struct coordinator_answer *answer; /* owned */
 };
 
@@ -83,14 +95,15 @@ struct sim_entry {
 struct sim_disk {
 	struct sim_entry *entries; /* LSN = index; an entry ends at index + 1 */
 	uint64_t count, capacity;
-	uint64_t durable; /* survives the machine */
-	uint64_t syncing; /* handed to the disk by the sync under way; 0 none */
+	uint64_t durable;    /* survives the machine */
+	uint64_t syncing;    /* handed to the disk by the sync under way; 0 none */
 	uint64_t generation; /* a wiped disk is another one */
 	/* Rows: what the last transaction left; survive the process, not the machine. */
 	struct sim_row *rows;
 	uint32_t row_count, row_capacity;
 	uint64_t applied_lsn;
 	struct vector applied;
+	struct vector kept; /* applied at any time: durable, so the machine's end does not change it */
 	uint64_t hlc, hlc_bound, conflicts;
 };
 struct sim_row {
@@ -108,6 +121,7 @@ struct sim_taken { /* a frame on its way into the ring */
 struct sim_process {
 	bool up;
 	uint32_t incarnation;
+	uint64_t changed_ns; /* when it came up or went down, or was last held still */
 	uint64_t paused_until_ns;
 	uint64_t turn_ns; /* of the turn that is due; UINT64_MAX none */
 };
@@ -122,11 +136,26 @@ struct sim_node {
 	int64_t skew_ms;
 	bool wiped;
 	struct sim_disk disk;
-	struct sim_process coordinator_process, streamer_process;
+	uint32_t peers; /* mask */
+	struct sim_process processes[ACTORS];
 	struct coordinator coordinator;
 	struct streamer streamer;
-	/* Shared memory: lives through the death of either. */
-	struct vector published;
+	struct monitor monitor;
+	bool supervised, supervisor_up;
+	uint32_t generation; /* of the supervisor */
+	uint64_t supervise_ns;
+	uint64_t spawns[ACTORS];
+	struct supervisor supervisor;
+	/* Shared memory: lives through the death of any. */
+	struct vector published, acked[REGIONS_MAX];
+	uint64_t sent_lsn[REGIONS_MAX];
+	uint64_t
+	    acked_most[REGIONS_MAX]; /* of its own: what the monitor has seen acknowledged; an old message may say less again */
+	struct {
+		uint64_t lag_records, lag_ms, sampled_ns;
+		enum region_state state;
+	} health[REGIONS_MAX];
+	uint64_t memory_ns; /* since when it has been this memory */
 	uint64_t durable_lsn, epoch;
 	bool ready;
 	struct {
@@ -140,8 +169,9 @@ struct sim_node {
 
 struct sim_link {
 	bool cut;
+	uint64_t changed_ns;
 	uint32_t loss, duplicate, reorder, corrupt; /* per mille */
-	uint64_t delay_ns, jitter_ns, last_ns;
+	uint64_t delay_ns, jitter_ns, last_ns[SERVICES];
 };
 
 /* ---- clients ---- */
@@ -170,6 +200,8 @@ struct sim_client {
 struct sim_write { /* one dot, as first seen applied anywhere */
 	uint32_t size;
 	uint8_t *bytes;
+	uint64_t applied_ns; /* at its origin */
+	uint64_t seen_ns;    /* by its origin's monitor; 0 not yet */
 };
 
 struct sim {
@@ -180,12 +212,13 @@ struct sim {
 	struct sim_event *queue; /* binary heap by time, then order */
 	uint32_t queue_count, queue_capacity;
 	uint32_t operations_wanted, operations_issued;
-	struct sim_node nodes[SIM_REGIONS];
-	struct sim_link links[SIM_REGIONS][SIM_REGIONS];
+	uint32_t regions;
+	struct sim_node nodes[SIM_REGIONS_MAX];
+	struct sim_link links[SIM_REGIONS_MAX][SIM_REGIONS_MAX];
 	struct sim_client clients[SIM_CLIENTS];
-	struct sim_write *writes[SIM_REGIONS];
-	uint64_t write_counts[SIM_REGIONS], write_capacities[SIM_REGIONS];
-	uint32_t wipe_region; /* SIM_REGIONS: none in this run */
+	struct sim_write *writes[SIM_REGIONS_MAX];
+	uint64_t write_counts[SIM_REGIONS_MAX], write_capacities[SIM_REGIONS_MAX];
+	uint32_t wipe_region; /* SIM_REGIONS_MAX: none in this run */
 	/* How hard this seed is. */
 	uint32_t fault_gap_ms, sync_fail, append_refuse;
 	bool forgetful; /* a coordinator that starts remembers only the end of its log */
@@ -198,7 +231,7 @@ struct sim {
 void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A violation: prints seed, time and what, and ends this process with the code. */
 _Noreturn void sim_fail(struct sim *sim, enum sim_exit code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-extern const char *const sim_names[SIM_REGIONS];
+extern const char *const sim_names[SIM_REGIONS_MAX];
 
 /* cluster.c */
 void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace);
@@ -215,22 +248,43 @@ struct sim_row *disk_row(struct sim_disk *disk, const char *key, bool make);
 void disk_release(struct sim_disk *disk);
 
 /* node.c */
-void node_start_coordinator(struct sim *sim, struct sim_node *node);
-void node_start_streamer(struct sim *sim, struct sim_node *node);
-void node_kill_coordinator(struct sim *sim, struct sim_node *node);
-void node_kill_streamer(struct sim *sim, struct sim_node *node);
+void node_start(struct sim *sim, struct sim_node *node, enum actor actor);
+void node_kill(struct sim *sim, struct sim_node *node, enum actor actor);
 void node_request(struct sim *sim, struct sim_node *node, uint32_t client, uint64_t number, bool repeat);
 void node_coordinator_turn(struct sim *sim, struct sim_node *node);
 void node_sync_done(struct sim *sim, struct sim_node *node);
-void node_wake_coordinator(struct sim *sim, struct sim_node *node, uint64_t delay_ns);
-void node_wake_streamer(struct sim *sim, struct sim_node *node, uint64_t delay_ns);
-void node_streamer_turn(struct sim *sim, struct sim_node *node);
-void node_message(struct sim *sim, struct sim_node *node, uint8_t peer, bool from_receiver, const uint8_t *bytes, uint32_t size);
+void node_wake(struct sim *sim, struct sim_node *node, enum actor actor, uint64_t delay_ns);
+void node_lose_memory(struct sim *sim, struct sim_node *node); /* the shared one */
 void node_release(struct sim_node *node);
 uint64_t node_wall_ms(const struct sim *sim, const struct sim_node *node);
 
-/* network.c */
-bool network_send(struct sim *sim, uint8_t from, uint8_t to, bool from_receiver, const uint8_t *bytes, size_t size);
+/* ring.c */
+bool ring_put(struct sim_node *node, const uint8_t *bytes, uint32_t size);
+void ring_take(struct sim_node *node);
+void ring_empty(struct sim_node *node);
+
+/* stream.c */
+void stream_start(struct sim *sim, struct sim_node *node);
+void stream_kill(struct sim_node *node);
+void stream_turn(struct sim *sim, struct sim_node *node);
+void stream_message(struct sim *sim, struct sim_node *node, bool from_receiver, const uint8_t *bytes, uint32_t size);
+
+/* restart.c */
+void restart_begin(struct sim *sim, struct sim_node *node); /* the region's processes that are down, or its supervisor */
+void restart_exited(struct sim *sim, struct sim_node *node, enum actor actor);
+void restart_all(struct sim *sim, struct sim_node *node); /* kills all, and sees to it that they come back */
+void restart_event(struct sim *sim, struct sim_node *node, const struct sim_event *event);
+
+/* health.c */
+void health_start(struct sim *sim, struct sim_node *node);
+void health_turn(struct sim *sim, struct sim_node *node);
+void health_message(struct sim *sim, struct sim_node *node, bool question, const uint8_t *bytes, uint32_t size);
+bool health_settled(struct sim *sim); /* everybody is seen up and caught up by everybody */
+
+/* network.c: from_receiver: of a stream, what a receiver sends; else whether it is a question */
+bool network_send(
+    struct sim *sim, uint8_t from, uint8_t to, enum service service, bool from_receiver, const uint8_t *bytes, size_t size);
+void network_cut(struct sim *sim, uint32_t from, uint32_t to, bool cut);
 
 /* client.c */
 void client_turn(struct sim *sim, uint32_t index);
@@ -244,6 +298,8 @@ void fault_end(struct sim *sim); /* from here on nothing goes wrong, and everybo
 
 /* check.c */
 void check_applied(struct sim *sim, struct sim_node *node, const struct record *record, const uint8_t *bytes, uint32_t size);
+/* Must all that `origin` wrote reach `region`? */
+bool check_expects(const struct sim *sim, uint32_t region, uint8_t origin);
 bool check_converged(struct sim *sim);
 void check_end(struct sim *sim);
 void check_wiped(struct sim *sim);
