@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (!alone) {
 		shared.head = input_number(&in, 8);
 		shared.tail = input_number(&in, 8);
-		for (uint64_t i = 0; i < capacity / 2; i++)
+		for (uint64_t i = 0; i < capacity; i++)
 			all[i] = (uint8_t)input_number(&in, 1);
 	}
 	if (ring_attach(&producer, &shared, all, capacity) == 0 && ring_attach(&consumer, &shared, all, capacity) == 0)

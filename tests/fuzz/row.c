@@ -46,6 +46,19 @@ static void check_one(const struct row *row, const uint8_t *bytes, size_t size)
 	check_equal(&left, row);
 }
 
+static bool rows_agree(const struct row *a, const struct row *b)
+{
+	for (uint32_t i = 0; i < a->sibling_count; i++)
+		for (uint32_t j = 0; j < b->sibling_count; j++) {
+			const struct sibling *x = &a->siblings[i], *y = &b->siblings[j];
+			if (x->dot.region == y->dot.region && x->dot.sequence == y->dot.sequence &&
+			    (x->hlc != y->hlc || x->flags != y->flags || x->value_size != y->value_size ||
+			        memcmp(x->value, y->value, x->value_size) != 0))
+				return false;
+		}
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct input in = {bytes, bytes + size};
@@ -60,16 +73,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		if (read[i] == 0)
 			check_one(&rows[i], parts[i], sizes[i]);
 	}
-	/* Two states of a row may not hold one dot with two values; what the bytes say of it is not promised anything. */
-	bool same = false;
+	/* One dot is one write: two states that say otherwise are promised nothing. */
+	bool torn = false;
 	for (int a = 0; a < ROWS; a++)
 		for (int b = 0; b < a; b++)
-			for (uint32_t i = 0; i < rows[a].sibling_count; i++)
-				for (uint32_t j = 0; j < rows[b].sibling_count; j++)
-					same =
-					    same || (rows[a].siblings[i].dot.region == rows[b].siblings[j].dot.region &&
-					                rows[a].siblings[i].dot.sequence == rows[b].siblings[j].dot.sequence);
-	if (!read[0] && !read[1] && !same) {
+			torn = torn || !rows_agree(&rows[a], &rows[b]);
+	if (!read[0] && !read[1] && !torn) {
 		left = rows[0];
 		row_merge(&left, &rows[1]);
 		right = rows[1];
@@ -81,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		check_equal(&left, &right);
 		free(merged);
 	}
-	if (!read[0] && !read[1] && !read[2] && !same) {
+	if (!read[0] && !read[1] && !read[2] && !torn) {
 		row_merge(&left, &rows[2]);
 		right = rows[1];
 		row_merge(&right, &rows[2]);

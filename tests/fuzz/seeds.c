@@ -69,14 +69,15 @@ static void records(void)
 	seed("vector", "none", NULL, 0, "-", 1);
 }
 
-static size_t row_sample(uint8_t first_region, uint8_t *out, size_t capacity)
+/* Four writes that have seen up to `seen` of the first three regions. */
+static size_t row_sample(uint8_t first_region, uint64_t seen, uint8_t *out, size_t capacity)
 {
 	static struct row row;
 	enum row_change change;
 	row_init(&row);
 	for (uint8_t i = 0; i < 4; i++) {
-		struct record r = record_sample((uint8_t)((first_region + i) % 5), 400u + i, "k", i == 2 ? NULL : "value");
-		r.context = (struct vector){.sequence = {1, 1, 1}};
+		struct record r = record_sample((uint8_t)((first_region + i) % 5), seen + 1u + i, "k", i == 2 ? NULL : "value");
+		r.context = (struct vector){.sequence = {seen, seen, seen}};
 		row_merge_record(&row, &r, &change);
 	}
 	return (size_t)row_encode(&row, out, capacity);
@@ -85,11 +86,11 @@ static size_t row_sample(uint8_t first_region, uint8_t *out, size_t capacity)
 static void rows(void)
 {
 	uint8_t bytes[2048];
-	size_t first = row_sample(0, bytes + 2, 500);
+	size_t first = row_sample(0, 1, bytes + 2, 500);
 	bytes_put_u16(bytes, (uint16_t)first);
-	size_t second = row_sample(3, bytes + 4 + first, 500);
+	size_t second = row_sample(3, 2, bytes + 4 + first, 500);
 	bytes_put_u16(bytes + 2 + first, (uint16_t)second);
-	size_t third = row_sample(2, bytes + 4 + first + second, 500);
+	size_t third = row_sample(2, 400, bytes + 4 + first + second, 500);
 	seed("row", "three", NULL, 0, bytes, 4 + first + second + third);
 }
 
@@ -281,6 +282,10 @@ static void stores(void)
 	    128 | 2, 0, 20, 0, 1, 7, 1, 100, 0, 2, 9, 10, 2, 10, 0, 60, 0, 3, 1, 12, 5, 6, 10, 7, 0, 9, 0, 4, 4};
 	static const uint8_t scribbled[100] = {
 	    1, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3};
+	/* A record from 96 on that is longer than what is left of the 128 bytes. */
+	static const uint8_t crossing[1 + 16 + 128 + 2] = {
+	    1, 96, 0, 0, 0, 0, 0, 0, 0, 224, [17 + 96] = 100, [17 + 128] = 2, 10};
+	seed("ring", "crossing", NULL, 0, crossing, sizeof crossing);
 	seed("ring", "alone", NULL, 0, alone, sizeof alone);
 	seed("ring", "scribbled", NULL, 0, scribbled, sizeof scribbled);
 	/* A conflict between two writes, as store/conflicts.c lays it down. */
@@ -303,6 +308,8 @@ static void stores(void)
 		at += 31;
 	}
 	seed("conflict", "two-sides", NULL, 0, bytes, (size_t)(at - bytes));
+	bytes[10] = 3; /* once taken */
+	seed("conflict", "no-such-strategy", NULL, 0, bytes, (size_t)(at - bytes));
 }
 
 static void texts(void)
