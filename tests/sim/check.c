@@ -84,14 +84,15 @@ bool check_converged(struct sim *sim)
 	return true;
 }
 
-/* The row of a key from all writes to it: the join of contexts, and those writes that it does not cover. */
-static void oracle_row(struct sim *sim, const char *key, struct vector *context, struct record *winner, uint32_t *siblings)
+/* The row of a key from all writes to it within the limit: the join of contexts, and those writes that it does not cover. */
+static void oracle_row(struct sim *sim, const struct vector *limit, const char *key, struct vector *context,
+    struct record *winner, uint32_t *siblings)
 {
 	*context = (struct vector){{0}};
 	*siblings = 0;
 	for (int pass = 0; pass < 2; pass++) {
 		for (uint32_t r = 0; r < sim->regions; r++) {
-			for (uint64_t i = 0; i < sim->write_counts[r]; i++) {
+			for (uint64_t i = 0; i < sim->write_counts[r] && i < limit->sequence[r]; i++) {
 				struct record record;
 				assert(record_decode(&record, sim->writes[r][i].bytes, sim->writes[r][i].size) > 0);
 				if (strlen(key) != record.key_size || memcmp(key, record.key, record.key_size) != 0)
@@ -115,6 +116,20 @@ static void oracle_row(struct sim *sim, const char *key, struct vector *context,
 	}
 }
 
+/* What a reader is told, by definition. */
+void check_read(struct sim *sim, struct sim_node *node, const char *key, bool found, const uint8_t *value, size_t size)
+{
+	struct vector context;
+	struct record winner = {0};
+	uint32_t siblings;
+	oracle_row(sim, &node->disk.applied, key, &context, &winner, &siblings);
+	bool there = siblings && !(winner.flags & RECORD_TOMBSTONE);
+	if (there != found || (found && (winner.value_size != size || memcmp(winner.value, value, size) != 0)))
+		sim_fail(sim, SIM_SAFETY, "a read of %s in %s is told '%.*s', by definition it is '%.*s'", key,
+		    sim_names[node->region], found ? (int)size : 0, (const char *)value, there ? (int)winner.value_size : 0,
+		    (const char *)winner.value);
+}
+
 static void check_rows(struct sim *sim)
 {
 	static const uint32_t priorities[REGIONS_MAX];
@@ -127,7 +142,7 @@ static void check_rows(struct sim *sim)
 		struct row row;
 		if (!stored->key[0])
 			continue;
-		oracle_row(sim, stored->key, &context, &winner, &siblings);
+		oracle_row(sim, &disk->applied, stored->key, &context, &winner, &siblings);
 		assert(row_decode(&row, stored->bytes, stored->size) == 0);
 		if (vector_compare(&row.context, &context) != VECTOR_EQUAL || row.sibling_count != siblings)
 			sim_fail(sim, SIM_SAFETY, "row %s is not what its writes add up to: %u siblings, not %u", stored->key,
@@ -197,6 +212,8 @@ void check_end(struct sim *sim)
 		sim_fail(sim, SIM_LIVENESS, "regions have not caught up: %s", text);
 	if (!health_settled(sim))
 		sim_fail(sim, SIM_LIVENESS, "the monitors do not say that all is well");
+	if (!digests_settled(sim))
+		sim_fail(sim, SIM_LIVENESS, "the reconcilers do not say that all is equal");
 	for (uint32_t r = 1; r < sim->regions; r++)
 		if (!rows_equal(&sim->nodes[0].disk, &sim->nodes[r].disk) ||
 		    !rows_equal(&sim->nodes[r].disk, &sim->nodes[0].disk))

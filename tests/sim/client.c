@@ -85,6 +85,7 @@ void client_turn(struct sim *sim, uint32_t index)
 			continue;
 		if (sim->now_ns >= operation->deadline_ns) {
 			operation->outcome = SIM_UNKNOWN;
+			history_write(sim, index, operation);
 			sim->counts.unknown++;
 			sim_trace(sim, "client %u: #%llu is UNKNOWN", index, (unsigned long long)operation->number);
 			continue;
@@ -100,6 +101,8 @@ void client_turn(struct sim *sim, uint32_t index)
 		issue(sim, index);
 		open++;
 	}
+	if (chance_of(&sim->chance, 200))
+		read_ask(sim, index);
 	bool more = open || sim->operations_issued < sim->operations_wanted;
 	if (more)
 		sim_push(sim, sim->now_ns + (1 + chance_below(&sim->chance, 25)) * SIM_MS,
@@ -123,6 +126,7 @@ void client_answer(struct sim *sim, uint32_t index, const struct coordinator_ans
 		if (answer->version_size && vector_decode(&version, answer->version, answer->version_size) > 0)
 			operation->dot = (struct dot){.sequence = version.sequence[client->region], .region = client->region};
 		sim->counts.ok++;
+		read_acknowledged(sim, client, operation);
 	} else {
 		operation->outcome = error_exit_code(answer->code) == 3 ? SIM_FAILED : SIM_UNKNOWN;
 		if (operation->outcome == SIM_FAILED)
@@ -130,6 +134,7 @@ void client_answer(struct sim *sim, uint32_t index, const struct coordinator_ans
 		else
 			sim->counts.unknown++;
 	}
+	history_write(sim, index, operation);
 	sim_trace(sim, "client %u: #%llu -> %s", index, (unsigned long long)answer->number, error_name(answer->code));
 	settle(sim, client);
 }

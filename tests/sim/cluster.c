@@ -71,6 +71,8 @@ static void message(struct sim *sim, struct sim_node *node, const struct sim_eve
 		stream_message(sim, node, event->from_receiver, event->bytes, event->size);
 	else if (event->service == SERVICE_HEALTH)
 		health_message(sim, node, event->from_receiver, event->bytes, event->size);
+	else
+		digests_message(sim, node, event);
 }
 
 static void turn(struct sim *sim, struct sim_node *node, enum actor actor)
@@ -81,6 +83,8 @@ static void turn(struct sim *sim, struct sim_node *node, enum actor actor)
 		stream_turn(sim, node);
 	else if (actor == ACTOR_MONITOR)
 		health_turn(sim, node);
+	else if (actor == ACTOR_RECONCILER)
+		digests_turn(sim, node);
 }
 
 static void dispatch(struct sim *sim, struct sim_event *event)
@@ -90,6 +94,7 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 	    [SERVICE_STREAM] = ACTOR_STREAMER, [SERVICE_HEALTH] = ACTOR_MONITOR, [SERVICE_DIGEST] = ACTOR_RECONCILER};
 	enum actor actor = event->kind == SIM_MESSAGE ? receivers[event->service]
 	                   : event->kind == SIM_TURN  ? event->actor
+	                   : event->kind == SIM_READ  ? ACTOR_ROUTER
 	                                              : ACTOR_COORDINATOR;
 	struct sim_process *process = &node->processes[actor];
 	switch (event->kind) {
@@ -122,8 +127,14 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 			event->incarnation = process->incarnation;
 		if (held_back(sim, process, event))
 			return;
-		if (process->up && process->incarnation == event->incarnation)
+		if (process->up && process->incarnation == event->incarnation && node->processes[ACTOR_ROUTER].up)
 			node_request(sim, node, event->client, event->number, event->repeat);
+		break;
+	case SIM_READ:
+		if (held_back(sim, process, event))
+			return;
+		if (process->up)
+			read_answer(sim, node, event);
 		break;
 	case SIM_ANSWER:
 		client_answer(sim, event->client, event->answer);
@@ -162,9 +173,22 @@ static bool all_issued(struct sim *sim)
 	return sim->operations_issued >= sim->operations_wanted;
 }
 
+static void topology_make(struct sim *sim)
+{
+	struct topology *topology = &sim->topology;
+	strcpy(topology->cluster, "sim");
+	topology->region_count = sim->regions;
+	topology->keyspace_count = 1;
+	strcpy(topology->keyspaces[0].name, "default");
+	for (uint8_t r = 0; r < sim->regions; r++) {
+		topology->regions[r].id = r;
+		strcpy(topology->regions[r].name, sim_names[r]);
+	}
+}
+
 static bool all_settled(struct sim *sim)
 {
-	return clients_idle(sim) && check_converged(sim) && health_settled(sim);
+	return clients_idle(sim) && check_converged(sim) && health_settled(sim) && digests_settled(sim);
 }
 
 void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
@@ -175,9 +199,14 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 	sim->operations_wanted = operations;
 	sim->wall_start_ms = 1900000000000ull;
 	fault_draw(sim);
+	rows_show(sim);
+	topology_make(sim);
 	for (uint8_t r = 0; r < sim->regions; r++) {
 		struct sim_node *node = &sim->nodes[r];
 		node->region = r;
+		node->memory = calloc(1, sizeof *node->memory);
+		if (!node->memory)
+			abort();
 		node->peers = ((1u << sim->regions) - 1) & ~(1u << r);
 		restart_begin(sim, node);
 	}
@@ -201,6 +230,15 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 		sim_fail(
 		    sim, SIM_LIVENESS, "requests without an outcome %llu s after the last fault", SIM_LIVE_NS / 1000000000ull);
 	check_end(sim);
+	if (sim->damage) {
+		digests_damage(sim);
+		sim->counts.damages++;
+		run_until(sim, sim->now_ns + 30ull * 1000 * SIM_MS, digests_damage_told);
+		if (!digests_damage_told(sim))
+			sim_fail(sim, SIM_LIVENESS, "row %s of %s differs, and not everybody says so (T13)", sim->damaged_key,
+			    sim_names[sim->damaged_region]);
+		return;
+	}
 	if (sim->wipe_region < sim->regions && sim->write_counts[sim->wipe_region]) {
 		struct sim_node *node = &sim->nodes[sim->wipe_region];
 		sim_trace(sim, "---- %s comes back without its disk", sim_names[node->region]);

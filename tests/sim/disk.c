@@ -48,7 +48,8 @@ static void rows_clear(struct sim_disk *disk)
 	free(disk->rows);
 	disk->rows = NULL;
 	disk->row_count = disk->row_capacity = 0;
-	disk->applied_lsn = disk->hlc = disk->hlc_bound = disk->conflicts = 0;
+	disk->applied_lsn = disk->hlc = disk->hlc_bound = disk->conflicts = disk->live_rows = 0;
+	memset(disk->buckets, 0, sizeof disk->buckets);
 	disk->applied = (struct vector){{0}};
 }
 
@@ -124,14 +125,24 @@ static void apply_record(struct sim *sim, struct sim_node *node, const struct si
 	memcpy(key, record.key, record.key_size);
 	struct sim_row *stored = disk_row(disk, key, true);
 	row_init(&row);
-	if (stored->bytes)
+	struct digest *bucket = &disk->buckets[row_digest_bucket(record.key, record.key_size)];
+	if (stored->bytes) {
 		assert(row_decode(&row, stored->bytes, stored->size) == 0);
+		if (!row_is_deleted(&row)) {
+			digest_subtract(bucket, row_digest(0, record.key, record.key_size, stored->bytes, stored->size));
+			disk->live_rows--;
+		}
+	}
 	assert(row_merge_record(&row, &record, &change) == 0);
 	disk->conflicts += change == ROW_CONFLICT;
 	sim->counts.conflicts += change == ROW_CONFLICT;
 	long size = row_encoded_size(&row);
 	uint8_t *bytes = malloc((size_t)size);
 	assert(bytes && row_encode(&row, bytes, (size_t)size) == size);
+	if (!row_is_deleted(&row)) {
+		digest_add(bucket, row_digest(0, record.key, record.key_size, bytes, (size_t)size));
+		disk->live_rows++;
+	}
 	free(stored->bytes);
 	stored->bytes = bytes;
 	stored->size = (uint32_t)size;

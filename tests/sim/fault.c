@@ -14,6 +14,8 @@ void fault_draw(struct sim *sim)
 	sim->sync_fail = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 20) : 0;
 	sim->append_refuse = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 30) : 0;
 	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, sim->regions) : SIM_REGIONS_MAX;
+	sim->damage = sim->wipe_region == SIM_REGIONS_MAX && chance_of(chance, 80);
+	sim->compare_ms = 300 + (uint32_t)chance_below(chance, 1700);
 	sim->forgetful = chance_of(chance, 300);
 	bool lossy = chance_of(chance, 500), corrupt = chance_of(chance, 300), skewed = chance_of(chance, 500);
 	for (uint32_t a = 0; a < sim->regions; a++) {
@@ -151,6 +153,7 @@ void fault_next(struct sim *sim)
 void fault_end(struct sim *sim)
 {
 	sim->calm = true;
+	sim->calm_ns = sim->now_ns;
 	heal_links(sim);
 	for (uint32_t i = 0; i < sim->regions; i++) {
 		struct sim_node *node = &sim->nodes[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- *   sim --seed N [--trace] [--operations N]       one cluster
+ *   sim --seed N [--trace] [--operations N] [--history FILE]    one cluster
  *   sim --seeds N [--first N] [--jobs N] [--operations N]
  * Exit codes: 0 all good, 10 crash, 11 safety, 12 liveness (of the first seed that failed), 2 usage. */
 #include "tests/sim/sim.h"
@@ -56,16 +56,17 @@ static void on_crash(int signal)
 
 struct totals {
 	_Atomic uint64_t seeds, hours_ns, ok, failed, unknown, crashes, machine_crashes, cuts, pauses, clock_jumps, conflicts,
-	    messages;
+	    messages, reads, comparisons, damages;
 	_Atomic uint64_t stop;
 };
 
-static void one_seed(uint64_t seed, uint32_t operations, bool trace, struct totals *totals)
+static void one_seed(uint64_t seed, uint32_t operations, bool trace, FILE *history, struct totals *totals)
 {
 	struct sim *sim = calloc(1, sizeof *sim);
 	if (!sim)
 		abort();
 	seed_now = seed;
+	sim->history = history;
 	sim_run(sim, seed, operations, trace);
 	totals->seeds++;
 	totals->hours_ns += sim->now_ns;
@@ -79,6 +80,9 @@ static void one_seed(uint64_t seed, uint32_t operations, bool trace, struct tota
 	totals->clock_jumps += sim->counts.clock_jumps;
 	totals->conflicts += sim->counts.conflicts;
 	totals->messages += sim->counts.messages;
+	totals->reads += sim->counts.reads;
+	totals->comparisons += sim->counts.comparisons;
+	totals->damages += sim->counts.damages;
 	sim_release(sim);
 	free(sim);
 }
@@ -94,7 +98,7 @@ static int many_seeds(uint64_t first, uint64_t count, uint32_t jobs, uint32_t op
 		}
 		if (child == 0) {
 			for (uint64_t i = job; i < count && !totals->stop; i += jobs)
-				one_seed(first + i, operations, false, totals);
+				one_seed(first + i, operations, false, NULL, totals);
 			_exit(0);
 		}
 	}
@@ -126,6 +130,7 @@ int main(int argc, char **argv)
 	uint64_t seed = 0, seeds = 0, first = 1;
 	uint32_t jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN), operations = 1000;
 	bool trace = false, single = false;
+	FILE *history = NULL;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--trace") == 0) {
 			trace = true;
@@ -139,6 +144,12 @@ int main(int argc, char **argv)
 			seeds = number(argv[i], value, UINT64_MAX);
 		} else if (strcmp(argv[i], "--first") == 0) {
 			first = number(argv[i], value, UINT64_MAX);
+		} else if (strcmp(argv[i], "--history") == 0) {
+			history = value ? fopen(value, "w") : NULL;
+			if (!history) {
+				fprintf(stderr, "sim: --history: cannot write '%s'\n", value ? value : "");
+				return SIM_USAGE;
+			}
 		} else if (strcmp(argv[i], "--jobs") == 0) {
 			jobs = (uint32_t)number(argv[i], value, 256);
 		} else if (strcmp(argv[i], "--operations") == 0) {
@@ -149,7 +160,7 @@ int main(int argc, char **argv)
 		}
 		i++;
 	}
-	if (single == (seeds > 0) || jobs == 0) {
+	if (single == (seeds > 0) || jobs == 0 || (history && !single)) {
 		fprintf(stderr, "sim: give --seed N, or --seeds N with at least one job\n");
 		return SIM_USAGE;
 	}
@@ -161,15 +172,21 @@ int main(int argc, char **argv)
 		signal(fatal[i], on_crash);
 	int code = 0;
 	if (single)
-		one_seed(seed, operations, trace, totals);
+		one_seed(seed, operations, trace, history, totals);
 	else
 		code = many_seeds(first, seeds, jobs, operations, totals);
 	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu refused, %llu unknown; %llu conflicts; %llu "
 	       "process kills, "
-	       "%llu machine crashes, %llu cuts, %llu pauses, %llu clock jumps, %llu messages\n",
+	       "%llu machine crashes, %llu cuts, %llu pauses, %llu clock jumps, %llu rows damaged; %llu messages, %llu reads, "
+	       "%llu comparisons\n",
 	    (unsigned long long)totals->seeds, (double)totals->hours_ns / 3.6e12, (unsigned long long)totals->ok,
 	    (unsigned long long)totals->failed, (unsigned long long)totals->unknown, (unsigned long long)totals->conflicts,
 	    (unsigned long long)totals->crashes, (unsigned long long)totals->machine_crashes, (unsigned long long)totals->cuts,
-	    (unsigned long long)totals->pauses, (unsigned long long)totals->clock_jumps, (unsigned long long)totals->messages);
+	    (unsigned long long)totals->pauses, (unsigned long long)totals->clock_jumps, (unsigned long long)totals->damages,
+	    (unsigned long long)totals->messages, (unsigned long long)totals->reads, (unsigned long long)totals->comparisons);
+	if (history && fclose(history) != 0) {
+		perror("sim: --history");
+		return SIM_USAGE;
+	}
 	return code;
 }

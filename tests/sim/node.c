@@ -62,6 +62,8 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 	node->published = disk->applied;
 	node->durable_lsn = disk->durable;
 	node->ready = true;
+	atomic_store(&node->memory->coordinator.epoch, node->epoch);
+	atomic_store(&node->memory->coordinator.ready, true);
 	char vector[VECTOR_TEXT_MAX];
 	vector_format(&assigned, vector);
 	sim_trace(sim, "%s coordinator > starts, log %s", name_of(node), vector);
@@ -73,7 +75,7 @@ static void answers_send(struct sim *sim, struct sim_node *node)
 {
 	for (uint32_t i = 0; i < effects.answer_count; i++) {
 		const struct coordinator_answer *answer = &effects.answers[i];
-		if (chance_of(&sim->chance, sim->calm ? 0 : 20))
+		if (!node->processes[ACTOR_ROUTER].up || chance_of(&sim->chance, sim->calm ? 0 : 20))
 			continue; /* the router died with it */
 		struct coordinator_answer *copy = malloc(sizeof *copy);
 		if (!copy)
@@ -226,6 +228,12 @@ void node_start(struct sim *sim, struct sim_node *node, enum actor actor)
 	case ACTOR_MONITOR:
 		health_start(sim, node);
 		break;
+	case ACTOR_ROUTER:
+		reads_init(&node->reads, &sim->topology, &sim->topology.regions[node->region], node->memory, "");
+		break;
+	case ACTOR_RECONCILER:
+		digests_start(sim, node);
+		break;
 	default:
 		break;
 	}
@@ -244,6 +252,8 @@ void node_kill(struct sim *sim, struct sim_node *node, enum actor actor)
 		disk_lose_process(sim, &node->disk);
 	} else if (actor == ACTOR_STREAMER) {
 		stream_kill(node);
+	} else if (actor == ACTOR_ROUTER) {
+		reads_deinit(&node->reads);
 	}
 }
 
@@ -251,6 +261,7 @@ void node_kill(struct sim *sim, struct sim_node *node, enum actor actor)
 void node_lose_memory(struct sim *sim, struct sim_node *node)
 {
 	node->ready = false;
+	atomic_store(&node->memory->coordinator.ready, false);
 	node->published = (struct vector){{0}};
 	node->durable_lsn = 0;
 	memset(node->acked, 0, sizeof node->acked);
@@ -264,6 +275,9 @@ void node_release(struct sim_node *node)
 {
 	if (node->processes[ACTOR_COORDINATOR].up)
 		coordinator_deinit(&node->coordinator);
+	if (node->processes[ACTOR_ROUTER].up)
+		reads_deinit(&node->reads);
+	free(node->memory);
 	stream_kill(node);
 	ring_empty(node);
 	free(node->ring.records);

@@ -7,7 +7,9 @@
  *   main.c      seeds, workers, exit codes             cluster.c   the two phases and the clock's queue of events
  *   disk.c      log and rows of a region, and crashes   node.c      a region: its coordinator, and its processes
  *   stream.c    streamers: frames from the log             ring.c      records received, on their way to the coordinator
- *   restart.c   supervisors
+ *   restart.c   supervisors                                rows.c      store/rows.h over the simulated disk
+ *   digests.c   reconcilers, and rows damaged on purpose    read.c      routers' reads, and what they must show
+ *   history.c   the run as a history for godwit-check
  *   health.c    monitors, and what their figures must be
  *   network.c   links with delay, loss, cuts            client.c    clients: repeats, deadlines, outcomes
  *   fault.c     what goes wrong, and when               check.c     what must hold, by an oracle of its own
@@ -17,9 +19,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "actors/coordinator/coordinator.h"
 #include "actors/monitor/monitor.h"
+#include "actors/reconciler/reconciler.h"
+#include "actors/router/reads.h"
 #include "actors/streamer/message.h"
 #include "actors/streamer/streamer.h"
 #include "actors/supervisor/supervisor.h"
@@ -63,6 +68,7 @@ enum sim_event_kind {
 	SIM_TURN, /* of an actor */
 	SIM_CLIENT_TURN,
 	SIM_REQUEST, /* a client's, arriving at a region */
+	SIM_READ,    /* one, arriving at a region */
 	SIM_ANSWER,  /* arriving at a client */
 	SIM_START,   /* a process comes up again; actor ACTORS: the supervisor */
 	SIM_READY,   /* and has told its supervisor so */
@@ -104,7 +110,8 @@ struct sim_disk {
 	uint64_t applied_lsn;
 	struct vector applied;
 	struct vector kept; /* applied at any time: durable, so the machine's end does not change it */
-	uint64_t hlc, hlc_bound, conflicts;
+	uint64_t hlc, hlc_bound, conflicts, live_rows;
+	struct digest buckets[DIGEST_BUCKETS];
 };
 struct sim_row {
 	char key[SIM_KEY_SIZE];
@@ -141,6 +148,9 @@ struct sim_node {
 	struct coordinator coordinator;
 	struct streamer streamer;
 	struct monitor monitor;
+	struct reconciler reconciler;
+	struct reads reads;
+	struct shm_layout *memory; /* for what is read from it by code that ships; the rest of it is here: */
 	bool supervised, supervisor_up;
 	uint32_t generation; /* of the supervisor */
 	uint64_t supervise_ns;
@@ -213,17 +223,29 @@ struct sim {
 	uint32_t queue_count, queue_capacity;
 	uint32_t operations_wanted, operations_issued;
 	uint32_t regions;
+	struct topology topology;
+	FILE *history;
+	uint64_t calm_ns;
 	struct sim_node nodes[SIM_REGIONS_MAX];
 	struct sim_link links[SIM_REGIONS_MAX][SIM_REGIONS_MAX];
 	struct sim_client clients[SIM_CLIENTS];
 	struct sim_write *writes[SIM_REGIONS_MAX];
 	uint64_t write_counts[SIM_REGIONS_MAX], write_capacities[SIM_REGIONS_MAX];
-	uint32_t wipe_region; /* SIM_REGIONS_MAX: none in this run */
+	struct {
+		uint64_t acknowledged; /* own sequence of the region */
+		struct vector seen;
+	} reads[SIM_REGIONS_MAX][SIM_KEYS];
+	bool damage;
+	char damaged_key[SIM_KEY_SIZE];
+	uint8_t damaged_region;
+	uint32_t damage_told[SIM_REGIONS_MAX]; /* by whom, of whom */
+	uint32_t wipe_region;                  /* SIM_REGIONS_MAX: none in this run */
 	/* How hard this seed is. */
-	uint32_t fault_gap_ms, sync_fail, append_refuse;
+	uint32_t compare_ms, fault_gap_ms, sync_fail, append_refuse;
 	bool forgetful; /* a coordinator that starts remembers only the end of its log */
 	struct {
-		uint64_t crashes, machine_crashes, cuts, pauses, clock_jumps, messages, ok, failed, unknown, repeats, conflicts;
+		uint64_t crashes, machine_crashes, cuts, pauses, clock_jumps, messages, ok, failed, unknown, repeats, conflicts,
+		    reads, comparisons, damages;
 	} counts;
 };
 
@@ -281,6 +303,28 @@ void health_turn(struct sim *sim, struct sim_node *node);
 void health_message(struct sim *sim, struct sim_node *node, bool question, const uint8_t *bytes, uint32_t size);
 bool health_settled(struct sim *sim); /* everybody is seen up and caught up by everybody */
 
+/* digests.c */
+void digests_start(struct sim *sim, struct sim_node *node);
+void digests_turn(struct sim *sim, struct sim_node *node);
+void digests_message(struct sim *sim, struct sim_node *node, const struct sim_event *event);
+bool digests_settled(struct sim *sim); /* all have compared since the faults ended, and found the same */
+void digests_damage(struct sim *sim);
+bool digests_damage_told(struct sim *sim);
+
+/* rows.c */
+void rows_show(struct sim *sim); /* whose rows store/rows.h is about */
+struct rows_view *rows_view_of(struct sim_node *node);
+
+/* read.c */
+void read_ask(struct sim *sim, uint32_t client);
+void read_answer(struct sim *sim, struct sim_node *node, const struct sim_event *event);
+void read_acknowledged(struct sim *sim, const struct sim_client *client, const struct sim_operation *operation);
+
+/* history.c */
+void history_write(struct sim *sim, uint32_t client, const struct sim_operation *operation);
+void history_read(
+    struct sim *sim, uint32_t client, const char *key, uint64_t start_ns, bool found, const uint8_t *value, size_t size);
+
 /* network.c: from_receiver: of a stream, what a receiver sends; else whether it is a question */
 bool network_send(
     struct sim *sim, uint8_t from, uint8_t to, enum service service, bool from_receiver, const uint8_t *bytes, size_t size);
@@ -301,6 +345,7 @@ void check_applied(struct sim *sim, struct sim_node *node, const struct record *
 /* Must all that `origin` wrote reach `region`? */
 bool check_expects(const struct sim *sim, uint32_t region, uint8_t origin);
 bool check_converged(struct sim *sim);
+void check_read(struct sim *sim, struct sim_node *node, const char *key, bool found, const uint8_t *value, size_t size);
 void check_end(struct sim *sim);
 void check_wiped(struct sim *sim);
 
