@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum action { ACTION_KILL, ACTION_STOP, ACTION_DELAY };
+enum action { ACTION_KILL, ACTION_STOP, ACTION_GO_ON };
 
 static const char *const names[CRASH_POINTS] = {
 #define X(name, programs, way) #name,
@@ -38,7 +38,7 @@ static const char *program_name(void)
 /* A selection that means nothing must not look like a run without a crash. */
 static void refuse(const char *text)
 {
-	dprintf(STDERR_FILENO, "GODWIT_CRASH_POINT: not [ACTOR/]NAME[:COUNT][:kill|stop|delay=MS]: %s\n", text);
+	dprintf(STDERR_FILENO, "GODWIT_CRASH_POINT: not [ACTOR/]NAME[:COUNT][:delay=MS][:kill|stop]: %s\n", text);
 	abort();
 }
 
@@ -50,7 +50,7 @@ static void part_take(const char *part, const char *whole)
 	} else if (strcmp(part, "stop") == 0) {
 		action = ACTION_STOP;
 	} else if (strncmp(part, "delay=", 6) == 0) {
-		action = ACTION_DELAY;
+		action = ACTION_GO_ON;
 		delay_ms = strtoul(part + 6, &end, 10);
 		if (*end != 0 || part[6] == 0)
 			refuse(whole);
@@ -110,12 +110,11 @@ bool crash_point_is_due(enum crash_point point)
 
 void crash_point_act(enum crash_point point)
 {
-	static const char *const actions[] = {[ACTION_KILL] = "kill", [ACTION_STOP] = "stop", [ACTION_DELAY] = "delay"};
+	static const char *const actions[] = {[ACTION_KILL] = "kill", [ACTION_STOP] = "stop", [ACTION_GO_ON] = "delay"};
 	dprintf(STDERR_FILENO, "crash_point=%s/%s visit=%lu action=%s pid=%ld\n", program_name(), names[point], wanted,
 	    actions[action], (long)getpid());
-	if (action == ACTION_DELAY)
-		nanosleep(&(struct timespec){.tv_sec = (time_t)(delay_ms / 1000), .tv_nsec = (long)(delay_ms % 1000) * 1000000},
-		    NULL);
-	else
+	/* The other threads go on meanwhile. */
+	nanosleep(&(struct timespec){.tv_sec = (time_t)(delay_ms / 1000), .tv_nsec = (long)(delay_ms % 1000) * 1000000}, NULL);
+	if (action != ACTION_GO_ON)
 		raise(action == ACTION_KILL ? SIGKILL : SIGSTOP); /* at this thread, so that it does not go a step further */
 }

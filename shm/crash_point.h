@@ -3,9 +3,10 @@
  * Named places where a process can be made to die, stop or stand still, to see that what it leaves behind is enough. Only in a
  * build with the meson option crash_points; in any other build a point is nothing, not even a test of a flag.
  *
- * GODWIT_CRASH_POINT="[ACTOR/]NAME[:COUNT][:kill|stop|delay=MS]" selects one for a process, read when it comes to its first
- * point: at the COUNTth visit (1) it is killed. ACTOR is the name of the program without "godwit-". GODWIT_CRASH_POINT_HIT
- * names a file that is made then; when it is there already, nothing happens, so that whoever is started again lives.
+ * GODWIT_CRASH_POINT="[ACTOR/]NAME[:COUNT][:delay=MS][:kill|stop]" selects one for a process, read when it comes to its first
+ * point: at the COUNTth visit (1) it is killed. With a delay that thread stands still first, while the others go on; with
+ * nothing behind the delay it goes on then. ACTOR is the name of the program without "godwit-". GODWIT_CRASH_POINT_HIT names a
+ * file that is made then; when it is there already, nothing happens, so that whoever is started again lives.
  *
  * In this folder because it is the lowest of those that may know of processes and files. tests/crash visits every point of the
  * list; a new one is a line here and a line where it is. */
