@@ -16,16 +16,26 @@
  * Progress: calm(set) may happen in every state, for every majority of regions that still have their disks: the others stay silent,
  * no message is lost any more, and the regions of the set recover in turn, a few rounds. Then everything must be decided.
  *
- * Switches (-D): TXNS, BALLOTS, COORDINATOR_1, KIND_0, KIND_1, ALL, RESTARTS, LOSSES, and one BREAK_... at a time. */
+ * Switches (-D): TXNS, BALLOTS_0, BALLOTS_1, COORDINATOR_1, KIND_0, KIND_1, ALL, RESTARTS, LOSSES, and one BREAK_... at a time. */
 
 #define REGIONS 3
 #define QUORUM	2
 #ifndef TXNS
 #define TXNS 2
 #endif
-#ifndef BALLOTS
-#define BALLOTS 1 /* recoveries of each transaction; any region may own any of them */
+/* Recoveries of each transaction; any region may own any of them, several at once. */
+#ifndef BALLOTS_0
+#define BALLOTS_0 1
 #endif
+#ifndef BALLOTS_1
+#define BALLOTS_1 1
+#endif
+#if TXNS == 1 || BALLOTS_0 > BALLOTS_1
+#define BALLOTS BALLOTS_0
+#else
+#define BALLOTS BALLOTS_1
+#endif
+#define BALLOTS_OF(t) ((t) == 0 -> BALLOTS_0 : BALLOTS_1)
 #ifndef COORDINATOR_1
 #define COORDINATOR_1 1 /* 0: both transactions come from one region */
 #endif
@@ -127,23 +137,18 @@ hidden byte c_proof, c_abort, c_coordinator, c_knows;
 #else
 #define HOLDS(r, u) (S(r, u).decision == NONE && (S(r, u).vote != NONE || COMMITS(S(r, u).accepted) || RUNS(r, u)))
 #endif
-/* What is being recovered is not outrun: a promise holds the keys against votes and new transactions, not against ACCEPT. */
-#ifdef BREAK_PROMISE_FREE
-#define IN_RECOVERY(r, u) 0
-#else
-#define IN_RECOVERY(r, u) (S(r, u).decision == NONE && S(r, u).promise > 0)
-#endif
 #ifdef BREAK_WOUND_EARLY
 #define WOUNDED(r, u) (COORDINATOR(u) == (r) && S(r, u).accepted == ABORT && S(r, u).accepted_ballot == 0)
 #else
 #define WOUNDED(r, u) 0
 #endif
-#define HOLDS_FOR_VOTE(r, u) ((HOLDS(r, u) || IN_RECOVERY(r, u)) && !WOUNDED(r, u))
-/* A younger one of the same coordinator does not stand in the way, nor one that is known to replace t itself. */
+#define HOLDS_FOR_VOTE(r, u) (HOLDS(r, u) && !WOUNDED(r, u))
+/* A younger one of the same coordinator does not stand in the way, nor one that names t's version as the one it replaces:
+ * t is committed then. */
 #ifdef BREAK_REPLACER_BLOCKS
 #define REPLACED(r, t) 0
 #else
-#define REPLACED(r, t) ((t) == 0 && S(r, 1).accepted == COMMIT_OTHER)
+#define REPLACED(r, t) ((t) == 0 && (S(r, 1).vote == COMMIT_OTHER || S(r, 1).accepted == COMMIT_OTHER))
 #endif
 #define HOLDS_FOR_ACCEPT(r, t) (HOLDS(r, OTHER(t)) && !((t) == 0 && COORDINATOR(0) == COORDINATOR(1)) && !REPLACED(r, t))
 #else
@@ -157,7 +162,7 @@ hidden byte c_proof, c_abort, c_coordinator, c_knows;
 /* A region that restarted has forgotten what it coordinated; until that is decided it takes no part in anything else. */
 #define FORGOTTEN(r, t) (COORDINATOR(t) == (r) && txn[t].sent && !txn[t].running && S(r, t).decision == NONE)
 #if TXNS == 2 && !defined(BREAK_RESTART)
-#define TAKES_PART(r, t) (!FORGOTTEN(r, OTHER(t)))
+#define TAKES_PART(r, t) (!FORGOTTEN(r, OTHER(t)) || REPLACED(r, t))
 #else
 #define TAKES_PART(r, t) 1
 #endif
@@ -271,6 +276,16 @@ inline start(t)
 #else
 #define CAN_COMMIT(t) (txn[t].running && S(COORDINATOR(t), t).promise == 0 && S(COORDINATOR(t), t).accepted == NONE)
 #endif
+#ifdef BREAK_VOTE_UNLOCKED
+#define VOTE_HOLDS(r, t) 0
+#else
+#define VOTE_HOLDS(r, t) HOLDS_FOR_VOTE(r, OTHER(t))
+#endif
+#ifdef BREAK_VOTE_UNCONDITIONAL
+#define VOTE_CONDITION(r, t) 1
+#else
+#define VOTE_CONDITION(r, t) CONDITION_HOLDS(r, t)
+#endif
 inline give_vote(r, t)
 {
 	d_step {
@@ -278,7 +293,7 @@ inline give_vote(r, t)
 #ifndef BREAK_VOTE_AFTER_PROMISE
 			S(r, t).promise == 0 &&
 #endif
-			S(r, t).accepted == NONE && TAKES_PART(r, t) && CONDITION_HOLDS(r, t) && !HOLDS_FOR_VOTE(r, OTHER(t)) ->
+			S(r, t).accepted == NONE && VOTE_CONDITION(r, t) && !VOTE_HOLDS(r, t) && TAKES_PART(r, t) ->
 		printf("region %d votes YES on T%d\n", r, t);
 		S(r, t).vote = MAX(TOP(r, t), txn[t].base);
 		S(r, t).told = (CAN_COMMIT(t) -> S(r, t).vote : NONE)
@@ -349,7 +364,10 @@ inline withdraw(t)
 inline receive_abort(r, t)
 {
 	d_step {
-		txn[t].abort_sent && (r) != COORDINATOR(t) && ALIVE(r) && S(r, t).decision == NONE && S(r, t).promise == 0 &&
+		txn[t].abort_sent && (r) != COORDINATOR(t) && ALIVE(r) && S(r, t).decision == NONE &&
+#ifndef BREAK_ABORT_AFTER_PROMISE
+			S(r, t).promise == 0 &&
+#endif
 			S(r, t).accepted == NONE ->
 		printf("region %d logs the ABORT of T%d\n", r, t);
 		S(r, t).accepted = ABORT;
@@ -404,7 +422,7 @@ inline raise_promise(r, t, b)
 inline recover(r, t, b)
 {
 	d_step {
-		txn[t].sent && ALIVE(r) && !B(t, b).asked && S(r, t).decision == NONE && S(r, t).promise < b ->
+		b <= BALLOTS_OF(t) && txn[t].sent && ALIVE(r) && !B(t, b).asked && S(r, t).decision == NONE && S(r, t).promise < b ->
 		printf("region %d recovers T%d, ballot %d\n", r, t, b);
 		raise_promise(r, t, b);
 		B(t, b).owner = r;
@@ -455,7 +473,11 @@ inline give_promise(r, t, b)
 #define CHOICE_COMMITTED(votes) 0
 #else
 /* No region is unseen but the coordinator, which does not count: three regions. */
+#ifdef BREAK_ALL_COUNTS_QUORUM
+#define CHOICE_COMMITTED(votes) ((votes) >= QUORUM - 1)
+#else
 #define CHOICE_COMMITTED(votes) ((votes) >= YES_NEEDED)
+#endif
 #endif
 #define CHOICE(proof, ballot, accepted, aborted, coordinator, votes, top) \
 	(CHOICE_PROOF(proof) -> ABORT : (CHOICE_ACCEPTED(ballot) -> (accepted) : \
