@@ -48,7 +48,7 @@ static void absence_judge(const struct causality *c, uint32_t key, uint32_t read
 	/* The latest first: it mostly is the one. */
 	for (; removal && removal >= first; removal--) {
 		uint32_t node = removal->node;
-		if (node != reader && (!causality_before(c, node, reader) || newer_write(c, key, node, reader) == NO_NODE))
+		if (node != reader && newer_write(c, key, node, reader) == NO_NODE)
 			return;
 	}
 	pattern_report(c, "WriteCOInitRead", reader, key, NO_NODE, newer, check);

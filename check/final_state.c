@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
 #include "check/history.h"
 #include "check/member.h"
 #include "check/memory.h"
@@ -43,6 +45,30 @@ int final_state_add_text(
 		at += line_size + 1;
 	}
 	return 0;
+}
+
+void history_add_initial(struct history *h, const struct final_state *state)
+{
+	uint32_t nobody = names_add(&h->clients, "(initial)", 9), file = names_add(&h->files, state->file, strlen(state->file));
+	for (uint32_t i = 0; i < state->count; i++) {
+		struct operation o = {.kind = OPERATION_PUT,
+		    .outcome = OUTCOME_OK,
+		    .client = nobody,
+		    .region = NAME_NONE,
+		    .file = file,
+		    .key = state->keys[i],
+		    .value = state->values[i],
+		    .line = i + 1,
+		    .has_version = true,
+		    .start_ns = -2,
+		    .end_ns = -1};
+		char session[32];
+		/* A session each: none of them follows another. A version below all. */
+		int size = snprintf(session, sizeof session, "\n(initial) %u", i);
+		o.session = names_add(&h->sessions, session, (size_t)size);
+		h->operations = memory_room(h->operations, h->count, &h->capacity, sizeof *h->operations);
+		h->operations[h->count++] = o;
+	}
 }
 
 void final_state_deinit(struct final_state *state)

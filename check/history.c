@@ -15,9 +15,9 @@ static const char *const kind_words[] = {[OPERATION_GET] = "get",
     NULL};
 static const char *const outcome_words[] = {[OUTCOME_OK] = "ok", [OUTCOME_FAIL] = "fail", [OUTCOME_UNKNOWN] = "unknown", NULL};
 
-void history_init(struct history *history)
+void history_init(struct history *history, size_t value_size_max)
 {
-	*history = (struct history){0};
+	*history = (struct history){.values = {.size_max = value_size_max}};
 }
 
 void history_deinit(struct history *history)

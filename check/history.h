@@ -60,7 +60,8 @@ struct history {
 	struct names keys, values, clients, sessions, regions, files;
 };
 
-void history_init(struct history *history);
+/* value_size_max: drivers may record only the beginning of each value, which is unique; all are cut to that size. 0: never. */
+void history_init(struct history *history, size_t value_size_max);
 void history_deinit(struct history *history);
 /* One line. A blank one is skipped. file is for messages. ERR_MALFORMED with file, line and reason. */
 int history_add_line(
@@ -89,6 +90,8 @@ struct final_state {
 };
 int final_state_add_text(struct final_state *state, struct history *history, const char *file, const char *bytes, size_t size,
     struct error_context *error);
+/* What was there before the history began: a write of each row, by nobody, at the beginning of time. */
+void history_add_initial(struct history *history, const struct final_state *state);
 void final_state_deinit(struct final_state *state);
 
 #endif

@@ -39,6 +39,8 @@ static void slots_double(struct names *names)
 
 uint32_t names_add(struct names *names, const char *bytes, size_t size)
 {
+	if (names->size_max && size > names->size_max)
+		size = names->size_max;
 	if (names->count >= names->slot_count / 2)
 		slots_double(names);
 	uint32_t at = slot_of(names, bytes, size);
@@ -52,12 +54,4 @@ uint32_t names_add(struct names *names, const char *bytes, size_t size)
 	names->all[names->count] = (struct name){copy, size};
 	names->slots[at] = names->count + 1;
 	return names->count++;
-}
-
-uint32_t names_find(const struct names *names, const char *bytes, size_t size)
-{
-	if (!names->slot_count)
-		return NAME_NONE;
-	uint32_t at = slot_of(names, bytes, size);
-	return names->slots[at] ? names->slots[at] - 1 : NAME_NONE;
 }

@@ -16,13 +16,12 @@ struct names {
 	struct name *all;
 	uint32_t count, capacity;
 	uint32_t *slots; /* number + 1; 0 is free */
+	size_t size_max; /* longer ones are cut to it; 0: never */
 	uint32_t slot_count;
 };
 
 /* A struct of zeros is an empty table. */
 void names_deinit(struct names *names);
 uint32_t names_add(struct names *names, const char *bytes, size_t size);
-/* NAME_NONE when it is not there. */
-uint32_t names_find(const struct names *names, const char *bytes, size_t size);
 
 #endif

@@ -64,8 +64,8 @@ static void values_renumber(struct register_blocks *b)
 		b->values[v] = (struct register_value){.writer = NO_OPERATION, .next = NO_OPERATION, .block = NO_BLOCK};
 }
 
-/* An optional write whose value was seen took place, before the one that saw it ended; and so on backwards along its own
- * condition. Afterwards, whatever is still optional was seen by nobody. */
+/* An optional write whose value was seen took place; and so on backwards along its own condition. Afterwards, whatever is still
+ * optional was seen by nobody. When it took place at the latest, the ends of those that saw it tell: they are in its block. */
 static enum verdict seen_settle(struct register_blocks *b, struct register_fault *fault)
 {
 	uint32_t *stack = memory_resize(NULL, b->count, sizeof *stack), depth;
@@ -132,8 +132,7 @@ static enum verdict values_link(struct register_blocks *b, struct register_fault
 			b->values[o->writes].writer = i;
 		if (o->differs != REGISTER_ANY)
 			b->values[o->differs].refusals++;
-		bool removal = o->writes == REGISTER_ABSENT && o->reads != REGISTER_ANY;
-		b->has_removals |= removal;
+		b->has_optional_removals |= o->optional && o->writes == REGISTER_ABSENT && o->reads != REGISTER_ANY;
 		if (o->optional || o->reads == REGISTER_ANY)
 			continue;
 		if (o->writes == REGISTER_NOTHING)

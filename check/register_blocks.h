@@ -34,7 +34,7 @@ struct register_blocks {
 	uint32_t value_count;
 	struct register_block *blocks;
 	uint32_t block_count;
-	bool has_removals; /* a cas, maybe optional, removes the key: no shortcut is proved for those */
+	bool has_optional_removals; /* an optional cas removes the key: no shortcut is proved for those */
 };
 
 /* FINE, or a VIOLATION that needs no search. deinit in both cases. */

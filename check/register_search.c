@@ -6,18 +6,19 @@
  *     harms nobody.
  *  2. A value that somebody has still to see must stay; if a cas replaced it, that cas comes next.
  *  3. A block (register_blocks.h) may begin only if all of it may come before whatever else is left: it cannot be interrupted.
- *  4. Of several blocks that may begin, the one with the first deadline, and no other choice is tried. For take any order that
- *     works from here, and move the block to its front: that is in accord with real time by 3; what stood before it loses
- *     nothing, since nobody has still to see the value that is there, or sees the key absent before the next removal (1);
- *     what stood behind it began with a write. Blocks that need the key absent go first while it is.
- *  5. If no block may begin, a removal: the one with the first end. One that has to happen does nothing while the key is
- * absent.
+ *  4. Of several blocks that may begin and leave a value, the one with the first deadline, and no other choice is tried. For
+ *     take any order that works from here, and move the block to its front: that is in accord with real time by 3; what stood
+ *     before it loses nothing, since nobody has still to see the value that is there, or sees the key absent before the next
+ *     removal (1); what stood behind it began with a write. Blocks that need the key absent go first while it is; before them
+ *     those that also leave it absent, which change nothing.
+ *  5. If no such block may begin, a removal: a delete, or a block that ends with one, whichever has the first end. Two of them
+ *     may change places. One that has to happen does nothing while the key is absent.
  *
  * So without operations that were refused because of the value ("differs"), the walk never turns back and its time is linear
  * in the number of operations, times the concurrency. 4 fails for a refusal of value e that stood right behind the moved block
  * with e right before it. e's block then started before the moved block's deadline; where there is such an e, all choices
  * are tried, and states are remembered (by 128-bit sums of random numbers, one for each operation done). All choices are also
- * tried where a cas removes the key. */
+ * tried where an optional cas may remove the key. */
 #include <assert.h>
 
 #include "check/memory.h"
@@ -43,7 +44,7 @@ struct search {
 	bool *value_over;                       /* was there and is gone for good; never of REGISTER_ABSENT */
 	uint32_t *targets; /* values that refusals differ from and that a block ends with, by the block's latest start */
 	uint32_t target_count;
-	uint32_t required_left;
+	uint32_t required_left, all_refusals_left;
 	uint32_t value;
 	struct state_sum sum; /* of what is done */
 	uint32_t *trail, trail_count;
@@ -142,7 +143,7 @@ static void search_init(struct search *s, const struct register_blocks *b, uint6
 	s->frames = memory_resize(NULL, (size_t)b->count + 1, sizeof *s->frames);
 	for (uint32_t v = 0; v < b->value_count; v++) {
 		s->readers_left[v] = b->values[v].readers;
-		s->refusals_left[v] = b->values[v].refusals;
+		s->all_refusals_left += s->refusals_left[v] = b->values[v].refusals;
 	}
 	for (uint32_t i = 0; i < b->count; i++)
 		s->required_left += !b->operations[i].optional;
@@ -179,8 +180,10 @@ static void take(struct search *s, uint32_t i)
 	s->required_left -= !o->optional;
 	if (o->reads != REGISTER_ANY && o->writes == REGISTER_NOTHING)
 		s->readers_left[o->reads]--;
-	if (o->differs != REGISTER_ANY)
+	if (o->differs != REGISTER_ANY) {
 		s->refusals_left[o->differs]--;
+		s->all_refusals_left--;
+	}
 	if (o->writes != REGISTER_NOTHING) {
 		if (s->value != REGISTER_ABSENT)
 			s->value_over[s->value] = true;
@@ -199,8 +202,10 @@ static void untake_to(struct search *s, uint32_t trail_count, uint32_t value)
 		s->required_left += !o->optional;
 		if (o->reads != REGISTER_ANY && o->writes == REGISTER_NOTHING)
 			s->readers_left[o->reads]++;
-		if (o->differs != REGISTER_ANY)
+		if (o->differs != REGISTER_ANY) {
 			s->refusals_left[o->differs]++;
+			s->all_refusals_left++;
+		}
 		if (o->writes != REGISTER_NOTHING)
 			s->value_over[o->writes] = false;
 	}
@@ -250,7 +255,7 @@ static bool block_may_begin(struct search *s, uint32_t number)
 /* Whether there is an e as the comment at the top describes. */
 static bool shortcut_forbidden(const struct search *s, int64_t deadline)
 {
-	if (s->b->has_removals || s->refusals_left[REGISTER_ABSENT])
+	if (s->b->has_optional_removals || s->refusals_left[REGISTER_ABSENT])
 		return true;
 	for (uint32_t i = 0; i < s->target_count; i++) {
 		uint32_t value = s->targets[i];
@@ -268,13 +273,22 @@ static void choice_add(struct search *s, uint32_t i)
 	s->choices[s->choice_count++] = i;
 }
 
-/* Blocks that need the key absent first, then by deadline. */
+/* Those that find and leave the key absent, those that need it absent, all others, those that remove it: in this order. */
+enum block_sort { BLOCK_NEUTRAL, BLOCK_NEEDS_ABSENT, BLOCK_PLAIN, BLOCK_REMOVES };
+
+static enum block_sort block_sort(const struct register_blocks *b, uint32_t number)
+{
+	bool needs_absent = b->operations[b->blocks[number].first].reads == REGISTER_ABSENT;
+	if (b->blocks[number].last_value == REGISTER_ABSENT)
+		return needs_absent ? BLOCK_NEUTRAL : BLOCK_REMOVES;
+	return needs_absent ? BLOCK_NEEDS_ABSENT : BLOCK_PLAIN;
+}
+
 static bool block_choice_before(const struct register_blocks *b, uint32_t left, uint32_t right)
 {
-	bool left_absent = b->operations[left].reads == REGISTER_ABSENT,
-	     right_absent = b->operations[right].reads == REGISTER_ABSENT;
-	if (left_absent != right_absent)
-		return left_absent;
+	enum block_sort left_sort = block_sort(b, b->block_of[left]), right_sort = block_sort(b, b->block_of[right]);
+	if (left_sort != right_sort)
+		return left_sort < right_sort;
 	return b->blocks[b->block_of[left]].deadline_ns < b->blocks[b->block_of[right]].deadline_ns;
 }
 
@@ -305,7 +319,7 @@ static struct candidates candidates_find(struct search *s)
 			/* One unseen write, or one removal, is as good as another. */
 			if (o->writes == REGISTER_ABSENT)
 				found.optional_removal = i;
-			else if (s->b->has_removals)
+			else if (s->b->has_optional_removals)
 				choice_add(s, i); /* unless an unseen cas removes it */
 			else
 				found.optional_write = i;
@@ -330,6 +344,22 @@ static void choices_sort(struct search *s, uint32_t first)
 	}
 }
 
+/* Rules 4 and 5: leaves only the best choice, if no other needs to be tried. Choices are sorted. */
+static bool shortcut_take(struct search *s, uint32_t first, const struct candidates *found)
+{
+	if (s->choice_count == first || s->b->block_of[s->choices[first]] == NO_BLOCK)
+		return false;
+	uint32_t block = s->b->block_of[s->choices[first]];
+	int64_t deadline = s->b->blocks[block].deadline_ns;
+	bool removes = block_sort(s->b, block) == BLOCK_REMOVES;
+	if (removes ? s->all_refusals_left > 0 || s->b->has_optional_removals : shortcut_forbidden(s, deadline))
+		return false;
+	if (removes && found->removal != NO_OPERATION && s->b->operations[found->removal].end_ns < deadline)
+		s->choices[first] = found->removal;
+	s->choice_count = first + 1;
+	return true;
+}
+
 /* Rules 2 to 5: what may come next, best first. */
 static void choices_find(struct search *s, uint32_t first)
 {
@@ -343,11 +373,8 @@ static void choices_find(struct search *s, uint32_t first)
 	}
 	struct candidates found = candidates_find(s);
 	choices_sort(s, first);
-	if (s->choice_count > first && s->b->block_of[s->choices[first]] != NO_BLOCK &&
-	    !shortcut_forbidden(s, s->b->blocks[s->b->block_of[s->choices[first]]].deadline_ns)) {
-		s->choice_count = first + 1;
+	if (shortcut_take(s, first, &found))
 		return;
-	}
 	if (found.removal != NO_OPERATION)
 		choice_add(s, found.removal);
 	else if (found.optional_removal != NO_OPERATION && s->value != REGISTER_ABSENT)
@@ -373,7 +400,7 @@ static bool remembered_add(struct search *s, struct state_sum sum)
 static bool state_known(struct search *s)
 {
 	uint32_t value = s->value;
-	if (value != REGISTER_ABSENT && !s->readers_left[value] && !s->refusals_left[value] && !s->b->has_removals &&
+	if (value != REGISTER_ABSENT && !s->readers_left[value] && !s->refusals_left[value] && !s->b->has_optional_removals &&
 	    s->b->values[value].next == NO_OPERATION)
 		value = UINT32_MAX;
 	struct state_sum sum = s->sum;

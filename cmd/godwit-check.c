@@ -22,6 +22,8 @@ static const char usage_text[] =
     "Judges histories (JSON lines). Several files are one history, recorded with one clock.\n\n"
     "  --level LEVEL         eventual, session, causal or strong (strong)\n"
     "  --final FILE          what a region holds in the end (`godwit export`); once a region\n"
+    "  --initial FILE        what was there before (`godwit export`)\n"
+    "  --value-bytes N       histories hold only the first N bytes of each value (godwit-bench: 24)\n"
     "  --min-ok N            ok writes that every region needs (1)\n"
     "  --fault START:END     nanoseconds: as many are needed between these, and after them\n"
     "  --clock-skew-ms N     below strong, a write replaces another region's only if it is that much later (500)\n"
@@ -35,6 +37,8 @@ enum option_letter {
 	OPTION_LEVEL = 256,
 	OPTION_FINAL,
 	OPTION_OK_MIN,
+	OPTION_INITIAL,
+	OPTION_VALUE_BYTES,
 	OPTION_FAULT,
 	OPTION_SKEW,
 	OPTION_BANK,
@@ -45,6 +49,7 @@ enum option_letter {
 };
 static const struct option long_options[] = {{"level", required_argument, NULL, OPTION_LEVEL},
     {"final", required_argument, NULL, OPTION_FINAL}, {"min-ok", required_argument, NULL, OPTION_OK_MIN},
+    {"initial", required_argument, NULL, OPTION_INITIAL}, {"value-bytes", required_argument, NULL, OPTION_VALUE_BYTES},
     {"fault", required_argument, NULL, OPTION_FAULT}, {"clock-skew-ms", required_argument, NULL, OPTION_SKEW},
     {"bank", required_argument, NULL, OPTION_BANK}, {"other-keys", no_argument, NULL, OPTION_OTHER},
     {"effort", required_argument, NULL, OPTION_EFFORT}, {"json", no_argument, NULL, OPTION_JSON},
@@ -53,6 +58,8 @@ static const struct option long_options[] = {{"level", required_argument, NULL, 
 struct command_line {
 	struct judge_options judge;
 	const char *final_paths[FINALS_MAX];
+	const char *initial_path;
+	uint64_t value_bytes;
 	bool json, help;
 };
 
@@ -114,6 +121,11 @@ static bool option_take(struct command_line *line, int letter, char *argument)
 			return false;
 		line->final_paths[line->judge.final_count++] = argument;
 		return true;
+	case OPTION_INITIAL:
+		line->initial_path = argument;
+		return true;
+	case OPTION_VALUE_BYTES:
+		return number_parse(argument, &line->value_bytes) && line->value_bytes > 0;
 	case OPTION_OK_MIN:
 		return number_parse(argument, &line->judge.ok_min);
 	case OPTION_FAULT:
@@ -164,24 +176,36 @@ static char *file_read(const char *path, size_t *size)
 	return NULL;
 }
 
-static int files_read(struct history *history, struct command_line *line, struct final_state *finals, int count, char **paths)
+enum file_kind { FILE_INITIAL, FILE_HISTORY, FILE_FINAL };
+
+static int file_add(struct history *history, enum file_kind kind, const char *path, struct final_state *final)
 {
 	struct error_context error;
-	for (int i = 0; i < count + (int)line->judge.final_count; i++) {
-		size_t size;
-		const char *path = i < count ? paths[i] : line->final_paths[i - count];
-		char *bytes = file_read(path, &size);
-		if (!bytes)
-			return ERR_IO;
-		int code = i < count ? history_add_text(history, path, bytes, size, &error)
-		                     : final_state_add_text(&finals[i - count], history, path, bytes, size, &error);
-		free(bytes);
-		if (code) {
-			fprintf(stderr, "godwit-check: %s\n", error.text);
-			return code;
-		}
-	}
-	return 0;
+	struct final_state initial = {0};
+	size_t size;
+	char *bytes = file_read(path, &size);
+	if (!bytes)
+		return ERR_IO;
+	int code = kind == FILE_HISTORY
+	               ? history_add_text(history, path, bytes, size, &error)
+	               : final_state_add_text(kind == FILE_FINAL ? final : &initial, history, path, bytes, size, &error);
+	if (kind == FILE_INITIAL && !code)
+		history_add_initial(history, &initial);
+	if (code)
+		fprintf(stderr, "godwit-check: %s\n", error.text);
+	final_state_deinit(&initial);
+	free(bytes);
+	return code;
+}
+
+static int files_read(struct history *history, struct command_line *line, struct final_state *finals, int count, char **paths)
+{
+	int code = line->initial_path ? file_add(history, FILE_INITIAL, line->initial_path, NULL) : 0;
+	for (int i = 0; i < count && !code; i++)
+		code = file_add(history, FILE_HISTORY, paths[i], NULL);
+	for (uint32_t i = 0; i < line->judge.final_count && !code; i++)
+		code = file_add(history, FILE_FINAL, line->final_paths[i], &finals[i]);
+	return code;
 }
 
 static void report_print(const struct report *report)
@@ -255,7 +279,7 @@ int main(int argc, char **argv)
 		fputs(usage_text, line.help ? stdout : stderr);
 		return line.help ? EXIT_FINE : EXIT_USAGE;
 	}
-	history_init(&history);
+	history_init(&history, line.value_bytes);
 	line.judge.finals = finals;
 	enum exit_code exit_code =
 	    files_read(&history, &line, finals, argc - optind, argv + optind) ? EXIT_USAGE : history_judge(&history, &line);

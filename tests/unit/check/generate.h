@@ -52,7 +52,7 @@ struct transactions_plan {
 	uint32_t transactions, keys, clients;
 	bool lists; /* append and read lists, else registers */
 	enum transaction_mistake mistake;
-	uint32_t mistake_percent, unknown_percent;
+	uint32_t mistake_percent, unknown_percent, delete_percent; /* deletes of registers only */
 };
 void generate_transactions(uint64_t seed, const struct transactions_plan *plan, struct history *history);
 

@@ -13,8 +13,8 @@ struct made_list {
 	uint32_t generation, version;
 };
 struct made_step {
-	bool writes;
-	uint32_t slot, value;
+	bool writes, removes;
+	uint32_t slot, value; /* value 0: removed */
 };
 struct made_transaction {
 	int64_t start_ns, commit_ns, end_ns;
@@ -37,7 +37,10 @@ static void begin(struct maker *m, struct made_transaction *t, int64_t at_ns)
 	t->end_ns = t->commit_ns + 1 + random_below(&m->random, 100);
 	t->step_count = 1 + random_below(&m->random, STEPS_MADE_MAX);
 	for (uint32_t i = 0; i < t->step_count; i++)
-		t->steps[i] = (struct made_step){random_below(&m->random, 2), random_below(&m->random, m->plan->keys), 0};
+		t->steps[i] =
+		    (struct made_step){.writes = random_below(&m->random, 2), .slot = random_below(&m->random, m->plan->keys)};
+	for (uint32_t i = 0; i < t->step_count && m->plan->delete_percent; i++)
+		t->steps[i].removes = t->steps[i].writes && random_below(&m->random, 100) < m->plan->delete_percent;
 	for (uint32_t k = 0; k < m->plan->keys; k++)
 		t->snapshot[k] = m->store[k];
 }
@@ -62,7 +65,8 @@ static void list_write(struct maker *m, struct made_list *list, uint32_t value)
 {
 	if (!m->plan->lists)
 		list->count = 0;
-	list->values[list->count++] = value;
+	if (value)
+		list->values[list->count++] = value;
 	list->version++;
 }
 
@@ -88,13 +92,18 @@ static void steps_run(struct maker *m, struct made_transaction *t, struct made_l
 		used +=
 		    (size_t)snprintf(text + used, size - used, "%s{\"op\":\"%s\",\"key\":\"k%u.%u\",\"value\":", i ? "," : "",
 		        !step->writes    ? "get"
+		        : step->removes  ? "delete"
 		        : m->plan->lists ? "append"
 		                         : "put",
 		        step->slot, list->generation);
 		if (step->writes) {
-			step->value = ++m->next_value;
+			step->value = step->removes ? 0 : ++m->next_value;
 			list_write(m, list, step->value);
-			used += (size_t)snprintf(text + used, size - used, m->plan->lists ? "%u" : "\"v%u\"", step->value);
+			used += (size_t)snprintf(text + used, size - used,
+			    step->removes    ? "null"
+			    : m->plan->lists ? "%u"
+			                     : "\"v%u\"",
+			    step->value);
 		} else
 			used += read_print(m, list, text + used, size - used);
 		used += (size_t)snprintf(text + used, size - used, "}");

@@ -45,7 +45,7 @@ static void causal_expect(struct history *h, enum verdict verdict, const char *p
 Test(check_causal, patterns)
 {
 	struct history h;
-	history_init(&h); /* lunch is seen before the question it answers */
+	history_init(&h, 0); /* lunch is seen before the question it answers */
 	put(&h, "a", "question", "q", 1);
 	get(&h, "b", "question", "q", 3);
 	put(&h, "b", "answer", "w", 5);
@@ -55,7 +55,7 @@ Test(check_causal, patterns)
 	causal_expect(&h, VERDICT_VIOLATION, "WriteCOInitRead");
 	history_deinit(&h);
 
-	history_init(&h);
+	history_init(&h, 0);
 	put(&h, "a", "x", "1", 1);
 	put(&h, "a", "x", "2", 3);
 	put(&h, "a", "y", "1", 5);
@@ -71,7 +71,7 @@ Test(check_causal, T44_cycle)
 {
 	/* Each sees what the next one wrote afterwards, around five keys: all at once, so that no clock objects. */
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	for (int i = 0; i < 5; i++) {
 		history_line(&h,
 		    "{\"client\":1,\"session\":\"s%d\",\"op\":\"get\",\"key\":\"k%d\",\"value\":\"v%d\",\"outcome\":\"ok\","
@@ -89,7 +89,7 @@ Test(check_causal, T44_cycle)
 Test(check_causal, deletes_may_be_what_was_seen)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	put(&h, "a", "x", "1", 1);
 	get(&h, "b", "x", "1", 3);
 	history_line(
@@ -98,7 +98,7 @@ Test(check_causal, deletes_may_be_what_was_seen)
 	causal_expect(&h, VERDICT_FINE, NULL);
 	history_deinit(&h);
 
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h,
 	    "{\"client\":1,\"session\":\"c\",\"op\":\"delete\",\"key\":\"x\",\"outcome\":\"ok\",\"start_ns\":1,\"end_ns\":2}");
 	put(&h, "c", "x", "1", 3);
@@ -180,7 +180,7 @@ Test(check_causal, small_histories_as_defined)
 		struct error_context error;
 		struct report report = {.count = 0};
 		small_draw(&random, &s);
-		history_init(&h);
+		history_init(&h, 0);
 		for (uint32_t i = 0; i < s.count; i++) {
 			char value[24];
 			snprintf(value, sizeof value, s.value[i] ? "\"v%u\"" : "null", s.value[i]);
@@ -216,7 +216,7 @@ Test(check_causal, T44_many)
 	struct replicas_plan plan = {
 	    .operations = 100000, .keys = 20, .sessions = 100, .regions = 3, .delete_percent = 5, .has_versions = true};
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	generate_replicas(5, &plan, &h);
 	options.level = LEVEL_CAUSAL;
 	cr_assert_eq(judged(&h, &options, NULL), VERDICT_FINE);

@@ -31,7 +31,7 @@ static enum verdict final_verdict(struct history *h, enum level level, const cha
 Test(check_final, T45_acknowledged_writes_stay)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h, PUT("a", "us", MS("1"), MS("2")));
 	history_line(&h, PUT("b", "us", MS("3"), MS("4")));
 	cr_expect_eq(final_verdict(&h, LEVEL_EVENTUAL, "b", "b"), VERDICT_FINE);
@@ -52,7 +52,7 @@ Test(check_final, T45_acknowledged_writes_stay)
 Test(check_final, other_regions_and_clocks)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h, PUT("a", "us", MS("1"), MS("2")));
 	history_line(&h, PUT("b", "eu", MS("100"), MS("101")));
 	cr_expect_eq(final_verdict(&h, LEVEL_EVENTUAL, "a", "a"), VERDICT_FINE, "clocks may differ by that much");
@@ -67,7 +67,7 @@ Test(check_final, other_regions_and_clocks)
 Test(check_final, T18_T19_deletes)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h, PUT("a", "us", MS("1"), MS("2")));
 	history_line(&h, WRITE("delete", "", "us", MS("3"), MS("4"), ""));
 	cr_expect_eq(final_verdict(&h, LEVEL_EVENTUAL, NULL, NULL), VERDICT_FINE);
@@ -81,7 +81,7 @@ Test(check_final, T18_T19_deletes)
 Test(check_final, T01_the_winner_is_known)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h, WRITE("put", "\"value\":\"a\",", "us", MS("1"), MS("2"), "\"hlc\":7,\"region_id\":0,\"sequence\":1,"));
 	history_line(&h, WRITE("put", "\"value\":\"b\",", "eu", MS("1"), MS("2"), "\"hlc\":7,\"region_id\":1,\"sequence\":1,"));
 	history_line(
@@ -111,7 +111,7 @@ Test(check_final, replicas_converge_and_ties_must_be_broken)
 		    .gate_off = true,
 		    .finals = finals};
 		struct history h;
-		history_init(&h);
+		history_init(&h, 0);
 		generate_replicas(seed, &plan, &h);
 		options.level = LEVEL_EVENTUAL;
 		options.finals = finals;
@@ -142,7 +142,7 @@ Test(check_count, counted_before_judged)
 {
 	struct history h;
 	struct judge_options options = JUDGE_OPTIONS_DEFAULT;
-	history_init(&h);
+	history_init(&h, 0);
 	cr_expect_eq(judged(&h, &options, NULL), VERDICT_PROVES_NOTHING, "an empty history");
 	history_line(&h, PUT("a", "us", "10", "20"));
 	cr_expect_eq(count_verdict(&h, 1, 0, 0), VERDICT_PROVES_NOTHING, "nobody looked");

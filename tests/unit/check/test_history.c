@@ -17,7 +17,7 @@ Test(check_history, reads_what_drivers_write)
 	struct history h;
 	struct error_context error;
 	char text[DESCRIPTION_MAX];
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h, "{\"client\":1,\"op\":\"put\",\"key\":\"k\",\"value\":\"a\",\"outcome\":\"ok\",\"start_ns\":1,\"end_"
 	                 "ns\":2,\"colour\":{\"x\":[1]}}");
 	history_line(&h,
@@ -102,7 +102,7 @@ Test(check_history, refuses_what_cannot_be)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct history h;
 		struct error_context error = {{0}};
-		history_init(&h);
+		history_init(&h, 0);
 		cr_expect_eq(line_add(&h, bad[i].line, &error), ERR_MALFORMED, "%s", bad[i].line);
 		cr_expect(
 		    strstr(error.text, bad[i].reason) && strstr(error.text, "file:7: "), "%s: %s", bad[i].line, error.text);
@@ -123,7 +123,7 @@ Test(check_history, a_value_is_written_once)
 {
 	struct history h;
 	struct error_context error;
-	history_init(&h);
+	history_init(&h, 0);
 	history_line(&h, "{\"client\":1,\"op\":\"put\",\"key\":\"k\",\"value\":\"a\",\"outcome\":\"fail\"," GOOD_END);
 	history_line(&h, "{\"client\":1,\"op\":\"cas\",\"key\":\"k\",\"expect\":\"x\",\"value\":\"a\",\"applied\":false,"
 	                 "\"outcome\":\"ok\"," GOOD_END);

@@ -109,6 +109,25 @@ Test(check_register, known_bad)
 	VIOLATION(DELETE(1, 10), PUT(1, 10, 1), PUT(1, 10, 2), GET(1, 2, 1), GET(3, 4, 0), GET(5, 6, 2), GET(7, 8, 0));
 }
 
+Test(check_register, reasons)
+{
+	static const struct {
+		struct register_operation first, second;
+		const char *reason;
+	} all[] = {
+	    {PUT(1, 2, 1), GET(3, 4, 7), "a value that nobody wrote"},
+	    {PUT(5, 6, 1), GET(3, 4, 1), "a value seen before it was written"},
+	    {CAS(1, 2, 0, 1), CAS(3, 4, 0, 2), "no order explains what was seen"},
+	    {CAS(1, 9, 1, 2), CAS(1, 9, 2, 1), "compare-and-sets in a circle"},
+	};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		const struct register_operation both[] = {all[i].first, all[i].second};
+		struct register_fault fault;
+		cr_assert_eq(register_check(both, 2, 1000, &fault), VERDICT_VIOLATION);
+		cr_expect_str_eq(fault.reason, all[i].reason);
+	}
+}
+
 Test(check_register, minimal)
 {
 	/* Two hundred operations, of which three matter. */

@@ -54,7 +54,7 @@ static void agree(const struct register_operation *o, uint32_t count, uint64_t s
 Test(check_register_random, any_operations_as_all_orders_say)
 {
 	uint32_t found[2] = {0, 0};
-	for (uint64_t seed = 0; seed < 40000; seed++) {
+	for (uint64_t seed = 0; seed < 60000; seed++) {
 		struct random random = {seed};
 		struct register_operation o[SMALL_MAX];
 		uint32_t count = 2 + random_below(&random, 9), values = 0, kinds = random_below(&random, 64) | 1,
@@ -85,7 +85,7 @@ Test(check_register_random, any_operations_as_all_orders_say)
 		}
 		agree(o, count, seed, found);
 	}
-	cr_assert(found[0] > 8000 && found[1] > 8000, "%u bad, %u good", found[0], found[1]);
+	cr_assert(found[0] > 10000 && found[1] > 10000, "%u bad, %u good", found[0], found[1]);
 }
 
 /* A store with one mistake: whether it shows, all orders decide. */
@@ -105,7 +105,7 @@ Test(check_register_random, mistakes_as_all_orders_say)
 		struct keyed keyed;
 		struct error_context error;
 		struct register_operation o[SMALL_MAX];
-		history_init(&h);
+		history_init(&h, 0);
 		generate_registers(seed, &plan, &h, NULL);
 		cr_assert_eq(keyed_init(&keyed, &h, NULL, &error), 0);
 		cr_assert_leq(keyed.count, SMALL_MAX);
@@ -133,7 +133,7 @@ Test(check_register_random, good_stores_are_accepted)
 		    .cas_percent = (uint32_t)seed % 40};
 		struct history h;
 		struct final_state final = {0};
-		history_init(&h);
+		history_init(&h, 0);
 		generate_registers(seed, &plan, &h, &final);
 		options.finals = &final;
 		options.final_count = 1;
@@ -155,7 +155,7 @@ Test(check_register_random, many_on_hot_keys)
 	    .delete_percent = 10,
 	    .cas_percent = 20};
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	generate_registers(1, &plan, &h, NULL);
 	cr_assert_eq(judged(&h, &options, NULL), VERDICT_FINE);
 	history_deinit(&h);

@@ -28,7 +28,7 @@ static void session_expect(const char *const *lines, enum verdict verdict, const
 	struct error_context error;
 	struct history h;
 	const struct check *session = NULL;
-	history_init(&h);
+	history_init(&h, 0);
 	for (; *lines; lines++)
 		history_line(&h, "%s", *lines);
 	options.level = LEVEL_SESSION;
@@ -108,7 +108,7 @@ static uint32_t broken_count(struct replicas_plan plan, uint64_t first, uint64_t
 	for (uint64_t seed = first; seed < first + seeds; seed++) {
 		struct judge_options options = JUDGE_OPTIONS_DEFAULT;
 		struct history h;
-		history_init(&h);
+		history_init(&h, 0);
 		generate_replicas(seed, &plan, &h);
 		options.level = level;
 		broken += judged(&h, &options, check) == VERDICT_VIOLATION;

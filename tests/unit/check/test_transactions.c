@@ -66,7 +66,7 @@ static void finding_expect(struct history *h, enum level level, const char *name
 	do {                                                                                                                   \
 		static const char *const all[] = {__VA_ARGS__};                                                                \
 		struct history h;                                                                                              \
-		history_init(&h);                                                                                              \
+		history_init(&h, 0);                                                                                           \
 		for (size_t i = 0; i < sizeof all / sizeof *all; i++)                                                          \
 			transaction(&h, "ok", 1, 100, all[i]);                                                                 \
 		finding_expect(&h, LEVEL_STRONG, "transactions", name);                                                        \
@@ -109,12 +109,12 @@ Test(check_transactions, registers)
 Test(check_transactions, T34_B17_outcomes)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	transaction(&h, "fail", 1, 2, "ax1");
 	transaction(&h, "ok", 3, 4, "rx1");
 	finding_expect(&h, LEVEL_STRONG, "values", "x = 1 was seen although its write failed"); /* G1a */
 	history_deinit(&h);
-	history_init(&h); /* one of the unknown was seen, and then half of it was not */
+	history_init(&h, 0); /* one of the unknown was seen, and then half of it was not */
 	transaction(&h, "unknown", 1, 2, "ax1 ay1");
 	transaction(&h, "unknown", 1, 2, "ax7 ay7");
 	transaction(&h, "ok", 3, 4, "rx ry");
@@ -128,32 +128,38 @@ Test(check_transactions, T34_B17_outcomes)
 Test(check_transactions, real_time)
 {
 	struct history h;
-	history_init(&h);
+	history_init(&h, 0);
 	transaction(&h, "ok", 1, 2, "ax1");
 	transaction(&h, "ok", 3, 4, "rx");
 	transaction(&h, "ok", 5, 6, "rx1");
 	finding_expect(&h, LEVEL_STRONG, "transactions", "G-single-realtime");
 	finding_expect(&h, LEVEL_EVENTUAL, "transactions", NULL); /* serializable */
 	history_deinit(&h);
-	history_init(&h);
+	history_init(&h, 0);
 	transaction(&h, "ok", 1, 2, "ax1");
 	transaction(&h, "ok", 3, 4, "ax2");
 	transaction(&h, "ok", 3, 9, "rx21");
 	finding_expect(&h, LEVEL_STRONG, "transactions", "G0-realtime");
 	history_deinit(&h);
-	history_init(&h); /* an acknowledged append that nobody ever sees */
+	history_init(&h, 0); /* an acknowledged append that nobody ever sees */
 	transaction(&h, "ok", 1, 2, "ax1");
 	transaction(&h, "ok", 3, 4, "ax2");
 	transaction(&h, "ok", 5, 6, "rx1");
 	finding_expect(&h, LEVEL_STRONG, "transactions", "G-single-realtime");
 	history_deinit(&h);
-	history_init(&h); /* registers written blindly: read skew shows by time alone */
+	history_init(&h, 0); /* registers written blindly: read skew shows by time alone */
 	transaction(&h, "ok", 1, 2, "wx1 wy1");
 	transaction(&h, "ok", 3, 4, "wx2 wy2");
 	transaction(&h, "ok", 3, 9, "gx1 gy2");
 	finding_expect(&h, LEVEL_STRONG, "transactions", "G-single-realtime");
 	history_deinit(&h);
-	history_init(&h); /* single operations count as well */
+	history_init(&h, 0); /* deleted in between */
+	transaction(&h, "ok", 1, 2, "wx1");
+	transaction(&h, "ok", 3, 4, "dx");
+	transaction(&h, "ok", 5, 6, "gx");
+	finding_expect(&h, LEVEL_STRONG, "transactions", NULL);
+	history_deinit(&h);
+	history_init(&h, 0); /* single operations count as well */
 	transaction(&h, "ok", 1, 2, "wx1");
 	history_line(
 	    &h, "{\"client\":1,\"op\":\"put\",\"key\":\"x\",\"value\":2,\"outcome\":\"ok\",\"start_ns\":3,\"end_ns\":4}");
@@ -177,7 +183,7 @@ Test(check_transactions, bank)
 	struct history h;
 	struct judge_options options = JUDGE_OPTIONS_DEFAULT;
 	options.bank_prefix = "account/";
-	history_init(&h);
+	history_init(&h, 0);
 	transaction(&h, "ok", 1, 2, "wx1");
 	cr_expect_eq(judged(&h, &options, "bank"), VERDICT_PROVES_NOTHING);
 	accounts_read(&h, 1, "60", "40");
@@ -189,7 +195,7 @@ Test(check_transactions, bank)
 	accounts_read(&h, 5, "55", "40");
 	finding_expect(&h, LEVEL_STRONG, "bank", "all accounts together hold 95, not 100");
 	history_deinit(&h);
-	history_init(&h);
+	history_init(&h, 0);
 	accounts_read(&h, 1, "60", "\"many\"");
 	finding_expect(&h, LEVEL_STRONG, "bank", "an account that holds no number");
 	history_deinit(&h);
