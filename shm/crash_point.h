@@ -14,7 +14,10 @@
 #define GODWIT_SHM_CRASH_POINT_H
 #include <stdbool.h>
 
-/* Columns: name; programs that come by; what brings one there, a word for tests/crash/crash.sh. */
+/* Columns: name; programs that come by; what brings one there, for tests/crash/crash.sh: writes (load), so many that the log
+ * goes on in another file (roll) or loses its first (drop), a snapshot, any start (restart), a start after a machine crash
+ * (restore), with a torn tail (torn), without shared memory (shm), the first of all (first), a stop, and `godwit up` making
+ * keys (keys). */
 #define CRASH_POINT_TABLE(X)                                                                                                   \
 	/* The log. */                                                                                                         \
 	X(log_entry_buffered, "coordinator", "load")  /* in memory, the disk has nothing */                                    \
