@@ -19,6 +19,11 @@ void check_applied(struct sim *sim, struct sim_node *node, const struct record *
 	if (sequence != node->disk.applied.sequence[origin] + 1)
 		sim_fail(sim, SIM_SAFETY, "%s applies %s:%llu after %llu", sim_names[node->region], sim_names[origin],
 		    (unsigned long long)sequence, (unsigned long long)node->disk.applied.sequence[origin]);
+	/* Others keep their time, whatever the clock of one region says (T23). */
+	if (sim->leapt && node->region != sim->leap_region &&
+	    hlc_milliseconds(record->hlc) > sim->wall_start_ms + sim->now_ns / SIM_MS + 60000)
+		sim_fail(sim, SIM_SAFETY, "%s holds %s:%llu, whose stamp is of a future that has not come (T23)",
+		    sim_names[node->region], sim_names[origin], (unsigned long long)sequence);
 	if (sequence > sim->write_counts[origin]) {
 		assert(sequence == sim->write_counts[origin] + 1);
 		if (origin != node->region)
@@ -32,7 +37,7 @@ void check_applied(struct sim *sim, struct sim_node *node, const struct record *
 				abort();
 		}
 		struct sim_write *write = &sim->writes[origin][sim->write_counts[origin]++];
-		*write = (struct sim_write){.size = size, .bytes = malloc(size), .applied_ns = sim->now_ns};
+		*write = (struct sim_write){.size = size, .bytes = malloc(size)};
 		if (!write->bytes)
 			abort();
 		memcpy(write->bytes, bytes, size);
@@ -67,18 +72,46 @@ static bool rows_equal(const struct sim_disk *a, const struct sim_disk *b)
 
 bool check_expects(const struct sim *sim, uint32_t region, uint8_t origin)
 {
-	(void)sim;
-	(void)region;
-	(void)origin;
-	return true;
+	const struct sim_node *node = &sim->nodes[region];
+	uint64_t held = node->disk.kept.sequence[origin];
+	if (region == origin || held >= sim->write_counts[origin])
+		return true;
+	/* Stamps from a future that has not come are refused (T23). */
+	if (origin == sim->leap_region && sim->leapt) {
+		struct record record;
+		const struct sim_write *next = &sim->writes[origin][held];
+		assert(record_decode(&record, next->bytes, next->size) > 0);
+		if (hlc_milliseconds(record.hlc) > sim->wall_start_ms + sim->now_ns / SIM_MS + SIM_DRIFT_MAX_MS)
+			return false;
+	}
+	/* Log that it needed is gone, and it is marked (T22). */
+	return node->streamer.inbound[origin].state != LINK_NEEDS_RESYNC;
+}
+
+static uint64_t clock_refused(const struct sim_node *node)
+{
+	return node->clock_refused + node->coordinator.counts.clock_refused;
 }
 
 bool check_converged(struct sim *sim)
 {
 	for (uint32_t r = 0; r < sim->regions; r++) {
-		if (vector_compare(&sim->nodes[r].disk.applied, &sim->nodes[0].disk.applied) != VECTOR_EQUAL)
-			return false;
-		if (sim->nodes[r].disk.count != sim->nodes[r].disk.durable || sim->nodes[r].ring.count)
+		const struct sim_node *node = &sim->nodes[r];
+		for (uint8_t o = 0; o < sim->regions; o++) {
+			if (node->disk.applied.sequence[o] == sim->write_counts[o])
+				continue;
+			if (check_expects(sim, r, o))
+				return false;
+			if (o != sim->leap_region)
+				continue;
+			/* Refused, and counted; and everybody else stands at the same place. */
+			if (!clock_refused(node))
+				return false;
+			for (uint32_t other = 0; other < sim->regions; other++)
+				if (other != o && node->disk.applied.sequence[o] != sim->nodes[other].disk.applied.sequence[o])
+					return false;
+		}
+		if (node->disk.count != node->disk.durable || node->ring.count)
 			return false;
 	}
 	return true;
@@ -130,10 +163,9 @@ void check_read(struct sim *sim, struct sim_node *node, const char *key, bool fo
 		    (const char *)winner.value);
 }
 
-static void check_rows(struct sim *sim)
+static void check_rows(struct sim *sim, const struct sim_disk *disk)
 {
 	static const uint32_t priorities[REGIONS_MAX];
-	const struct sim_disk *disk = &sim->nodes[0].disk;
 	for (uint32_t i = 0; i < disk->row_capacity; i++) {
 		const struct sim_row *stored = &disk->rows[i];
 		struct vector context;
@@ -215,10 +247,17 @@ void check_end(struct sim *sim)
 	if (!digests_settled(sim))
 		sim_fail(sim, SIM_LIVENESS, "the reconcilers do not say that all is equal");
 	for (uint32_t r = 1; r < sim->regions; r++)
-		if (!rows_equal(&sim->nodes[0].disk, &sim->nodes[r].disk) ||
-		    !rows_equal(&sim->nodes[r].disk, &sim->nodes[0].disk))
-			sim_fail(sim, SIM_SAFETY, "equal vectors, different rows in us and %s", sim_names[r]);
-	check_rows(sim);
+		if (vector_compare(&sim->nodes[0].disk.applied, &sim->nodes[r].disk.applied) == VECTOR_EQUAL)
+			if (!rows_equal(&sim->nodes[0].disk, &sim->nodes[r].disk) ||
+			    !rows_equal(&sim->nodes[r].disk, &sim->nodes[0].disk))
+				sim_fail(sim, SIM_SAFETY, "equal vectors, different rows in us and %s", sim_names[r]);
+	for (uint32_t r = 0; r < sim->regions; r++) {
+		bool same = r && vector_compare(&sim->nodes[0].disk.applied, &sim->nodes[r].disk.applied) == VECTOR_EQUAL;
+		if (!same)
+			check_rows(sim, &sim->nodes[r].disk);
+		for (uint8_t o = 0; o < sim->regions; o++)
+			sim->counts.resyncs += !check_expects(sim, r, o) && o != sim->leap_region;
+	}
 	if (sim->counts.ok < sim->operations_wanted / 20)
 		sim_fail(sim, SIM_LIVENESS, "only %llu of %u writes were acknowledged: that proves nothing",
 		    (unsigned long long)sim->counts.ok, sim->operations_wanted);

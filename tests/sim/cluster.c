@@ -2,6 +2,7 @@
 #include "tests/sim/sim.h"
 
 #include <assert.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,14 @@ static void turn(struct sim *sim, struct sim_node *node, enum actor actor)
 		digests_turn(sim, node);
 }
 
+static jmp_buf survivors;
+
+_Noreturn void sim_escape(void)
+{
+	stream_escape();
+	longjmp(survivors, 1);
+}
+
 static void dispatch(struct sim *sim, struct sim_event *event)
 {
 	struct sim_node *node = &sim->nodes[event->region];
@@ -97,6 +106,11 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 	                   : event->kind == SIM_READ  ? ACTOR_ROUTER
 	                                              : ACTOR_COORDINATOR;
 	struct sim_process *process = &node->processes[actor];
+	if (setjmp(survivors)) {
+		free(event->bytes);
+		free(event->answer);
+		return;
+	}
 	switch (event->kind) {
 	case SIM_MESSAGE:
 		if (held_back(sim, process, event))
@@ -148,6 +162,10 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 	case SIM_FAULT:
 		if (!sim->calm)
 			fault_next(sim);
+		break;
+	case SIM_FLAP:
+		if (!sim->calm)
+			fault_flap(sim, event);
 		break;
 	}
 	free(event->bytes);
@@ -239,7 +257,8 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 			    sim_names[sim->damaged_region]);
 		return;
 	}
-	if (sim->wipe_region < sim->regions && sim->write_counts[sim->wipe_region]) {
+	/* Known by its numbers alone, a region that lost its disk is recognised only until it has given out as many again. */
+	if (sim->wipe_region < sim->regions && sim->write_counts[sim->wipe_region] > SIM_WIPED_OPERATIONS) {
 		struct sim_node *node = &sim->nodes[sim->wipe_region];
 		sim_trace(sim, "---- %s comes back without its disk", sim_names[node->region]);
 		for (uint32_t actor = 0; actor < ACTORS; actor++)
@@ -248,7 +267,7 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 		node->wiped = true;
 		node_lose_memory(sim, node);
 		restart_begin(sim, node);
-		sim->operations_wanted += 60;
+		sim->operations_wanted += SIM_WIPED_OPERATIONS;
 		for (uint32_t i = 0; i < SIM_CLIENTS; i++)
 			sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
 		run_until(sim, sim->now_ns + 20ull * 1000 * SIM_MS, NULL);

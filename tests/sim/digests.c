@@ -146,12 +146,17 @@ void digests_message(struct sim *sim, struct sim_node *node, const struct sim_ev
 		    sim_names[event->peer], error_name(code));
 }
 
+static bool holds_the_same(const struct sim *sim, uint32_t r, uint32_t p)
+{
+	return vector_compare(&sim->nodes[r].disk.applied, &sim->nodes[p].disk.applied) == VECTOR_EQUAL;
+}
+
 bool digests_settled(struct sim *sim)
 {
 	for (uint32_t r = 0; r < sim->regions; r++)
 		for (uint32_t p = 0; p < sim->regions; p++) {
 			const struct reconciler_comparison *c = &sim->nodes[r].reconciler.peers[p].comparisons[0];
-			if (p == r || !check_expects(sim, r, (uint8_t)p) || !check_expects(sim, p, (uint8_t)r))
+			if (p == r || !holds_the_same(sim, r, p))
 				continue;
 			if (c->verdict != RECONCILER_EQUAL || c->compared_ns < sim->calm_ns)
 				return false;
@@ -191,9 +196,10 @@ void digests_damage(struct sim *sim)
 
 bool digests_damage_told(struct sim *sim)
 {
+	uint32_t damaged = sim->damaged_region;
 	for (uint32_t r = 0; r < sim->regions; r++)
-		if (r != sim->damaged_region &&
-		    (!(sim->damage_told[r] >> sim->damaged_region & 1) || !(sim->damage_told[sim->damaged_region] >> r & 1)))
+		if (r != damaged && holds_the_same(sim, r, damaged) &&
+		    !(sim->damage_told[r] >> damaged & sim->damage_told[damaged] >> r & 1))
 			return false;
 	return true;
 }

@@ -53,18 +53,92 @@ static void rows_clear(struct sim_disk *disk)
 	disk->applied = (struct vector){{0}};
 }
 
-/* The map is not trusted after that: without a snapshot, rows begin empty and the log is replayed. */
+static void rows_copy(struct sim_disk *into, const struct sim_disk *from)
+{
+	rows_clear(into);
+	into->rows = calloc(from->row_capacity + 1, sizeof *into->rows);
+	if (!into->rows)
+		abort();
+	for (uint32_t i = 0; i < from->row_capacity; i++) {
+		into->rows[i] = from->rows[i];
+		if (!from->rows[i].bytes)
+			continue;
+		into->rows[i].bytes = malloc(from->rows[i].size);
+		if (!into->rows[i].bytes)
+			abort();
+		memcpy(into->rows[i].bytes, from->rows[i].bytes, from->rows[i].size);
+	}
+	into->row_count = from->row_count;
+	into->row_capacity = from->row_capacity;
+	into->applied_lsn = from->applied_lsn;
+	into->applied = from->applied;
+	into->hlc = from->hlc;
+	into->hlc_bound = from->hlc_bound;
+	into->conflicts = from->conflicts;
+	into->live_rows = from->live_rows;
+	memcpy(into->buckets, from->buckets, sizeof into->buckets);
+}
+
+void disk_snapshot(struct sim_disk *disk)
+{
+	if (!disk->snapshot && !(disk->snapshot = calloc(1, sizeof *disk->snapshot)))
+		abort();
+	rows_copy(disk->snapshot, disk);
+}
+
+void disk_drop(struct sim_disk *disk, uint64_t upto)
+{
+	assert(disk->snapshot && upto <= disk->snapshot->applied_lsn && upto <= disk->durable);
+	for (; disk->start < upto; disk->start++) {
+		struct sim_entry *entry = &disk->entries[disk->start];
+		struct dot dot;
+		if (entry->kind == SIM_RECORD && record_peek(entry->bytes, entry->size, &dot) == 0)
+			disk->before.sequence[dot.region] = dot.sequence;
+		free(entry->bytes);
+		entry->bytes = NULL;
+	}
+}
+
+uint64_t disk_needed(const struct sim_disk *disk, const struct vector *acked)
+{
+	struct vector vector = disk->before;
+	uint64_t needed = 0;
+	for (uint64_t lsn = disk->start; lsn < disk->durable && vector_covers(acked, &vector); lsn++) {
+		struct dot dot;
+		if (lsn % SIM_SEGMENT == 0)
+			needed = lsn;
+		if (disk->entries[lsn].kind == SIM_RECORD &&
+		    record_peek(disk->entries[lsn].bytes, disk->entries[lsn].size, &dot) == 0)
+			vector.sequence[dot.region] = dot.sequence;
+	}
+	return needed;
+}
+
+/* The map is not trusted after that: the snapshot replaces it, or rows begin empty, and the log is replayed. */
 void disk_lose_machine(struct sim *sim, struct sim_disk *disk)
 {
 	disk_lose_process(sim, disk);
-	rows_clear(disk);
+	if (disk->snapshot)
+		rows_copy(disk, disk->snapshot);
+	else
+		rows_clear(disk);
+}
+
+static void snapshot_release(struct sim_disk *disk)
+{
+	if (disk->snapshot)
+		rows_clear(disk->snapshot);
+	free(disk->snapshot);
+	disk->snapshot = NULL;
 }
 
 void disk_wipe(struct sim_disk *disk)
 {
 	cut(disk, 0);
 	disk->durable = 0;
-	disk->generation++;
+	disk->start = 0;
+	disk->before = (struct vector){{0}};
+	snapshot_release(disk);
 	disk->kept = (struct vector){{0}};
 	rows_clear(disk);
 }
@@ -73,6 +147,7 @@ void disk_release(struct sim_disk *disk)
 {
 	cut(disk, 0);
 	rows_clear(disk);
+	snapshot_release(disk);
 	free(disk->entries);
 }
 
@@ -155,7 +230,7 @@ static void apply_record(struct sim *sim, struct sim_node *node, const struct si
 void disk_apply(struct sim *sim, struct sim_node *node, uint64_t lsn)
 {
 	struct sim_disk *disk = &node->disk;
-	assert(lsn <= disk->count);
+	assert(lsn <= disk->count && disk->applied_lsn >= disk->start);
 	for (; disk->applied_lsn < lsn; disk->applied_lsn++) {
 		const struct sim_entry *entry = &disk->entries[disk->applied_lsn];
 		if (entry->kind == SIM_RECORD)

@@ -14,9 +14,20 @@ void fault_draw(struct sim *sim)
 	sim->sync_fail = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 20) : 0;
 	sim->append_refuse = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 30) : 0;
 	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, sim->regions) : SIM_REGIONS_MAX;
+	if (chance_of(chance, 60))
+		sim->leap_region = (uint8_t)chance_below(chance, sim->regions);
+	else
+		sim->leap_region = SIM_REGIONS_MAX;
 	sim->damage = sim->wipe_region == SIM_REGIONS_MAX && chance_of(chance, 80);
 	sim->compare_ms = 300 + (uint32_t)chance_below(chance, 1700);
-	sim->forgetful = chance_of(chance, 300);
+	/* What was asked before the log begins is judged by its age, which does not bear a clock that leaps. */
+	sim->forgetful = sim->leap_region == SIM_REGIONS_MAX && chance_of(chance, 400);
+	if (sim->forgetful && chance_of(chance, 700))
+		sim->snapshot_entries = 40 + (uint32_t)chance_below(chance, 300);
+	if (sim->snapshot_entries && sim->wipe_region == SIM_REGIONS_MAX && chance_of(chance, 200))
+		sim->budget_entries = 100 + (uint32_t)chance_below(chance, 300);
+	if (sim->leap_region < SIM_REGIONS_MAX)
+		sim->wipe_region = SIM_REGIONS_MAX;
 	bool lossy = chance_of(chance, 500), corrupt = chance_of(chance, 300), skewed = chance_of(chance, 500);
 	for (uint32_t a = 0; a < sim->regions; a++) {
 		sim->nodes[a].supervised = chance_of(chance, 500);
@@ -69,22 +80,63 @@ static void pause_process(struct sim *sim, struct sim_node *node)
 	sim_trace(sim, "%s %s paused", sim_names[node->region], actor_name(actor));
 }
 
-/* Shapes of FAILURES section 4: one isolated, all isolated, one way, a pair, any. */
+/* Shapes of FAILURES section 4. */
+enum shape { ONE_ISOLATED, ALL_ISOLATED, ONE_WAY, PAIR, PARTIAL, RING, BRIDGE, SHAPES };
+
+static bool shape_cuts(struct sim *sim, enum shape shape, uint32_t i, uint32_t j, uint32_t a, uint32_t b)
+{
+	uint32_t n = sim->regions, apart = (i + n - j) % n;
+	switch (shape) {
+	case ONE_ISOLATED:
+		return i == a || j == a;
+	case ALL_ISOLATED:
+		return true;
+	case ONE_WAY:
+		return i == a && j == b;
+	case PAIR:
+		return (i == a && j == b) || (i == b && j == a);
+	case PARTIAL:
+		return chance_of(&sim->chance, 500);
+	case RING:
+		return apart != 1 && apart != n - 1;
+	default: /* two sides, and a that both reach */
+		return i != a && j != a && ((i + n - a) % n <= n / 2) != ((j + n - a) % n <= n / 2);
+	}
+}
+
 static void cut_links(struct sim *sim)
 {
-	uint64_t shape = chance_below(&sim->chance, 5);
+	static const char *const names[SHAPES] = {
+	    "one isolated", "all isolated", "one way", "a pair", "partial", "a ring is left", "a bridge is left"};
+	enum shape shape = (enum shape)chance_below(&sim->chance, SHAPES);
 	uint32_t a = (uint32_t)chance_below(&sim->chance, sim->regions),
 	         b = (a + 1 + (uint32_t)chance_below(&sim->chance, sim->regions - 1)) % sim->regions;
 	sim->counts.cuts++;
-	sim_trace(sim, "links cut, shape %u", (unsigned)shape);
-	for (uint32_t i = 0; i < sim->regions; i++) {
-		for (uint32_t j = 0; j < sim->regions; j++) {
-			bool one = i == a || j == a, pair = (i == a && j == b) || (i == b && j == a), way = i == a && j == b;
-			if ((shape == 0 && one) || shape == 1 || (shape == 2 && way) || (shape == 3 && pair) ||
-			    (shape == 4 && chance_of(&sim->chance, 500)))
+	sim_trace(sim, "links cut: %s, %s and %s", names[shape], sim_names[a], sim_names[b]);
+	for (uint32_t i = 0; i < sim->regions; i++)
+		for (uint32_t j = 0; j < sim->regions; j++)
+			if (shape_cuts(sim, shape, i, j, a, b))
 				network_cut(sim, i, j, true);
-		}
-	}
+}
+
+static void start_flapping(struct sim *sim)
+{
+	uint8_t a = (uint8_t)chance_below(&sim->chance, sim->regions), b = (uint8_t)chance_below(&sim->chance, sim->regions);
+	sim->counts.flaps++;
+	sim_trace(sim, "the link between %s and %s flaps", sim_names[a], sim_names[b]);
+	sim_push(sim, sim->now_ns,
+	    (struct sim_event){.kind = SIM_FLAP, .region = a, .peer = b, .number = 4 + chance_below(&sim->chance, 40)});
+}
+
+void fault_flap(struct sim *sim, const struct sim_event *event)
+{
+	network_cut(sim, event->region, event->peer, event->number % 2 == 0);
+	network_cut(sim, event->peer, event->region, event->number % 2 == 0);
+	if (event->number == 1)
+		return;
+	struct sim_event next = *event;
+	next.number--;
+	sim_push(sim, sim->now_ns + (1 + chance_below(&sim->chance, 200)) * SIM_MS, next);
 }
 
 static void heal_links(struct sim *sim)
@@ -97,6 +149,15 @@ static void heal_links(struct sim *sim)
 
 static void jump_clock(struct sim *sim, struct sim_node *node)
 {
+	if (node->region == sim->leap_region && chance_of(&sim->chance, 500)) {
+		/* An hour or a year ahead, or back to where it should be. */
+		node->skew_ms = node->skew_ms < 3000000 ? (chance_of(&sim->chance, 500) ? 3600000ll : 365ll * 86400000) : 0;
+		sim->leapt = true;
+		sim->counts.leaps++;
+		sim_trace(
+		    sim, "%s: the clock leaps, and is %lld ms ahead now", sim_names[node->region], (long long)node->skew_ms);
+		return;
+	}
 	int64_t jump_ms = (int64_t)chance_below(&sim->chance, 800) - 400;
 	if (chance_of(&sim->chance, 100))
 		jump_ms = (int64_t)chance_below(&sim->chance, 12000) - 6000;
@@ -106,10 +167,19 @@ static void jump_clock(struct sim *sim, struct sim_node *node)
 	sim_trace(sim, "%s: the clock jumps by %lld ms", sim_names[node->region], (long long)jump_ms);
 }
 
+/* Rather than now, after so many effects, and between two of them. */
+static void doom_process(struct sim *sim, struct sim_node *node)
+{
+	sim->doom.armed = true;
+	sim->doom.region = node->region;
+	sim->doom.actor = chance_of(&sim->chance, 600) ? ACTOR_COORDINATOR : ACTOR_STREAMER;
+	sim->doom.points = (uint32_t)chance_below(&sim->chance, 40);
+}
+
 void fault_next(struct sim *sim)
 {
 	struct sim_node *node = &sim->nodes[chance_below(&sim->chance, sim->regions)];
-	switch (chance_below(&sim->chance, 13)) {
+	switch (chance_below(&sim->chance, 17)) {
 	case 0:
 	case 1:
 		kill_process(sim, node, ACTOR_COORDINATOR);
@@ -143,7 +213,16 @@ void fault_next(struct sim *sim)
 		heal_links(sim);
 		break;
 	case 11:
-		jump_clock(sim, node);
+		jump_clock(sim,
+		    sim->leap_region < SIM_REGIONS_MAX && chance_of(&sim->chance, 300) ? &sim->nodes[sim->leap_region] : node);
+		break;
+	case 13:
+	case 14:
+	case 15:
+		doom_process(sim, node);
+		break;
+	case 16:
+		start_flapping(sim);
 		break;
 	}
 	sim_push(sim, sim->now_ns + (1 + chance_below(&sim->chance, 2 * sim->fault_gap_ms)) * SIM_MS,
@@ -153,6 +232,7 @@ void fault_next(struct sim *sim)
 void fault_end(struct sim *sim)
 {
 	sim->calm = true;
+	sim->doom.armed = false;
 	sim->calm_ns = sim->now_ns;
 	heal_links(sim);
 	for (uint32_t i = 0; i < sim->regions; i++) {

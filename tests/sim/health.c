@@ -92,8 +92,8 @@ static void check_lag(struct sim *sim, struct sim_node *node, uint8_t p)
 		sim_fail(sim, SIM_SAFETY, "%s tells a lag of %llu ms of %s, which is %llu ms (T55)", name_of(node),
 		    (unsigned long long)lag->ms, sim_names[p], (unsigned long long)seen_ms);
 	/* And against the truth, which is at most smaller than what was acknowledged. */
-	if (there < published && writes[there].applied_ns >= since_ns) {
-		uint64_t true_ms = (sim->now_ns - writes[there].applied_ns) / SIM_MS;
+	if (there < published && writes[there].published_ns >= since_ns) {
+		uint64_t true_ms = (sim->now_ns - writes[there].published_ns) / SIM_MS;
 		if (lag->ms + TOLERANCE_MS < true_ms)
 			sim_fail(sim, SIM_SAFETY, "%s tells a lag of %llu ms of %s, in truth it is %llu ms (T55)",
 			    name_of(node), (unsigned long long)lag->ms, sim_names[p], (unsigned long long)true_ms);

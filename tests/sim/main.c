@@ -56,7 +56,7 @@ static void on_crash(int signal)
 
 struct totals {
 	_Atomic uint64_t seeds, hours_ns, ok, failed, unknown, crashes, machine_crashes, cuts, pauses, clock_jumps, conflicts,
-	    messages, reads, comparisons, damages;
+	    messages, reads, comparisons, damages, cut_short, leaps, flaps, snapshots, segments, resyncs, hangs;
 	_Atomic uint64_t stop;
 };
 
@@ -83,8 +83,56 @@ static void one_seed(uint64_t seed, uint32_t operations, bool trace, FILE *histo
 	totals->reads += sim->counts.reads;
 	totals->comparisons += sim->counts.comparisons;
 	totals->damages += sim->counts.damages;
+	totals->cut_short += sim->counts.cut_short;
+	totals->leaps += sim->counts.leaps;
+	totals->flaps += sim->counts.flaps;
+	totals->snapshots += sim->counts.snapshots;
+	totals->segments += sim->counts.segments;
+	totals->resyncs += sim->counts.resyncs;
+	totals->hangs += sim->counts.hangs;
 	sim_release(sim);
 	free(sim);
+}
+
+static void totals_print(const struct totals *t)
+{
+	const struct {
+		const char *text;
+		uint64_t count;
+	} lines[] = {
+	    {"seeds good", t->seeds},
+	    {"writes ok", t->ok},
+	    {"refused", t->failed},
+	    {"unknown", t->unknown},
+	    {"conflicts", t->conflicts},
+	    {"reads", t->reads},
+	    {"messages", t->messages},
+	    {"comparisons", t->comparisons},
+	    {"snapshots", t->snapshots},
+	    {"segments dropped", t->segments},
+	};
+	const struct {
+		const char *text;
+		uint64_t count;
+	} faults[] = {
+	    {"process kills", t->crashes},
+	    {"of them between two effects", t->cut_short},
+	    {"hanging starts", t->hangs},
+	    {"pauses", t->pauses},
+	    {"machine crashes", t->machine_crashes},
+	    {"cuts", t->cuts},
+	    {"flapping links", t->flaps},
+	    {"clock jumps", t->clock_jumps},
+	    {"leaps", t->leaps},
+	    {"rows damaged", t->damages},
+	    {"links that need a resync", t->resyncs},
+	};
+	printf("%.1f simulated hours", (double)t->hours_ns / 3.6e12);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		printf("%s%llu %s", i ? ", " : ": ", (unsigned long long)lines[i].count, lines[i].text);
+	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+		printf("%s%llu %s", i ? ", " : "; faults: ", (unsigned long long)faults[i].count, faults[i].text);
+	putchar('\n');
 }
 
 static int many_seeds(uint64_t first, uint64_t count, uint32_t jobs, uint32_t operations, struct totals *totals)
@@ -175,15 +223,7 @@ int main(int argc, char **argv)
 		one_seed(seed, operations, trace, history, totals);
 	else
 		code = many_seeds(first, seeds, jobs, operations, totals);
-	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu refused, %llu unknown; %llu conflicts; %llu "
-	       "process kills, "
-	       "%llu machine crashes, %llu cuts, %llu pauses, %llu clock jumps, %llu rows damaged; %llu messages, %llu reads, "
-	       "%llu comparisons\n",
-	    (unsigned long long)totals->seeds, (double)totals->hours_ns / 3.6e12, (unsigned long long)totals->ok,
-	    (unsigned long long)totals->failed, (unsigned long long)totals->unknown, (unsigned long long)totals->conflicts,
-	    (unsigned long long)totals->crashes, (unsigned long long)totals->machine_crashes, (unsigned long long)totals->cuts,
-	    (unsigned long long)totals->pauses, (unsigned long long)totals->clock_jumps, (unsigned long long)totals->damages,
-	    (unsigned long long)totals->messages, (unsigned long long)totals->reads, (unsigned long long)totals->comparisons);
+	totals_print(totals);
 	if (history && fclose(history) != 0) {
 		perror("sim: --history");
 		return SIM_USAGE;

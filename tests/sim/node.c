@@ -33,6 +33,15 @@ void node_wake(struct sim *sim, struct sim_node *node, enum actor actor, uint64_
 
 /* ---- coordinator ---- */
 
+static void publish(struct sim *sim, struct sim_node *node)
+{
+	uint8_t region = node->region;
+	uint64_t own = node->wiped ? 0 : node->disk.applied.sequence[region];
+	node->published = node->disk.applied;
+	for (; own && !sim->writes[region][own - 1].published_ns; own--)
+		sim->writes[region][own - 1].published_ns = sim->now_ns;
+}
+
 static void coordinator_start(struct sim *sim, struct sim_node *node)
 {
 	struct sim_disk *disk = &node->disk;
@@ -40,7 +49,10 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 	struct record record;
 	/* Recovery: what the log holds is synced, then applied, and all of it is durable from here on. */
 	disk->durable = disk->count;
+	disk_apply(sim, node, disk->applied_lsn + (disk->count - disk->applied_lsn) / 2);
+	node_point(sim, node, ACTOR_COORDINATOR);
 	disk_apply(sim, node, disk->count);
+	node_point(sim, node, ACTOR_COORDINATOR);
 	assigned = disk->applied;
 	struct coordinator_options options = {.region = node->region,
 	    .regions = (1u << sim->regions) - 1,
@@ -50,7 +62,9 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 	    .memory_answers = 1u << 12};
 	uint64_t floor = disk->hlc > disk->hlc_bound ? disk->hlc : disk->hlc_bound;
 	assert(coordinator_init(&node->coordinator, &options, &assigned, &disk->applied, floor) == 0);
-	uint64_t from = sim->forgetful && chance_of(&sim->chance, 500) ? chance_below(&sim->chance, disk->count + 1) : 0;
+	uint64_t from = disk->start;
+	if (sim->forgetful && chance_of(&sim->chance, 500))
+		from += chance_below(&sim->chance, disk->count - from + 1);
 	if (from)
 		coordinator_remember_part(&node->coordinator);
 	for (uint64_t i = from; i < disk->count; i++)
@@ -59,7 +73,7 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 			coordinator_remember(&node->coordinator, &record);
 	ring_empty(node);
 	node->epoch++;
-	node->published = disk->applied;
+	publish(sim, node);
 	node->durable_lsn = disk->durable;
 	node->ready = true;
 	atomic_store(&node->memory->coordinator.epoch, node->epoch);
@@ -75,6 +89,7 @@ static void answers_send(struct sim *sim, struct sim_node *node)
 {
 	for (uint32_t i = 0; i < effects.answer_count; i++) {
 		const struct coordinator_answer *answer = &effects.answers[i];
+		node_point(sim, node, ACTOR_COORDINATOR);
 		if (!node->processes[ACTOR_ROUTER].up || chance_of(&sim->chance, sim->calm ? 0 : 20))
 			continue; /* the router died with it */
 		struct coordinator_answer *copy = malloc(sizeof *copy);
@@ -98,8 +113,10 @@ static int append(struct sim *sim, struct sim_node *node)
 	} else {
 		if (effects.hlc_bound)
 			disk_append(&node->disk, SIM_BOUND, &effects.hlc_bound, sizeof effects.hlc_bound);
+		node_point(sim, node, ACTOR_COORDINATOR);
 		event.appended.end_lsn = disk_append(&node->disk, SIM_RECORD, effects.record, effects.record_size);
 	}
+	node_point(sim, node, ACTOR_COORDINATOR);
 	coordinator_step(&node->coordinator, &event, &effects);
 	answers_send(sim, node);
 	return event.appended.code;
@@ -159,6 +176,40 @@ static void sync_start(struct sim *sim, struct sim_node *node)
 	        .kind = SIM_SYNC_DONE, .region = node->region, .incarnation = node->processes[ACTOR_COORDINATOR].incarnation});
 }
 
+/* Once a second: a snapshot when one is due, and log that nobody needs, or beyond the budget that anybody needs, goes. */
+static void upkeep(struct sim *sim, struct sim_node *node)
+{
+	struct sim_disk *disk = &node->disk;
+	struct vector acked;
+	if (!sim->snapshot_entries || sim->now_ns < node->upkeep_ns)
+		return;
+	node->upkeep_ns = sim->now_ns + 1000 * SIM_MS;
+	memset(&acked, 0xff, sizeof acked);
+	for (uint32_t p = 0; p < sim->regions; p++)
+		for (uint32_t r = 0; r < REGIONS_MAX; r++)
+			if (p != node->region && node->acked[p].sequence[r] < acked.sequence[r])
+				acked.sequence[r] = node->acked[p].sequence[r];
+	uint64_t snapshot = disk->snapshot ? disk->snapshot->applied_lsn : 0, used = disk->count - disk->start;
+	bool spent = sim->budget_entries && used >= sim->budget_entries;
+	bool due = disk->applied_lsn - snapshot >= sim->snapshot_entries || (spent && snapshot < disk->start + SIM_SEGMENT);
+	if (due && chance_of(&sim->chance, 800)) { /* else it fails, and the one before stays */
+		disk_snapshot(disk);
+		snapshot = disk->applied_lsn;
+		sim->counts.snapshots++;
+	}
+	node_point(sim, node, ACTOR_COORDINATOR);
+	uint64_t upto = disk_needed(disk, &acked), excess = spent ? (used - sim->budget_entries) / SIM_SEGMENT + 1 : 0;
+	if (disk->start + excess * SIM_SEGMENT > upto && excess)
+		upto = disk->start + excess * SIM_SEGMENT;
+	upto = (upto < snapshot ? upto : snapshot) / SIM_SEGMENT * SIM_SEGMENT;
+	if (upto <= disk->start)
+		return;
+	sim_trace(sim, "%s coordinator > log before %llu goes%s", name_of(node), (unsigned long long)upto,
+	    excess ? ", whether it is needed or not" : "");
+	sim->counts.segments += (upto - disk->start) / SIM_SEGMENT;
+	disk_drop(disk, upto);
+}
+
 void node_coordinator_turn(struct sim *sim, struct sim_node *node)
 {
 	struct coordinator_event event = {.type = COORDINATOR_INBOUND, .now_ms = node_wall_ms(sim, node)};
@@ -173,11 +224,13 @@ void node_coordinator_turn(struct sim *sim, struct sim_node *node)
 			node_wake(sim, node, ACTOR_COORDINATOR, SIM_MS);
 			break; /* it stays in the ring */
 		}
+		node_point(sim, node, ACTOR_COORDINATOR);
 		ring_take(node);
 	}
 	if (node->ring.count)
 		node_wake(sim, node, ACTOR_COORDINATOR, SIM_MS / 20);
 	sync_start(sim, node);
+	upkeep(sim, node);
 	node_wake(sim, node, ACTOR_STREAMER, SIM_MS / 20); /* there is room in the ring */
 }
 
@@ -193,9 +246,15 @@ void node_sync_done(struct sim *sim, struct sim_node *node)
 	}
 	disk->durable = disk->syncing;
 	disk->syncing = 0;
+	node_point(sim, node, ACTOR_COORDINATOR);
+	disk_apply(sim, node, disk->applied_lsn + chance_below(&sim->chance, disk->durable - disk->applied_lsn + 1));
+	node_point(sim, node, ACTOR_COORDINATOR);
 	disk_apply(sim, node, disk->durable);
-	node->published = disk->applied;
+	node_point(sim, node, ACTOR_COORDINATOR);
+	publish(sim, node);
+	node_point(sim, node, ACTOR_COORDINATOR);
 	node->durable_lsn = disk->durable;
+	node_point(sim, node, ACTOR_COORDINATOR);
 	struct coordinator_event event = {
 	    .type = COORDINATOR_APPLIED, .applied = {.lsn = disk->durable, .vector = &disk->applied}};
 	do {
@@ -239,6 +298,19 @@ void node_start(struct sim *sim, struct sim_node *node, enum actor actor)
 	}
 }
 
+void node_point(struct sim *sim, struct sim_node *node, enum actor actor)
+{
+	if (!sim->doom.armed || sim->doom.region != node->region || sim->doom.actor != actor || sim->doom.points--)
+		return;
+	sim->doom.armed = false;
+	sim->counts.crashes++;
+	sim->counts.cut_short++;
+	sim_trace(sim, "%s %s > dies between two effects", name_of(node), actor_name(actor));
+	node_kill(sim, node, actor);
+	restart_exited(sim, node, actor);
+	sim_escape();
+}
+
 void node_kill(struct sim *sim, struct sim_node *node, enum actor actor)
 {
 	struct sim_process *process = &node->processes[actor];
@@ -248,6 +320,7 @@ void node_kill(struct sim *sim, struct sim_node *node, enum actor actor)
 	process->up = false;
 	process->changed_ns = sim->now_ns;
 	if (actor == ACTOR_COORDINATOR) {
+		node->clock_refused += node->coordinator.counts.clock_refused;
 		coordinator_deinit(&node->coordinator);
 		disk_lose_process(sim, &node->disk);
 	} else if (actor == ACTOR_STREAMER) {

@@ -24,6 +24,7 @@ static void spawn(struct sim *sim, struct sim_node *node, enum actor actor)
 	struct sim_event event = about(node, SIM_START, actor);
 	event.number = ++node->spawns[actor];
 	if (!sim->calm && chance_of(&sim->chance, 4)) {
+		sim->counts.hangs++;
 		sim_trace(sim, "%s %s hangs while it starts", sim_names[node->region], actor_name(actor));
 		return;
 	}

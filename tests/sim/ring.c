@@ -3,11 +3,13 @@
  * The ring of records received: streamer in, coordinator out. */
 #include "tests/sim/sim.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 bool ring_put(struct sim_node *node, const uint8_t *bytes, uint32_t size)
 {
+	assert(node->ring.bytes <= SIM_RING_BYTES);
 	if (node->ring.bytes + size > SIM_RING_BYTES)
 		return false;
 	if (node->ring.count == node->ring.capacity) {

@@ -31,19 +31,21 @@
 #include "core/record.h"
 #include "core/row.h"
 
-#define SIM_REGIONS_MAX  5u
-#define SIM_CLIENTS      6u
-#define SIM_PIPELINE     4u
-#define SIM_KEYS         24u
-#define SIM_KEY_SIZE     24u
-#define SIM_RING_BYTES   (64u * 1024)
-#define SIM_DRIFT_MAX_MS 500u
-#define SIM_LIVE_NS      (90ull * 1000000000) /* after the faults, by then all must be equal */
-#define SIM_MS           1000000ull
-#define SIM_FINGERPRINT  42u
-#define SIM_HEARTBEAT_NS (250 * SIM_MS)
-#define SIM_DOWN_NS      (3000 * SIM_MS)
-#define SIM_LAG_MAX_MS   5000u
+#define SIM_REGIONS_MAX      5u
+#define SIM_CLIENTS          6u
+#define SIM_PIPELINE         4u
+#define SIM_KEYS             24u
+#define SIM_KEY_SIZE         24u
+#define SIM_RING_BYTES       (64u * 1024)
+#define SIM_DRIFT_MAX_MS     500u
+#define SIM_WIPED_OPERATIONS 60u                  /* after a region came back without its disk */
+#define SIM_SEGMENT          32u                  /* entries of the log */
+#define SIM_LIVE_NS          (90ull * 1000000000) /* after the faults, by then all must be equal */
+#define SIM_MS               1000000ull
+#define SIM_FINGERPRINT      42u
+#define SIM_HEARTBEAT_NS     (250 * SIM_MS)
+#define SIM_DOWN_NS          (3000 * SIM_MS)
+#define SIM_LAG_MAX_MS       5000u
 
 enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
 
@@ -75,6 +77,7 @@ enum sim_event_kind {
 	SIM_EXITED,  /* the supervisor learns that one has ended */
 	SIM_SUPERVISE,
 	SIM_FAULT,
+	SIM_FLAP, /* of a link, number times more */
 };
 struct sim_event {
 	uint64_t time_ns, order;
@@ -101,9 +104,11 @@ struct sim_entry {
 struct sim_disk {
 	struct sim_entry *entries; /* LSN = index; an entry ends at index + 1 */
 	uint64_t count, capacity;
-	uint64_t durable;    /* survives the machine */
-	uint64_t syncing;    /* handed to the disk by the sync under way; 0 none */
-	uint64_t generation; /* a wiped disk is another one */
+	uint64_t durable;          /* survives the machine */
+	uint64_t syncing;          /* handed to the disk by the sync under way; 0 none */
+	uint64_t start;            /* entries before it are gone */
+	struct vector before;      /* records before the start */
+	struct sim_disk *snapshot; /* its rows only; NULL: none */
 	/* Rows: what the last transaction left; survive the process, not the machine. */
 	struct sim_row *rows;
 	uint32_t row_count, row_capacity;
@@ -165,6 +170,7 @@ struct sim_node {
 		uint64_t lag_records, lag_ms, sampled_ns;
 		enum region_state state;
 	} health[REGIONS_MAX];
+	uint64_t upkeep_ns, clock_refused;
 	uint64_t memory_ns; /* since when it has been this memory */
 	uint64_t durable_lsn, epoch;
 	bool ready;
@@ -210,8 +216,8 @@ struct sim_client {
 struct sim_write { /* one dot, as first seen applied anywhere */
 	uint32_t size;
 	uint8_t *bytes;
-	uint64_t applied_ns; /* at its origin */
-	uint64_t seen_ns;    /* by its origin's monitor; 0 not yet */
+	uint64_t published_ns; /* by its origin; 0 not yet */
+	uint64_t seen_ns;      /* by its origin's monitor; 0 not yet */
 };
 
 struct sim {
@@ -242,10 +248,20 @@ struct sim {
 	uint32_t wipe_region;                  /* SIM_REGIONS_MAX: none in this run */
 	/* How hard this seed is. */
 	uint32_t compare_ms, fault_gap_ms, sync_fail, append_refuse;
+	uint32_t snapshot_entries,
+	    budget_entries;  /* log between two snapshots; log kept whatever is acknowledged; 0: no limit */
+	uint8_t leap_region; /* whose clock jumps an hour or a year ahead; SIM_REGIONS_MAX: none */
+	bool leapt;
+	struct { /* a process that is to die between two of its effects */
+		bool armed;
+		uint8_t region;
+		enum actor actor;
+		uint32_t points;
+	} doom;
 	bool forgetful; /* a coordinator that starts remembers only the end of its log */
 	struct {
 		uint64_t crashes, machine_crashes, cuts, pauses, clock_jumps, messages, ok, failed, unknown, repeats, conflicts,
-		    reads, comparisons, damages;
+		    reads, comparisons, damages, cut_short, leaps, flaps, snapshots, segments, resyncs, hangs;
 	} counts;
 };
 
@@ -256,6 +272,7 @@ _Noreturn void sim_fail(struct sim *sim, enum sim_exit code, const char *format,
 extern const char *const sim_names[SIM_REGIONS_MAX];
 
 /* cluster.c */
+_Noreturn void sim_escape(void); /* from a process that has just died, back to the queue of events */
 void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace);
 void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event);
 void sim_release(struct sim *sim);
@@ -264,6 +281,10 @@ void sim_release(struct sim *sim);
 uint64_t disk_append(struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size);
 void disk_lose_process(struct sim *sim, struct sim_disk *disk);
 void disk_lose_machine(struct sim *sim, struct sim_disk *disk);
+void disk_snapshot(struct sim_disk *disk);
+void disk_drop(struct sim_disk *disk, uint64_t upto);
+/* The newest segment's start before which every record is within the vector; 0 when there is none. */
+uint64_t disk_needed(const struct sim_disk *disk, const struct vector *acked);
 void disk_wipe(struct sim_disk *disk);
 void disk_apply(struct sim *sim, struct sim_node *node, uint64_t lsn);
 struct sim_row *disk_row(struct sim_disk *disk, const char *key, bool make);
@@ -276,6 +297,8 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t client, uint6
 void node_coordinator_turn(struct sim *sim, struct sim_node *node);
 void node_sync_done(struct sim *sim, struct sim_node *node);
 void node_wake(struct sim *sim, struct sim_node *node, enum actor actor, uint64_t delay_ns);
+/* Between two effects of an actor: it may die here, and then this does not return. */
+void node_point(struct sim *sim, struct sim_node *node, enum actor actor);
 void node_lose_memory(struct sim *sim, struct sim_node *node); /* the shared one */
 void node_release(struct sim_node *node);
 uint64_t node_wall_ms(const struct sim *sim, const struct sim_node *node);
@@ -288,6 +311,7 @@ void ring_empty(struct sim_node *node);
 /* stream.c */
 void stream_start(struct sim *sim, struct sim_node *node);
 void stream_kill(struct sim_node *node);
+void stream_escape(void);
 void stream_turn(struct sim *sim, struct sim_node *node);
 void stream_message(struct sim *sim, struct sim_node *node, bool from_receiver, const uint8_t *bytes, uint32_t size);
 
@@ -338,6 +362,7 @@ bool clients_idle(const struct sim *sim);
 /* fault.c */
 void fault_draw(struct sim *sim); /* how hard this seed is */
 void fault_next(struct sim *sim);
+void fault_flap(struct sim *sim, const struct sim_event *event);
 void fault_end(struct sim *sim); /* from here on nothing goes wrong, and everybody is up */
 
 /* check.c */

@@ -53,6 +53,9 @@ static void step(struct sim *sim, struct sim_node *node, struct streamer_event *
 
 static void take_frame(struct sim *sim, struct sim_node *node, uint8_t peer, uint32_t origins, const struct frame *frame)
 {
+	const struct streamer_inbound *in = &node->streamer.inbound[peer];
+	if (in->received_bytes - in->delivered_bytes > STREAMER_WINDOW)
+		sim_fail(sim, SIM_SAFETY, "%s takes more from %s than its window", name_of(node), sim_names[peer]);
 	struct sim_taken *taken = malloc(sizeof *taken + frame->raw_size);
 	uint32_t records;
 	struct error_context error;
@@ -71,6 +74,22 @@ static void take_frame(struct sim *sim, struct sim_node *node, uint8_t peer, uin
 	while (*last)
 		last = &(*last)->next;
 	*last = taken;
+}
+
+static bool log_reaches(const struct sim_node *node, const struct sim_stream *stream)
+{
+	for (uint32_t origin = 0; origin < REGIONS_MAX; origin++)
+		if ((stream->origins >> origin & 1) && node->disk.before.sequence[origin] > stream->from.sequence[origin])
+			return false;
+	return true;
+}
+
+static void needs_resync(struct sim *sim, struct sim_node *node, uint8_t peer)
+{
+	struct streamer_event event = {
+	    .kind = STREAMER_SEND_FAILED, .peer = peer, .now_ns = sim->now_ns, .send_failed = {ERR_NEEDS_RESYNC}};
+	sim_trace(sim, "%s streamer > its log no longer has what %s needs", name_of(node), sim_names[peer]);
+	step(sim, node, &event, NULL);
 }
 
 static void apply_effect(
@@ -93,7 +112,10 @@ static void apply_effect(
 	case STREAMER_SEND_REFUSAL:
 		break;
 	case STREAMER_OPEN_STREAM:
-		*stream = (struct sim_stream){.open = true, .origins = effect->origins, .from = effect->vector};
+		*stream = (struct sim_stream){.origins = effect->origins, .from = effect->vector, .lsn = node->disk.start};
+		stream->open = log_reaches(node, stream);
+		if (!stream->open)
+			needs_resync(sim, node, effect->peer);
 		return;
 	case STREAMER_CLOSE_STREAM:
 		stream->open = false;
@@ -124,20 +146,30 @@ static void step(struct sim *sim, struct sim_node *node, struct streamer_event *
 	streamer_step(&node->streamer, event, &streamer_effects_);
 	out.count = streamer_effects_.count;
 	memcpy(out.items, streamer_effects_.items, out.count * sizeof out.items[0]);
-	for (uint32_t i = 0; i < out.count; i++)
+	for (uint32_t i = 0; i < out.count; i++) {
+		node_point(sim, node, ACTOR_STREAMER);
 		apply_effect(sim, node, &out.items[i], frame);
+	}
+}
+
+static struct peer_message message; /* being handled */
+
+void stream_escape(void)
+{
+	if (message.envelope)
+		peer_message_close(&message);
+	message.envelope = NULL;
 }
 
 void stream_message(struct sim *sim, struct sim_node *node, bool from_receiver, const uint8_t *bytes, uint32_t size)
 {
 	struct peer_rules rules = rules_of(node);
-	struct peer_message message;
 	struct error_context error;
 	if (peer_message_parse(&message, &rules, from_receiver, bytes, size, &error) != 0)
 		return;
 	message.event.now_ns = sim->now_ns;
 	step(sim, node, &message.event, &message.frame);
-	peer_message_close(&message);
+	stream_escape();
 	node_wake(sim, node, ACTOR_STREAMER, SIM_MS / 20);
 }
 
@@ -148,6 +180,7 @@ static void fill_ring(struct sim *sim, struct sim_node *node, uint8_t peer)
 		const uint8_t *record;
 		uint32_t size, offset = taken->offset;
 		while (frame_next(taken->raw, taken->raw_size, &offset, &record, &size) == 0) {
+			node_point(sim, node, ACTOR_STREAMER);
 			if (!ring_put(node, record, size)) {
 				node_wake(sim, node, ACTOR_COORDINATOR, SIM_MS / 20);
 				return;
@@ -172,6 +205,11 @@ static bool send_frame(struct sim *sim, struct sim_node *node, uint8_t peer)
 	struct frame frame;
 	struct streamer_event sent = {.kind = STREAMER_SENT, .peer = peer, .now_ns = sim->now_ns};
 	uint64_t backlog = 0, lsn = stream->lsn;
+	if (lsn < node->disk.start) {
+		stream->open = false;
+		needs_resync(sim, node, peer);
+		return false;
+	}
 	for (uint64_t i = lsn; i < node->durable_lsn && backlog < FRAME_RAW_MAX; i++)
 		backlog += node->disk.entries[i].size + 8;
 	uint32_t allowance = streamer_allowance(&node->streamer, peer, sim->now_ns, backlog);
@@ -211,6 +249,7 @@ static bool send_frame(struct sim *sim, struct sim_node *node, uint8_t peer)
 		step(sim, node, &failed, NULL);
 		return false;
 	}
+	node_point(sim, node, ACTOR_STREAMER);
 	stream->lsn = node->sent_lsn[peer] = lsn;
 	sent.sent.raw_size = builder.raw_size;
 	step(sim, node, &sent, NULL);
