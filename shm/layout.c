@@ -72,6 +72,20 @@ void shm_name(const char *region_dir, char out[64])
 	free(real);
 }
 
+uint64_t shm_store_tag(const struct store_id *own)
+{
+	return XXH3_64bits(own, sizeof *own) | 1;
+}
+
+void shm_link_acked(const struct shm_link *link, const struct store_id *own, struct vector *acked)
+{
+	/* The writer stores the vector first: behind this tag there is one of this store, or a later one of it. */
+	bool current = atomic_load_explicit(&link->acked_tag, memory_order_acquire) == shm_store_tag(own);
+	*acked = (struct vector){{0}};
+	if (current)
+		vector_slot_read(&link->acked, acked);
+}
+
 uint64_t shm_abi(void)
 {
 	const uint64_t figures[] = {sizeof(struct shm_layout), sizeof(struct shm_actor), sizeof(struct shm_coordinator),
@@ -81,7 +95,7 @@ uint64_t shm_abi(void)
 	    offsetof(struct shm_layout, counters), offsetof(struct shm_layout, inbound),
 	    offsetof(struct shm_layout, inbound_bytes), offsetof(struct shm_coordinator, applied),
 	    offsetof(struct shm_coordinator, ready), offsetof(struct shm_link, acked_at_ns), offsetof(struct shm_link, inbound),
-	    offsetof(struct shm_link, inbound_code),
+	    offsetof(struct shm_link, inbound_code), offsetof(struct shm_link, seen), offsetof(struct shm_coordinator, stores),
 	    offsetof(struct shm_peer, clock_skew_ms), ACTORS, COUNTERS, HISTOGRAMS, HISTOGRAM_BUCKETS, REGIONS_MAX};
 	uint64_t abi = XXH3_64bits(figures, sizeof(figures));
 	/* Two builds may have as many counters, but others. */

@@ -26,6 +26,7 @@
 #include "core/vector.h"
 #include "shm/counters.h"
 #include "shm/ring.h"
+#include "shm/store_slot.h"
 #include "shm/vector_slot.h"
 
 #define SHM_MAGIC 0x0031746977646f67ull
@@ -68,7 +69,8 @@ struct shm_coordinator {
 	_Atomic uint64_t log_bytes, map_bytes;     /* on disk */
 	_Atomic uint32_t refusing;                 /* 0, or the error code that every write is refused with */
 	_Atomic uint32_t ready;
-	struct vector_slot applied; /* durable and in the rows */
+	struct vector_slot applied; /* durable and in the rows; stored before applied_lsn, so that it covers what that covers */
+	struct store_table_slot stores; /* this region's own store, and by peer the one whose records are held; durable */
 };
 
 enum link_state { LINK_DOWN, LINK_SUBSCRIBED, LINK_REFUSED, LINK_NEEDS_RESYNC };
@@ -79,7 +81,15 @@ struct shm_link { /* per peer region id */
 	_Atomic uint32_t outbound;              /* enum link_state: what we send to it */
 	_Atomic uint32_t inbound;               /* enum link_state: what we receive from it */
 	_Atomic int32_t inbound_code;           /* why, when that is LINK_REFUSED; stored first */
+	_Atomic uint32_t reused;                /* 1: that region takes this one for wiped or restored */
+	_Atomic uint64_t acked_tag;             /* of this region's store when `acked` was stored; see shm_link_acked */
+	struct store_seen_slot seen;            /* that region's store, met before any was known */
 };
+
+/* The tag of a store, never 0. */
+uint64_t shm_store_tag(const struct store_id *own);
+/* What is acknowledged of this very store: what an earlier life of the data directory has left counts for nothing. */
+void shm_link_acked(const struct shm_link *link, const struct store_id *own, struct vector *acked);
 
 enum region_state { REGION_UNKNOWN, REGION_UP, REGION_LAGGING, REGION_DOWN };
 const char *region_state_name(uint32_t state);

@@ -25,6 +25,7 @@
 
 #include "core/error.h"
 #include "core/record.h"
+#include "core/store_id.h"
 #include "core/vector.h"
 
 #define LOG_SEGMENT_SIZE_DEFAULT (64ull * 1024 * 1024)
@@ -32,7 +33,13 @@
 #define LOG_ENTRY_HEADER_SIZE 24u
 #define LOG_BODY_MAX (RECORD_ENCODED_MAX + 1024u)
 
-enum log_type { LOG_END = 0, LOG_RECORD = 1, LOG_HLC_BOUND = 2 /* u64 little endian */ };
+enum log_type {
+	LOG_END = 0,
+	LOG_RECORD = 1,
+	LOG_HLC_BOUND = 2,  /* u64 little endian */
+	LOG_PEER_STORE = 4, /* u8 region, 16 bytes store id: from here on records of that region are of that store */
+};
+#define LOG_PEER_STORE_SIZE (1u + STORE_ID_SIZE)
 
 /* The calls that write, so that tests can make them fail. */
 struct log_io {

@@ -89,6 +89,11 @@ static int entry_take(struct log *log, const struct log_entry_header *entry, con
 		if (entry->lsn >= durable_lsn && bound > found->hlc_bound)
 			found->hlc_bound = bound;
 		return 0;
+	case LOG_PEER_STORE:
+		if (entry->size != LOG_PEER_STORE_SIZE || body[0] >= REGIONS_MAX)
+			return error_set(error, ERR_CORRUPT, "%s offset %llu: bad store of a peer", scan->name,
+			    (unsigned long long)scan->offset);
+		return 0;
 	case LOG_GROUP:
 		if (entry->size == sizeof(scan->last_boot)) {
 			memcpy(scan->last_boot, body, sizeof(scan->last_boot));

@@ -189,7 +189,8 @@ int log_append(struct log *log, enum log_type type, const void *body, size_t siz
 	const uint64_t whole = log_entry_whole(size);
 	struct dot dot = {0};
 
-	assert(type == LOG_RECORD || (type == LOG_HLC_BOUND && size == 8));
+	assert(type == LOG_RECORD || (type == LOG_HLC_BOUND && size == 8) ||
+	       (type == LOG_PEER_STORE && size == LOG_PEER_STORE_SIZE));
 	if (size > LOG_BODY_MAX || LOG_HEADER_SIZE + LOG_GROUP_SIZE + whole + LOG_ENTRY_HEADER_SIZE > log->segment_size)
 		return ERR_VALUE_TOO_LARGE;
 	if (type == LOG_RECORD && record_peek(body, size, &dot) < 0)

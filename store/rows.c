@@ -18,8 +18,9 @@
 #define CONFLICTS_DEFAULT    100000u
 #define CONFLICT_AGE_DEFAULT (30ull * 24 * 3600 * 1000)
 #define READERS_MAX          254
-#define STATE_VERSION        1u
-#define STATE_SIZE           (8 + 16 + 8 * (10 + REGIONS_MAX))
+#define STATE_VERSION        2u
+#define STATE_NUMBERS        (10 + REGIONS_MAX)
+#define STATE_SIZE           (8 + 16 + 8 * STATE_NUMBERS + STORE_ID_SIZE * REGIONS_MAX)
 
 static const char meta_key[] = "state";
 
@@ -97,8 +98,8 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	if (value.mv_size != STATE_SIZE || bytes_get_u64(at) != STATE_VERSION)
 		return error_set(error, ERR_WRONG_VERSION, "rows: written by another version");
 	memcpy(state->meta.store_id, at + 8, 16);
-	uint64_t numbers[10 + REGIONS_MAX];
-	for (uint32_t i = 0; i < 10 + REGIONS_MAX; i++)
+	uint64_t numbers[STATE_NUMBERS];
+	for (uint32_t i = 0; i < STATE_NUMBERS; i++)
 		numbers[i] = bytes_get_u64(at + 24 + 8 * (size_t)i);
 	state->meta.region = (uint32_t)numbers[0];
 	state->meta.applied_lsn = numbers[1];
@@ -110,12 +111,13 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	state->first_conflict_id = numbers[7];
 	state->hash_seed = numbers[8];
 	memcpy(state->meta.applied.sequence, numbers + 10, sizeof(state->meta.applied.sequence));
+	memcpy(state->meta.peer_stores, at + 24 + 8 * STATE_NUMBERS, sizeof(state->meta.peer_stores));
 	return 0;
 }
 
 int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 {
-	uint64_t numbers[10 + REGIONS_MAX] = {state->meta.region, state->meta.applied_lsn, state->meta.hlc,
+	uint64_t numbers[STATE_NUMBERS] = {state->meta.region, state->meta.applied_lsn, state->meta.hlc,
 	    state->meta.hlc_bound, state->meta.conflicts, state->meta.conflicts_dropped, state->meta.next_conflict_id,
 	    state->first_conflict_id, state->hash_seed};
 	uint8_t bytes[STATE_SIZE];
@@ -125,8 +127,9 @@ int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 	memcpy(numbers + 10, state->meta.applied.sequence, sizeof(state->meta.applied.sequence));
 	bytes_put_u64(bytes, STATE_VERSION);
 	memcpy(bytes + 8, state->meta.store_id, 16);
-	for (uint32_t i = 0; i < 10 + REGIONS_MAX; i++)
+	for (uint32_t i = 0; i < STATE_NUMBERS; i++)
 		bytes_put_u64(bytes + 24 + 8 * (size_t)i, numbers[i]);
+	memcpy(bytes + 24 + 8 * STATE_NUMBERS, state->meta.peer_stores, sizeof(state->meta.peer_stores));
 	return mdb_put(txn, meta, &key, &value, 0);
 }
 

@@ -43,6 +43,7 @@ struct rows_meta {
 	uint32_t region;
 	uint64_t applied_lsn; /* the log up to here is in the rows */
 	struct vector applied;
+	struct store_id peer_stores[REGIONS_MAX]; /* whose records are held, by region; own and unknown ones are zero */
 	uint64_t hlc;         /* largest stamp in the rows */
 	uint64_t hlc_bound;
 	uint64_t conflicts;   /* found ever */

@@ -147,6 +147,16 @@ static int entry_apply(struct apply *a, const struct log_entry *entry, struct re
 			meta->hlc_bound = bound;
 		return 0;
 	}
+	if (entry->type == LOG_PEER_STORE) {
+		if (entry->size != LOG_PEER_STORE_SIZE || entry->body[0] >= REGIONS_MAX)
+			return error_set(
+			    error, ERR_CORRUPT, "log position %llu: bad store of a peer", (unsigned long long)entry->lsn);
+		/* The first one stands: records came only after it. */
+		struct store_id *store = &meta->peer_stores[entry->body[0]];
+		if (!store_id_is_known(store))
+			memcpy(store, entry->body + 1, sizeof(*store));
+		return 0;
+	}
 	if (record_decode(record, entry->body, entry->size) != (long)entry->size || record->keyspace >= KEYSPACES_MAX)
 		return error_set(
 		    error, ERR_CORRUPT, "log position %llu: record that cannot be read", (unsigned long long)entry->lsn);

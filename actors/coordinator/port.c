@@ -98,6 +98,35 @@ static bool inbound_is_held(const struct port *port)
 	return port->log_is_full || port->rows_are_full || port->appended_lsn > port->applied.applied_lsn + UNAPPLIED_BYTES_MAX;
 }
 
+/* A peer's store that the streamer has met is made known once it is durable; until then nothing is taken from it. */
+static void peer_stores_look(struct port *port)
+{
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	struct store_id own, met;
+	memcpy(own.bytes, meta->store_id, sizeof own.bytes);
+	for (uint8_t id = 0; id < REGIONS_MAX; id++) {
+		uint8_t body[LOG_PEER_STORE_SIZE] = {id};
+		uint64_t end_lsn;
+		if (!(port->machine.options.regions >> id & 1) || id == port->machine.options.region ||
+		    (port->peer_stores_logged >> id & 1) || store_id_is_known(&meta->peer_stores[id]) ||
+		    !store_seen_read(&port->process.shm.layout->links[id].seen, &own, &met))
+			continue;
+		memcpy(body + 1, &met, sizeof met);
+		int code = log_append(port->log, LOG_PEER_STORE, body, sizeof body, &end_lsn);
+		if (code == ERR_OVERLOADED || code == ERR_DISK_FULL)
+			return; /* it waits, and so does the stream */
+		if (code) {
+			struct error_context error;
+			error_set(&error, code, "appending to the log: %s", error_text(code));
+			port_fail(port, code, &error);
+			return;
+		}
+		port->appended_lsn = end_lsn;
+		port->peer_stores_logged |= 1u << id;
+		pace_gather(&port->pace, sizeof body, false);
+	}
+}
+
 static void inbound_dropped(struct port *port)
 {
 	uint32_t origin = port->effects.inbound_origin;
@@ -238,12 +267,10 @@ static void reused_look(struct port *port)
 	for (uint32_t id = 0; id < REGIONS_MAX; id++) {
 		if (!(port->machine.options.regions & 1u << id) || id == port->machine.options.region)
 			continue;
-		uint32_t state = atomic_load_explicit(&links[id].inbound, memory_order_acquire);
-		if (state == LINK_SUBSCRIBED)
-			reused &= ~(1u << id);
-		else if (state == LINK_REFUSED &&
-		         atomic_load_explicit(&links[id].inbound_code, memory_order_relaxed) == ERR_REGION_REUSED)
+		if (atomic_load_explicit(&links[id].reused, memory_order_acquire))
 			reused |= 1u << id;
+		else if (atomic_load_explicit(&links[id].inbound, memory_order_acquire) == LINK_SUBSCRIBED)
+			reused &= ~(1u << id);
 	}
 	if (reused == port->reused_peers)
 		return;
@@ -375,6 +402,7 @@ static void port_persist(void *self, struct clock_now now)
 	port->now = now;
 	if (port->failed)
 		return;
+	peer_stores_look(port);
 	/* First, so that the disk works while the rows are written. */
 	uint64_t waiting = coordinator_parked_count(&port->machine);
 	if (pace_is_due(&port->pace, waiting, now.monotonic_ns)) {
@@ -422,6 +450,11 @@ static void port_publish(void *self, struct clock_now now)
 	if (!port->changed || port->failed)
 		return;
 	port->changed = false;
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	struct store_id stores[REGIONS_MAX];
+	memcpy(stores, meta->peer_stores, sizeof stores);
+	memcpy(&stores[port->machine.options.region], meta->store_id, sizeof stores[0]);
+	store_table_write(&shm->stores, stores);
 	vector_slot_write(&shm->applied, &port->applied.applied);
 	atomic_store_explicit(&shm->applied_lsn, port->applied.applied_lsn, memory_order_release);
 	atomic_store_explicit(&shm->durable_lsn, port->durable_lsn, memory_order_release);

@@ -50,6 +50,7 @@ struct port {
 	bool log_is_full;            /* the log refused: what waits in the ring stays there */
 	bool rows_are_full;    /* there is no room ahead: writes are refused and the ring waits; the log is still applied */
 	bool apply_is_blocked; /* not even that, until the next upkeep */
+	uint32_t peer_stores_logged; /* bit a region, by this process */
 	uint32_t reused_peers; /* bit a region that takes this one for a wiped or restored one */
 	bool draining;
 	int failed; /* the log is broken: nothing more is acknowledged */

@@ -22,14 +22,17 @@ static uint64_t disk_budget(const struct port *port)
 static struct vector acked_by_all(const struct port *port)
 {
 	const struct topology *topology = &port->process.topology;
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	struct store_id own;
 	struct vector all;
+	memcpy(own.bytes, meta->store_id, sizeof own.bytes);
 	memset(&all, 0xff, sizeof all);
 	for (uint32_t i = 0; i < topology->region_count; i++) {
 		uint8_t id = topology->regions[i].id;
 		if (id == port->process.region->id)
 			continue;
 		struct vector acked;
-		vector_slot_read(&port->process.shm.layout->links[id].acked, &acked);
+		shm_link_acked(&port->process.shm.layout->links[id], &own, &acked);
 		for (uint32_t r = 0; r < REGIONS_MAX; r++)
 			all.sequence[r] = acked.sequence[r] < all.sequence[r] ? acked.sequence[r] : all.sequence[r];
 	}

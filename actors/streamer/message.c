@@ -7,10 +7,42 @@
 #include "proto/peer.pb-c.h"
 #include "runtime/socket.h"
 
+#define PEER_STORE_SIZE (1 + STORE_ID_SIZE)
+#define PEER_STORES_MAX (REGIONS_MAX * PEER_STORE_SIZE)
+
 static int vector_from(const ProtobufCBinaryData *bytes, struct vector *vector)
 {
 	long read = vector_decode(vector, bytes->data, bytes->len);
 	return read < 0 || (size_t)read != bytes->len ? ERR_MALFORMED : 0;
+}
+
+/* Who sends it names its own store among them. */
+static int stores_from(const ProtobufCBinaryData *bytes, uint8_t sender, struct store_id stores[REGIONS_MAX])
+{
+	if (bytes->len % PEER_STORE_SIZE != 0)
+		return ERR_MALFORMED;
+	int last = -1;
+	for (size_t at = 0; at < bytes->len; at += PEER_STORE_SIZE) {
+		uint8_t region = bytes->data[at];
+		if (region <= last || region >= REGIONS_MAX)
+			return ERR_MALFORMED;
+		memcpy(&stores[region], bytes->data + at + 1, STORE_ID_SIZE);
+		last = region;
+	}
+	return store_id_is_known(&stores[sender]) ? 0 : ERR_MALFORMED;
+}
+
+static ProtobufCBinaryData stores_to(const struct store_id *stores, uint8_t out[PEER_STORES_MAX])
+{
+	ProtobufCBinaryData bytes = {.data = out};
+	for (uint8_t region = 0; stores && region < REGIONS_MAX; region++) {
+		if (!store_id_is_known(&stores[region]))
+			continue;
+		out[bytes.len] = region;
+		memcpy(out + bytes.len + 1, &stores[region], STORE_ID_SIZE);
+		bytes.len += PEER_STORE_SIZE;
+	}
+	return bytes;
 }
 
 static int parse_receivers(struct peer_message *message, const Godwit__Peer__Envelope *envelope)
@@ -24,6 +56,9 @@ static int parse_receivers(struct peer_message *message, const Godwit__Peer__Env
 		event->subscribe.origins = subscribe->origins;
 		event->subscribe.credit = subscribe->credit;
 		event->subscribe.fingerprint = subscribe->topology;
+		event->subscribe.refused = subscribe->refused;
+		if (stores_from(&subscribe->stores, event->peer, event->subscribe.stores) != 0)
+			return ERR_MALFORMED;
 		return vector_from(&subscribe->from, &event->subscribe.from);
 	}
 	case GODWIT__PEER__ENVELOPE__BODY_ACKNOWLEDGE: {
@@ -63,12 +98,19 @@ static int parse_senders(struct peer_message *message, const Godwit__Peer__Envel
 	case GODWIT__PEER__ENVELOPE__BODY_STREAM_ALIVE:
 		event->kind = STREAMER_ALIVE;
 		event->alive.epoch = envelope->stream_alive->epoch;
+		if (stores_from(&envelope->stream_alive->stores, event->peer, event->alive.stores) != 0)
+			return ERR_MALFORMED;
 		return vector_from(&envelope->stream_alive->applied, &event->alive.applied);
 	case GODWIT__PEER__ENVELOPE__BODY_REFUSAL:
 		event->kind = STREAMER_REFUSAL;
 		event->refusal.epoch = envelope->refusal->epoch;
 		event->refusal.code = envelope->refusal->code;
+		event->refusal.of_itself = envelope->refusal->of_itself;
 		message->reason = envelope->refusal->reason;
+		/* One that could not read the message, or does not know its own store yet, names none. */
+		if (envelope->refusal->stores.len &&
+		    stores_from(&envelope->refusal->stores, event->peer, event->refusal.stores) != 0)
+			return ERR_MALFORMED;
 		/* A number outside the table, or "OK", is no reason. */
 		return event->refusal.code < 0 && strcmp(error_name(event->refusal.code), "INVALID_CODE") != 0 ? 0
 		                                                                                               : ERR_MALFORMED;
@@ -135,8 +177,9 @@ size_t peer_message_pack(
 	Godwit__Peer__Acknowledge acknowledge = GODWIT__PEER__ACKNOWLEDGE__INIT;
 	Godwit__Peer__StreamAlive alive = GODWIT__PEER__STREAM_ALIVE__INIT;
 	Godwit__Peer__Refusal refusal = GODWIT__PEER__REFUSAL__INIT;
-	uint8_t vector[VECTOR_ENCODED_MAX];
+	uint8_t vector[VECTOR_ENCODED_MAX], stores_bytes[PEER_STORES_MAX];
 	ProtobufCBinaryData encoded = {.data = vector, .len = vector_encode(&effect->vector, vector)};
+	ProtobufCBinaryData stores = stores_to(effect->stores, stores_bytes);
 
 	switch (effect->kind) {
 	case STREAMER_SEND_SUBSCRIBE:
@@ -145,6 +188,8 @@ size_t peer_message_pack(
 		subscribe.origins = effect->origins;
 		subscribe.credit = effect->credit;
 		subscribe.topology = fingerprint;
+		subscribe.stores = stores;
+		subscribe.refused = effect->refused;
 		envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE;
 		envelope.subscribe = &subscribe;
 		break;
@@ -158,6 +203,7 @@ size_t peer_message_pack(
 	case STREAMER_SEND_ALIVE:
 		alive.epoch = effect->epoch;
 		alive.applied = encoded;
+		alive.stores = stores;
 		envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_STREAM_ALIVE;
 		envelope.stream_alive = &alive;
 		break;
@@ -165,6 +211,8 @@ size_t peer_message_pack(
 		assert(effect->kind == STREAMER_SEND_REFUSAL);
 		refusal.epoch = effect->epoch;
 		refusal.code = effect->code;
+		refusal.stores = stores;
+		refusal.of_itself = effect->of_itself;
 		refusal.reason = (char *)(uintptr_t)error_text(effect->code);
 		envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_REFUSAL;
 		envelope.refusal = &refusal;

@@ -51,8 +51,9 @@ struct port {
 	void *peers[REGIONS_MAX];
 	struct subscriber subscribers[REGIONS_MAX];
 	uint64_t now_ns;
-	uint64_t durable_lsn, applied_lsn; /* as last looked at */
-	uint64_t ring_full_ns;             /* not to be tried again before */
+	uint64_t applied_lsn;  /* as last looked at */
+	struct store_id store; /* for whose peers shared memory was put in order */
+	uint64_t ring_full_ns; /* not to be tried again before */
 	uint64_t send_deadline_ns;
 	bool send_again;
 	/* The message being handled, for effects that answer it. */
@@ -109,8 +110,10 @@ static void apply_open(struct port *port, const struct streamer_effect *effect)
 	struct error_context error = {0};
 	int code = outbox_open(&port->outbox, effect->peer, &effect->vector, effect->origins, &error);
 	CRASH_POINT(stream_opened);
-	if (!code)
+	if (!code) {
+		port_feed(port, (struct streamer_event){.kind = STREAMER_OPENED, .peer = effect->peer});
 		return;
+	}
 	logline_distinct(LOG_LEVEL_ERROR, "stream_not_opened", effect->peer, "peer=%s code=%s reason=\"%s\"",
 	    peer_name(port, effect->peer), error_name(code), error.text);
 	port_feed(port, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
@@ -201,9 +204,22 @@ static void port_apply(struct port *port, const struct streamer_effect *effect)
 	case STREAMER_PUBLISH_ACKED: {
 		struct shm_link *link = &port->process.shm.layout->links[effect->peer];
 		vector_slot_write(&link->acked, &effect->vector);
+		atomic_store_explicit(&link->acked_tag, shm_store_tag(&port->store), memory_order_release);
 		atomic_store_explicit(&link->acked_at_ns, port->now_ns, memory_order_release);
 		break;
 	}
+	case STREAMER_PUBLISH_REUSED:
+		atomic_store_explicit(
+		    &port->process.shm.layout->links[effect->peer].reused, effect->reused, memory_order_release);
+		if (effect->reused)
+			logline(LOG_LEVEL_ERROR, "region_reused",
+			    "peer=%s reason=\"it holds other records of this region than this region does: wiped or restored\"",
+			    peer_name(port, effect->peer));
+		break;
+	case STREAMER_PUBLISH_SEEN:
+		store_seen_write(&port->process.shm.layout->links[effect->peer].seen, &port->store, &effect->store);
+		doorbell_ring(&port->process.bells[ACTOR_COORDINATOR]);
+		break;
 	}
 }
 
@@ -346,16 +362,36 @@ static uint32_t peer_drain(void *self, struct clock_now now, uint32_t limit)
 
 /* ---- a turn --------------------------------------------------------------------------------------------------------- */
 
+/* What an earlier life of the data directory has left. */
+static void links_put_in_order(struct port *port, const struct store_id *store)
+{
+	static const struct vector nothing = {{0}};
+	if (store_id_is_equal(&port->store, store))
+		return;
+	port->store = *store;
+	for (uint32_t peer = 0; peer < REGIONS_MAX; peer++) {
+		struct shm_link *link = &port->process.shm.layout->links[peer];
+		if (atomic_load_explicit(&link->acked_tag, memory_order_relaxed) == shm_store_tag(store))
+			continue;
+		vector_slot_write(&link->acked, &nothing);
+		atomic_store_explicit(&link->acked_at_ns, 0, memory_order_relaxed);
+		atomic_store_explicit(&link->acked_tag, shm_store_tag(store), memory_order_release);
+	}
+}
+
 static void port_look(struct port *port)
 {
 	const struct shm_coordinator *coordinator = &port->process.shm.layout->coordinator;
 	struct streamer_event event = {.kind = STREAMER_LOCAL};
-	/* The vector is published before the LSN: read in the other order, it covers every record up to that LSN. */
-	port->durable_lsn = atomic_load_explicit(&coordinator->durable_lsn, memory_order_acquire);
+	/* The vector is published before the LSN: read in the other order, it covers every record up to that LSN. Only those
+	 * are sent, so no peer ever holds more of this region than it says of itself. */
 	port->applied_lsn = atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire);
 	event.local.coordinator_epoch = atomic_load_explicit(&coordinator->epoch, memory_order_acquire);
 	event.local.ready = atomic_load_explicit(&coordinator->ready, memory_order_acquire) != 0;
 	vector_slot_read(&coordinator->applied, &event.local.applied);
+	store_table_read(&coordinator->stores, event.local.stores);
+	if (event.local.ready)
+		links_put_in_order(port, &event.local.stores[port->machine.region]);
 	port_feed(port, event);
 }
 
@@ -414,10 +450,7 @@ static int subscriber_send_frame(struct port *port, uint8_t peer, const struct o
 	counter_add(counters, COUNTER_frames_sent, 1);
 	counter_add(counters, COUNTER_bytes_raw, frame->frame.raw_size);
 	counter_add(counters, COUNTER_bytes_sent, frame->frame.payload_size);
-	port_feed(port, (struct streamer_event){.kind = STREAMER_SENT,
-	                    .peer = peer,
-	                    .sent.raw_size = frame->frame.raw_size,
-	                    .sent.own_sequence = frame->last.sequence[port->machine.region]});
+	port_feed(port, (struct streamer_event){.kind = STREAMER_SENT, .peer = peer, .sent.raw_size = frame->frame.raw_size});
 	return 0;
 }
 
@@ -426,13 +459,13 @@ static bool subscriber_turn(struct port *port, uint8_t peer)
 {
 	struct subscriber *subscriber = &port->subscribers[peer];
 	struct outbox_stream *stream = &port->outbox.streams[peer];
-	if (!stream->open || port->durable_lsn <= stream->lsn)
+	if (!stream->open || port->applied_lsn <= stream->lsn)
 		return false;
 	if (port->now_ns < subscriber->retry_ns) {
 		port->send_deadline_ns = subscriber->retry_ns;
 		return false;
 	}
-	uint32_t allowance = streamer_allowance(&port->machine, peer, port->now_ns, port->durable_lsn - stream->lsn);
+	uint32_t allowance = streamer_allowance(&port->machine, peer, port->now_ns, port->applied_lsn - stream->lsn);
 	if (allowance <= subscriber->allowance_too_small) {
 		uint64_t linger_ns = streamer_linger_until(&port->machine, peer);
 		if (linger_ns > port->now_ns && linger_ns < port->send_deadline_ns)
@@ -441,7 +474,7 @@ static bool subscriber_turn(struct port *port, uint8_t peer)
 	}
 	const struct outbox_frame *frame;
 	struct error_context error = {0};
-	int code = outbox_frame(&port->outbox, peer, port->durable_lsn, &frame, &error);
+	int code = outbox_frame(&port->outbox, peer, port->applied_lsn, &frame, &error);
 	if (code == ERR_EMPTY)
 		return false;
 	if (code == 0 && frame->records && frame->frame.raw_size > allowance) {
@@ -504,7 +537,6 @@ static bool port_has_work(void *self)
 	struct port *port = self;
 	const struct shm_coordinator *coordinator = &port->process.shm.layout->coordinator;
 	return port->send_again || inbox_can_move(port) ||
-	       atomic_load_explicit(&coordinator->durable_lsn, memory_order_acquire) != port->durable_lsn ||
 	       atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire) != port->applied_lsn ||
 	       atomic_load_explicit(&coordinator->epoch, memory_order_acquire) != port->machine.coordinator_epoch;
 }
@@ -623,6 +655,7 @@ static int port_start(struct port *port, struct error_context *error)
 	for (uint32_t peer = 0; peer < REGIONS_MAX; peer++) { /* what the process before us left says nothing any more */
 		atomic_store_explicit(&layout->links[peer].inbound, LINK_DOWN, memory_order_relaxed);
 		atomic_store_explicit(&layout->links[peer].outbound, LINK_DOWN, memory_order_relaxed);
+		atomic_store_explicit(&layout->links[peer].reused, 0, memory_order_relaxed);
 	}
 	char log_dir[300];
 	snprintf(log_dir, sizeof log_dir, "%s/log", p->region_dir);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "actors/streamer/streamer.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "actors/streamer/frame.h"
-#include "core/broken.h"
+#include "actors/streamer/streamer_internal.h"
 
 static uint64_t later_of(uint64_t a, uint64_t b)
 {
@@ -14,23 +13,6 @@ static uint64_t later_of(uint64_t a, uint64_t b)
 static uint64_t earlier_of(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-static uint32_t bit(uint32_t region)
-{
-	return 1u << region;
-}
-/* Time since, for stamps that may be of this very moment or (after a late tick) a little ahead. */
-static uint64_t since(uint64_t now_ns, uint64_t then_ns)
-{
-	return now_ns > then_ns ? now_ns - then_ns : 0;
-}
-
-static struct streamer_effect *effect_add(struct streamer_effects *effects, enum streamer_effect_kind kind, uint8_t peer)
-{
-	assert(effects->count < STREAMER_EFFECTS_MAX);
-	struct streamer_effect *effect = &effects->items[effects->count++];
-	*effect = (struct streamer_effect){.kind = kind, .peer = peer};
-	return effect;
 }
 
 void streamer_init(struct streamer *s, const struct streamer_options *options)
@@ -91,6 +73,7 @@ static void inbound_subscribe(struct streamer *s, uint8_t p, uint64_t now_ns, st
 	struct streamer_inbound *in = &s->inbound[p];
 	in->epoch = ++s->epoch;
 	in->origins = origins_wanted(s, p);
+	in->open = false;
 	in->number = in->received_bytes = in->delivered_bytes = 0;
 	in->credit = s->draining ? 0 : STREAMER_WINDOW;
 	in->subscribed_ns = in->acknowledged_ns = now_ns;
@@ -104,8 +87,8 @@ static void inbound_subscribe(struct streamer *s, uint8_t p, uint64_t now_ns, st
 	effect->origins = in->origins;
 	effect->credit = in->credit;
 	effect->vector = s->applied;
-	/* The peer takes a smaller number of our own for a wiped region, so it must never be behind what we have sent. */
-	effect->vector.sequence[s->region] = later_of(s->applied.sequence[s->region], s->own_sent);
+	effect->stores = s->stores;
+	effect->refused = in->refused;
 }
 
 static void inbound_acknowledge(struct streamer *s, uint8_t p, uint64_t now_ns, struct streamer_effects *effects)
@@ -179,7 +162,7 @@ static void inbound_tick(struct streamer *s, uint8_t p, uint64_t now_ns, struct 
 static void step_frame(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
 {
 	struct streamer_inbound *in = &s->inbound[event->peer];
-	if (!in->epoch || event->frame.epoch != in->epoch)
+	if (!in->epoch || event->frame.epoch != in->epoch || !in->open)
 		return;
 	if (event->frame.number <= in->number)
 		return; /* this very frame again */
@@ -198,22 +181,37 @@ static void step_frame(struct streamer *s, const struct streamer_event *event, s
 	effect_add(effects, STREAMER_TAKE_FRAME, event->peer)->origins = in->origins;
 }
 
+/* False: the peer is, or holds records of, another store, and its subscription has ended. */
+static bool identity_is_good(struct streamer *s, const struct streamer_event *event, const struct store_id stores[REGIONS_MAX],
+    struct streamer_effects *effects)
+{
+	uint8_t p = event->peer;
+	bool is_other = identity_check(s, p, stores, effects) == ERR_REGION_REUSED;
+	bool is_reused = !is_other && identity_is_reused(s, stores);
+	if (!is_other && !is_reused)
+		return true;
+	if (is_reused)
+		identity_publish_reused(s, p, true, effects);
+	inbound_publish(s, p, LINK_REFUSED, ERR_REGION_REUSED, effects);
+	inbound_restart(s, p, event->now_ns, true, "another store");
+	return false;
+}
+
 static void step_alive(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
 {
 	struct streamer_inbound *in = &s->inbound[event->peer];
-	if (!in->epoch || event->alive.epoch != in->epoch)
+	if (!in->epoch || event->alive.epoch != in->epoch || !identity_is_good(s, event, event->alive.stores, effects))
 		return;
+	if (!store_id_is_known(&s->stores[event->peer])) {
+		inbound_restart(s, event->peer, event->now_ns, true, "not known yet");
+		return;
+	}
+	in->open = true;
+	identity_publish_reused(s, event->peer, false, effects);
 	inbound_served(s, event->peer, event->now_ns, effects);
 	vector_join(&s->known[event->peer], &event->alive.applied);
 	if (since(event->now_ns, in->subscribed_ns) > STREAMER_STALL_NS)
 		in->backoff_ns = STREAMER_BACKOFF_MIN_NS;
-}
-
-static void relay_clear(struct streamer *s, uint8_t through)
-{
-	for (uint32_t origin = 0; origin < REGIONS_MAX; origin++)
-		if (s->relay[origin] == through)
-			s->relay[origin] = REGIONS_MAX;
 }
 
 static void step_refusal(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
@@ -222,6 +220,12 @@ static void step_refusal(struct streamer *s, const struct streamer_event *event,
 	if (!in->epoch || event->refusal.epoch != in->epoch)
 		return;
 	int code = event->refusal.code;
+	in->refused = in->epoch;
+	if (store_id_is_known(&event->refusal.stores[event->peer]) &&
+	    !identity_is_good(s, event, event->refusal.stores, effects))
+		return;
+	if (code == ERR_REGION_REUSED && !event->refusal.of_itself)
+		identity_publish_reused(s, event->peer, true, effects);
 	if (code == ERR_NEEDS_RESYNC && in->origins != bit(event->peer)) {
 		/* Perhaps only the records of others are gone from its log; its own are not given up for them. */
 		relay_clear(s, event->peer);
@@ -245,41 +249,6 @@ static void step_delivered(struct streamer *s, const struct streamer_event *even
 		inbound_acknowledge(s, event->peer, event->now_ns, effects);
 }
 
-/* ---- relay ---------------------------------------------------------------------------------------------------------- */
-
-static bool serving(const struct streamer *s, uint8_t p, uint64_t now_ns)
-{
-	return since(now_ns, s->inbound[p].served_ns) <= STREAMER_RELAY_NS;
-}
-
-static uint8_t relay_choose(const struct streamer *s, uint8_t origin, uint64_t now_ns)
-{
-	uint8_t best = REGIONS_MAX;
-	uint64_t best_sequence = s->applied.sequence[origin];
-	for (uint8_t p = 0; p < REGIONS_MAX; p++) {
-		if (!(s->peers & bit(p)) || p == origin || !serving(s, p, now_ns) || now_ns < s->inbound[p].relay_forbidden_ns)
-			continue;
-		if (s->known[p].sequence[origin] > best_sequence) {
-			best = p;
-			best_sequence = s->known[p].sequence[origin];
-		}
-	}
-	return best;
-}
-
-static void relay_tick(struct streamer *s, uint64_t now_ns)
-{
-	for (uint8_t origin = 0; origin < REGIONS_MAX; origin++) {
-		if (!(s->peers & bit(origin)))
-			continue;
-		uint8_t through = s->relay[origin];
-		if (serving(s, origin, now_ns))
-			s->relay[origin] = REGIONS_MAX;
-		else if (through == REGIONS_MAX || !serving(s, through, now_ns))
-			s->relay[origin] = relay_choose(s, origin, now_ns);
-	}
-}
-
 /* ---- outbound ------------------------------------------------------------------------------------------------------- */
 
 static void outbound_publish(struct streamer *s, uint8_t p, enum link_state state, int code, struct streamer_effects *effects)
@@ -300,6 +269,17 @@ static void outbound_alive(struct streamer *s, uint8_t p, uint64_t now_ns, struc
 	struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_ALIVE, p);
 	effect->epoch = s->outbound[p].epoch;
 	effect->vector = s->applied;
+	effect->stores = s->stores;
+}
+
+static struct streamer_effect *outbound_refuse(
+    const struct streamer *s, uint8_t p, uint64_t epoch, int code, struct streamer_effects *effects)
+{
+	struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_REFUSAL, p);
+	effect->epoch = epoch;
+	effect->code = code;
+	effect->stores = s->ready ? s->stores : NULL;
+	return effect;
 }
 
 static void outbound_end(struct streamer *s, uint8_t p, enum link_state state, int code, struct streamer_effects *effects)
@@ -309,57 +289,56 @@ static void outbound_end(struct streamer *s, uint8_t p, enum link_state state, i
 	outbound_publish(s, p, state, code, effects);
 }
 
-static int subscribe_check(const struct streamer *s, const struct streamer_event *event)
+static int subscribe_check(
+    struct streamer *s, const struct streamer_event *event, bool *of_itself, struct streamer_effects *effects)
 {
-	uint8_t p = event->peer;
-	const struct vector *from = &event->subscribe.from;
 	uint32_t origins = event->subscribe.origins;
 	if (event->subscribe.fingerprint != s->fingerprint)
 		return ERR_CONFIGURATION;
-	if (origins == 0 || (origins & bit(p)) || (origins & ~(s->peers | bit(s->region))))
+	if (!event->subscribe.epoch || !origins || (origins & bit(event->peer)) || (origins & ~(s->peers | bit(s->region))))
 		return ERR_MALFORMED;
 	if (!s->ready)
 		return ERR_UNREACHABLE;
-	/* Only durable records leave a region, and it recovers all of them: one that claims less of its own than we got from
-	 * it, or more of ours than we ever had, was wiped or restored (or we were). New writes would take old numbers. */
-	if (BROKEN(M14))
-		return 0;
-	if (from->sequence[p] < s->applied.sequence[p])
-		return ERR_REGION_REUSED;
-	if (from->sequence[s->region] > later_of(s->applied.sequence[s->region], s->own_sent))
-		return ERR_REGION_REUSED;
-	return 0;
+	return identity_check_subscribe(s, event, of_itself, effects);
 }
 
 static void step_subscribe(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
 {
 	uint8_t p = event->peer;
 	struct streamer_outbound *out = &s->outbound[p];
+	bool of_itself = false;
 	/* A late one from before: the present one is alive. Otherwise a lower epoch is a receiver whose clock was set back. */
 	if (out->state == LINK_SUBSCRIBED && event->subscribe.epoch <= out->epoch &&
 	    since(event->now_ns, out->heard_ns) < STREAMER_EXPIRE_NS / 2)
 		return;
-	int code = event->subscribe.epoch ? subscribe_check(s, event) : ERR_MALFORMED;
+	int code = subscribe_check(s, event, &of_itself, effects);
 	if (code) {
-		struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_REFUSAL, p);
-		effect->epoch = event->subscribe.epoch;
-		effect->code = code;
+		outbound_refuse(s, p, event->subscribe.epoch, code, effects)->of_itself = of_itself;
 		outbound_end(s, p, code == ERR_UNREACHABLE ? LINK_DOWN : LINK_REFUSED, code, effects);
 		return;
 	}
 	*out = (struct streamer_outbound){.state = out->state,
 	    .code = out->code,
+	    .opening = true,
 	    .epoch = event->subscribe.epoch,
 	    .credit = event->subscribe.credit,
 	    .heard_ns = event->now_ns,
 	    .acked = event->subscribe.from};
 	vector_join(&s->known[p], &event->subscribe.from);
-	outbound_publish(s, p, LINK_SUBSCRIBED, 0, effects);
 	struct streamer_effect *effect = effect_add(effects, STREAMER_OPEN_STREAM, p);
 	effect->vector = event->subscribe.from;
 	effect->origins = event->subscribe.origins;
 	effect_add(effects, STREAMER_PUBLISH_ACKED, p)->vector = out->acked;
-	outbound_alive(s, p, event->now_ns, effects); /* so that the receiver knows at once that it is served */
+}
+
+/* Nothing is said before: a stream that cannot be opened is no service. */
+static void step_opened(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
+{
+	struct streamer_outbound *out = &s->outbound[event->peer];
+	assert(out->opening);
+	out->opening = false;
+	outbound_publish(s, event->peer, LINK_SUBSCRIBED, 0, effects);
+	outbound_alive(s, event->peer, event->now_ns, effects); /* so that the receiver knows at once that it is served */
 }
 
 static void step_acknowledge(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
@@ -367,9 +346,7 @@ static void step_acknowledge(struct streamer *s, const struct streamer_event *ev
 	struct streamer_outbound *out = &s->outbound[event->peer];
 	if (out->state != LINK_SUBSCRIBED) {
 		/* It believes in a stream of the process before this one: told so, it need not find out by our silence. */
-		struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_REFUSAL, event->peer);
-		effect->epoch = event->acknowledge.epoch;
-		effect->code = ERR_UNREACHABLE;
+		outbound_refuse(s, event->peer, event->acknowledge.epoch, ERR_UNREACHABLE, effects);
 		return;
 	}
 	if (event->acknowledge.epoch != out->epoch)
@@ -389,22 +366,20 @@ static void step_sent(struct streamer *s, const struct streamer_event *event)
 	out->sent_bytes += event->sent.raw_size;
 	out->frame_ns = event->now_ns;
 	assert(out->sent_bytes <= out->credit);
-	s->own_sent = later_of(s->own_sent, event->sent.own_sequence);
 }
 
 static void step_send_failed(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
 {
 	struct streamer_outbound *out = &s->outbound[event->peer];
 	int code = event->send_failed.code;
-	if (out->state != LINK_SUBSCRIBED)
+	if (out->state != LINK_SUBSCRIBED && !out->opening)
 		return;
+	out->opening = false;
 	if (code == ERR_UNREACHABLE) {
 		outbound_end(s, event->peer, LINK_DOWN, code, effects);
 		return;
 	}
-	struct streamer_effect *effect = effect_add(effects, STREAMER_SEND_REFUSAL, event->peer);
-	effect->epoch = out->epoch;
-	effect->code = code;
+	outbound_refuse(s, event->peer, out->epoch, code, effects);
 	outbound_end(s, event->peer, code == ERR_NEEDS_RESYNC ? LINK_NEEDS_RESYNC : LINK_REFUSED, code, effects);
 }
 
@@ -442,6 +417,24 @@ uint64_t streamer_linger_until(const struct streamer *s, uint8_t peer)
 
 /* ---- all ------------------------------------------------------------------------------------------------------------ */
 
+static void local_identity(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
+{
+	const struct store_id *stores = event->local.stores;
+	bool other_store =
+	    store_id_is_known(&s->stores[s->region]) && !store_id_is_equal(&s->stores[s->region], &stores[s->region]);
+	memcpy(s->stores, stores, sizeof s->stores);
+	for (uint8_t r = 0; r < REGIONS_MAX; r++)
+		if (other_store || store_id_is_known(&stores[r]))
+			s->met[r] = (struct store_id){{0}};
+	/* The data directory was wiped under our feet: nothing that was said of the other one holds. */
+	for (uint8_t p = 0; p < REGIONS_MAX && other_store; p++) {
+		if (!(s->peers & bit(p)))
+			continue;
+		s->suspicions[p] = (struct streamer_suspicion){0};
+		outbound_end(s, p, LINK_DOWN, ERR_UNREACHABLE, effects);
+	}
+}
+
 static void step_local(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
 {
 	for (uint32_t origin = 0; origin < REGIONS_MAX; origin++)
@@ -452,6 +445,8 @@ static void step_local(struct streamer *s, const struct streamer_event *event, s
 	bool new_coordinator = s->local_known && s->coordinator_epoch != event->local.coordinator_epoch;
 	s->coordinator_epoch = event->local.coordinator_epoch;
 	s->local_known = true;
+	if (s->ready)
+		local_identity(s, event, effects);
 	if (!new_coordinator)
 		return;
 	/* It emptied the ring: what was in it is gone, and what is queued behind it would leave a gap. */
@@ -489,6 +484,9 @@ void streamer_step(struct streamer *s, const struct streamer_event *event, struc
 		break;
 	case STREAMER_SUBSCRIBE:
 		step_subscribe(s, event, effects);
+		break;
+	case STREAMER_OPENED:
+		step_opened(s, event, effects);
 		break;
 	case STREAMER_ACKNOWLEDGE:
 		step_acknowledge(s, event, effects);

@@ -6,13 +6,18 @@
  * Inbound (this region receives): one subscription a peer. Anything unexpected - a gap, silence, a stall, a bad frame, a
  * refusal, a new coordinator - leads to the same place: a new subscription from the applied vector, with a new epoch, after a
  * back-off. Outbound (this region sends): one stream a subscriber, within its credit. Relay: a peer's own records are asked of
- * itself; while it does not serve, of another peer that has more of them. */
+ * itself; while it does not serve, of another peer that has more of them.
+ *
+ * Identity: records of a region are taken, from itself or through another, only from the store that this region knows as that
+ * region's. Which that is, the coordinator keeps in the log; the streamer tells it whom it has met, and answers "not ready"
+ * until it has. Another store under that id was wiped or restored: its numbers mean other writes. */
 #ifndef GODWIT_ACTORS_STREAMER_STREAMER_H
 #define GODWIT_ACTORS_STREAMER_STREAMER_H
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/store_id.h"
 #include "core/vector.h"
 #include "shm/layout.h"
 
@@ -33,6 +38,7 @@ enum streamer_event_kind {
 	STREAMER_TICK,        /* time has passed */
 	STREAMER_LOCAL,       /* what this region's coordinator has published */
 	STREAMER_SUBSCRIBE,   /* from a receiver */
+	STREAMER_OPENED,      /* the stream that OPEN_STREAM asked for can be read */
 	STREAMER_ACKNOWLEDGE, /* from a receiver */
 	STREAMER_FRAME,       /* from a sender: its head; sizes already checked */
 	STREAMER_ALIVE,       /* from a sender */
@@ -53,12 +59,14 @@ struct streamer_event {
 		struct {
 			struct vector applied;
 			uint64_t coordinator_epoch;
+			struct store_id stores[REGIONS_MAX]; /* this region's own, and whose records it holds */
 			bool ready;
 		} local;
 		struct {
 			struct vector from;
-			uint64_t epoch, credit, fingerprint;
+			uint64_t epoch, credit, fingerprint, refused;
 			uint32_t origins;
+			struct store_id stores[REGIONS_MAX];
 		} subscribe;
 		struct {
 			struct vector applied;
@@ -71,17 +79,19 @@ struct streamer_event {
 		struct {
 			struct vector applied;
 			uint64_t epoch;
+			struct store_id stores[REGIONS_MAX];
 		} alive;
 		struct {
 			uint64_t epoch;
 			int code;
+			bool of_itself;                      /* the code tells of the sender, not of this region */
+			struct store_id stores[REGIONS_MAX]; /* the sender's own zero: it named none */
 		} refusal;
 		struct {
 			uint32_t raw_size;
 		} delivered;
 		struct {
 			uint32_t raw_size;
-			uint64_t own_sequence; /* largest of this region's own records in the frame; 0 none */
 		} sent;
 		struct {
 			int code;
@@ -102,6 +112,8 @@ enum streamer_effect_kind {
 	STREAMER_PUBLISH_INBOUND,  /* state, code */
 	STREAMER_PUBLISH_OUTBOUND, /* state, code */
 	STREAMER_PUBLISH_ACKED,    /* vector */
+	STREAMER_PUBLISH_REUSED,   /* reused: the peer takes this region for wiped or restored */
+	STREAMER_PUBLISH_SEEN,     /* store: of region `peer`, and none is known yet */
 };
 
 struct streamer_effect {
@@ -112,11 +124,14 @@ struct streamer_effect {
 	int code;
 	enum link_state state;
 	uint32_t origins;
-	uint64_t epoch, credit;
+	uint64_t epoch, credit, refused;
 	struct vector vector;
+	bool reused, of_itself;
+	struct store_id store;
+	const struct store_id *stores; /* SEND_*: the machine's, by region; NULL: none are named */
 };
 
-#define STREAMER_EFFECTS_MAX (REGIONS_MAX * 8u) /* no step asks more than eight things of a peer */
+#define STREAMER_EFFECTS_MAX (REGIONS_MAX * 9u) /* no step asks more than nine things of a peer */
 struct streamer_effects {
 	uint32_t count;
 	struct streamer_effect items[STREAMER_EFFECTS_MAX];
@@ -126,8 +141,11 @@ struct streamer_inbound {
 	enum link_state state;
 	int code; /* why refused */
 	bool served_before;
-	const char *why; /* what ended the last subscription */
-	uint64_t epoch;  /* 0: no subscription stands; the next is made at retry_ns */
+	bool open;        /* the sender said so, and is the store that is known */
+	bool reused;      /* it takes this region for another store */
+	uint64_t refused; /* epoch of the last subscription that it is known to have refused */
+	const char *why;  /* what ended the last subscription */
+	uint64_t epoch;   /* 0: no subscription stands; the next is made at retry_ns */
 	uint64_t retry_ns, backoff_ns;
 	uint32_t origins;
 	uint64_t number; /* of the last frame taken */
@@ -137,9 +155,17 @@ struct streamer_inbound {
 	struct vector acknowledged;
 };
 
+/* A subscriber of the right store that seems to hold less than it has held: perhaps a backup was copied back, perhaps its
+ * message was overtaken. The second look is at a subscription that was made after the first was refused. */
+struct streamer_suspicion {
+	uint64_t epoch;            /* of the last subscription refused for it; 0: none */
+	uint64_t its_own, our_own; /* at the first: what we held of its records; what it held of ours */
+};
+
 struct streamer_outbound {
 	enum link_state state;
 	int code;
+	bool opening;
 	uint64_t epoch, number, credit, sent_bytes;
 	uint64_t heard_ns, alive_ns, frame_ns;
 	struct vector acked;
@@ -152,8 +178,11 @@ struct streamer {
 	uint64_t epoch; /* the last one given out */
 	bool local_known, ready, draining;
 	uint64_t coordinator_epoch;
-	uint64_t own_sent; /* this process sent its own records up to here: they are durable, so applied cannot be below */
 	struct vector applied;
+	struct store_id stores[REGIONS_MAX];            /* as published by the coordinator */
+	struct store_id met[REGIONS_MAX];               /* told to the coordinator, which has not answered yet */
+	struct store_id told[REGIONS_MAX][REGIONS_MAX]; /* whose records each peer holds, as it says */
+	struct streamer_suspicion suspicions[REGIONS_MAX];
 	uint64_t progress_ns[REGIONS_MAX]; /* when applied last rose, by origin */
 	struct vector known[REGIONS_MAX];  /* what each peer has said it has applied */
 	uint8_t relay[REGIONS_MAX];        /* who is asked for this origin instead of itself; REGIONS_MAX: nobody */

@@ -3,7 +3,8 @@
  * Plays a hostile or broken neighbour of a running region. Run by foreign_peer.sh.
  *
  *   foreign-peer visit KEYDIR KEYNAME SERVER ENDPOINT WHAT   connects as KEYNAME ("" for a key nobody knows) and sends WHAT
- *   foreign-peer pose KEYDIR REGION ID ENDPOINT WHAT         binds as a region that is down, answers a subscription with WHAT
+ *   foreign-peer pose KEYDIR REGION ID ENDPOINT WHAT STORE   binds as a region that is down, answers a subscription with WHAT in
+ *                                                            the name of its store, whose id is in the file STORE
  *
  * Exit code 0: it was delivered (whether it did harm is for the script to see); 3: the other side would not talk to us. */
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <xxhash.h>
 
 #include "core/record.h"
+#include "core/store_id.h"
 #include "core/varint.h"
 #include "proto/client.pb-c.h"
 #include "proto/peer.pb-c.h"
@@ -165,6 +167,31 @@ static size_t make_frame(const char *what, uint32_t region, uint64_t epoch, bool
 	return pack_envelope(&envelope);
 }
 
+/* The stream is open, and comes from the store whose records the other side holds. */
+static size_t make_alive(uint32_t region, uint64_t epoch, const char *store_path)
+{
+	Godwit__Peer__Envelope envelope = GODWIT__PEER__ENVELOPE__INIT;
+	Godwit__Peer__StreamAlive alive = GODWIT__PEER__STREAM_ALIVE__INIT;
+	uint8_t applied[VECTOR_ENCODED_MAX], stores[1 + STORE_ID_SIZE] = {(uint8_t)region};
+	struct vector nothing = {{0}};
+	FILE *file = fopen(store_path, "rb");
+
+	if (!file || fread(stores + 1, 1, STORE_ID_SIZE, file) != STORE_ID_SIZE)
+		stop_with(store_path, NULL);
+	fclose(file);
+	alive.epoch = epoch;
+	alive.applied.len = vector_encode(&nothing, applied);
+	alive.applied.data = applied;
+	alive.stores.len = sizeof stores;
+	alive.stores.data = stores;
+	envelope.protocol = PROTOCOL_VERSION;
+	envelope.cluster = cluster;
+	envelope.region = region;
+	envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_STREAM_ALIVE;
+	envelope.stream_alive = &alive;
+	return pack_envelope(&envelope);
+}
+
 static int pose(char **arguments)
 {
 	const char *key_dir = arguments[0], *name = arguments[1], *endpoint = arguments[3], *what = arguments[4];
@@ -187,7 +214,9 @@ static int pose(char **arguments)
 		while (socket_receive(socket, &message, false) == 0) {
 			Godwit__Peer__Envelope *envelope = godwit__peer__envelope__unpack(NULL, message_size(&message), message_bytes(&message));
 			if (envelope && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE) {
-				size_t size = make_frame(what, region, envelope->subscribe->epoch, true);
+				size_t size = make_alive(region, envelope->subscribe->epoch, arguments[5]);
+				socket_send(socket, message.identity, message.identity_size, bytes, size);
+				size = make_frame(what, region, envelope->subscribe->epoch, true);
 				if (socket_send(socket, message.identity, message.identity_size, bytes, size) == 0)
 					sent++;
 			}
@@ -206,7 +235,7 @@ int main(int argc, char **argv)
 		return 1;
 	if (argc == 7 && strcmp(argv[1], "visit") == 0)
 		return visit(argv + 2);
-	if (argc == 7 && strcmp(argv[1], "pose") == 0)
+	if (argc == 8 && strcmp(argv[1], "pose") == 0)
 		return pose(argv + 2);
 	fprintf(stderr, "foreign-peer: see the comment at the top of its source\n");
 	return 2;

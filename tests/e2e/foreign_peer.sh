@@ -47,11 +47,12 @@ for _ in 1 2 3; do "$FOREIGN_PEER" visit "$keys" us eu "$stream" cluster; done
 # A neighbour that answers subscriptions with rubbish, in the place of a region that is down.
 godwit down --region us >/dev/null || fail "down us"
 godwit link list >/dev/null || fail "the links must stay"
+store=$work/data/us/rows/store.id
 for what in checksum cut bomb lz4 record version; do
-	counted frames_refused streamer 0 pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" $what
+	counted frames_refused streamer 0 pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" $what "$store"
 done
 received=$(stat_of streamer eu records_received)
-"$FOREIGN_PEER" pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" epoch || fail "pose epoch"
+"$FOREIGN_PEER" pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" epoch "$store" || fail "pose epoch"
 [ "$(stat_of streamer eu records_received)" = "$received" ] || fail "a frame of an old epoch was taken"
 [ "$(state_of)" = "$before" ] || fail "something was applied"
 

@@ -209,6 +209,24 @@ static bool all_settled(struct sim *sim)
 	return clients_idle(sim) && check_converged(sim) && health_settled(sim) && digests_settled(sim);
 }
 
+static void clients_go_on(struct sim *sim, uint32_t operations)
+{
+	sim->operations_wanted += operations;
+	for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+		sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
+}
+
+static void cut_off(struct sim *sim, uint8_t region, bool cut)
+{
+	sim_trace(sim, "%s %s", sim_names[region], cut ? "is cut off" : "is back");
+	for (uint32_t r = 0; r < sim->regions; r++) {
+		if (r == region)
+			continue;
+		network_cut(sim, region, r, cut);
+		network_cut(sim, r, region, cut);
+	}
+}
+
 void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 {
 	sim->seed = seed;
@@ -257,8 +275,7 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 			    sim_names[sim->damaged_region]);
 		return;
 	}
-	/* Known by its numbers alone, a region that lost its disk is recognised only until it has given out as many again. */
-	if (sim->wipe_region < sim->regions && sim->write_counts[sim->wipe_region] > SIM_WIPED_OPERATIONS) {
+	if (sim->wipe_region < sim->regions && sim->write_counts[sim->wipe_region]) {
 		struct sim_node *node = &sim->nodes[sim->wipe_region];
 		sim_trace(sim, "---- %s comes back without its disk", sim_names[node->region]);
 		for (uint32_t actor = 0; actor < ACTORS; actor++)
@@ -267,9 +284,14 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 		node->wiped = true;
 		node_lose_memory(sim, node);
 		restart_begin(sim, node);
-		sim->operations_wanted += SIM_WIPED_OPERATIONS;
-		for (uint32_t i = 0; i < SIM_CLIENTS; i++)
-			sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_CLIENT_TURN, .client = i});
+		if (chance_of(&sim->chance, 500)) {
+			/* Nobody tells it until it has outgrown its old numbers. */
+			cut_off(sim, node->region, true);
+			clients_go_on(sim, 60 + (uint32_t)(sim->write_counts[node->region] * sim->regions * 3 / 2));
+			run_until(sim, sim->now_ns + 600ull * 1000 * SIM_MS, all_issued);
+			cut_off(sim, node->region, false);
+		}
+		clients_go_on(sim, SIM_WIPED_OPERATIONS);
 		run_until(sim, sim->now_ns + 20ull * 1000 * SIM_MS, NULL);
 		check_wiped(sim);
 	}

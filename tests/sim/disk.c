@@ -51,6 +51,7 @@ static void rows_clear(struct sim_disk *disk)
 	disk->applied_lsn = disk->hlc = disk->hlc_bound = disk->conflicts = disk->live_rows = 0;
 	memset(disk->buckets, 0, sizeof disk->buckets);
 	disk->applied = (struct vector){{0}};
+	memset(disk->peer_stores, 0, sizeof disk->peer_stores);
 }
 
 static void rows_copy(struct sim_disk *into, const struct sim_disk *from)
@@ -72,6 +73,7 @@ static void rows_copy(struct sim_disk *into, const struct sim_disk *from)
 	into->row_capacity = from->row_capacity;
 	into->applied_lsn = from->applied_lsn;
 	into->applied = from->applied;
+	memcpy(into->peer_stores, from->peer_stores, sizeof into->peer_stores);
 	into->hlc = from->hlc;
 	into->hlc_bound = from->hlc_bound;
 	into->conflicts = from->conflicts;
@@ -235,7 +237,9 @@ void disk_apply(struct sim *sim, struct sim_node *node, uint64_t lsn)
 		const struct sim_entry *entry = &disk->entries[disk->applied_lsn];
 		if (entry->kind == SIM_RECORD)
 			apply_record(sim, node, entry);
-		else
+		else if (entry->kind == SIM_PEER_STORE && !store_id_is_known(&disk->peer_stores[entry->bytes[0]]))
+			memcpy(&disk->peer_stores[entry->bytes[0]], entry->bytes + 1, STORE_ID_SIZE);
+		else if (entry->kind == SIM_BOUND)
 			memcpy(&disk->hlc_bound, entry->bytes, sizeof disk->hlc_bound);
 	}
 }

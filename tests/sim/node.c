@@ -37,9 +37,23 @@ static void publish(struct sim *sim, struct sim_node *node)
 {
 	uint8_t region = node->region;
 	uint64_t own = node->wiped ? 0 : node->disk.applied.sequence[region];
+	memcpy(node->stores, node->disk.peer_stores, sizeof node->stores);
+	node->stores[region] = (struct store_id){{(uint8_t)(region + 1), node->wiped}};
 	node->published = node->disk.applied;
 	for (; own && !sim->writes[region][own - 1].published_ns; own--)
 		sim->writes[region][own - 1].published_ns = sim->now_ns;
+}
+
+/* A peer's store that the streamer has met: known once it is durable. */
+static void peer_stores_look(struct sim *sim, struct sim_node *node)
+{
+	for (uint8_t p = 0; p < sim->regions; p++) {
+		uint8_t body[1 + STORE_ID_SIZE] = {p};
+		if (!store_id_is_known(&node->met[p]) || store_id_is_known(&node->stores[p]))
+			continue;
+		memcpy(body + 1, &node->met[p], STORE_ID_SIZE);
+		disk_append(&node->disk, SIM_PEER_STORE, body, sizeof body);
+	}
 }
 
 static void coordinator_start(struct sim *sim, struct sim_node *node)
@@ -229,6 +243,7 @@ void node_coordinator_turn(struct sim *sim, struct sim_node *node)
 	}
 	if (node->ring.count)
 		node_wake(sim, node, ACTOR_COORDINATOR, SIM_MS / 20);
+	peer_stores_look(sim, node);
 	sync_start(sim, node);
 	upkeep(sim, node);
 	node_wake(sim, node, ACTOR_STREAMER, SIM_MS / 20); /* there is room in the ring */
@@ -337,6 +352,8 @@ void node_lose_memory(struct sim *sim, struct sim_node *node)
 	atomic_store(&node->memory->coordinator.ready, false);
 	node->published = (struct vector){{0}};
 	node->durable_lsn = 0;
+	memset(node->stores, 0, sizeof node->stores);
+	memset(node->met, 0, sizeof node->met);
 	memset(node->acked, 0, sizeof node->acked);
 	memset(node->acked_most, 0, sizeof node->acked_most);
 	memset(node->sent_lsn, 0, sizeof node->sent_lsn);

@@ -97,7 +97,7 @@ struct sim_event {
 
 /* ---- disk ---- */
 struct sim_entry {
-	enum log_kind { SIM_RECORD, SIM_BOUND } kind;
+	enum log_kind { SIM_RECORD, SIM_BOUND, SIM_PEER_STORE } kind;
 	uint32_t size;
 	uint8_t *bytes;
 };
@@ -114,6 +114,7 @@ struct sim_disk {
 	uint32_t row_count, row_capacity;
 	uint64_t applied_lsn;
 	struct vector applied;
+	struct store_id peer_stores[REGIONS_MAX];
 	struct vector kept; /* applied at any time: durable, so the machine's end does not change it */
 	uint64_t hlc, hlc_bound, conflicts, live_rows;
 	struct digest buckets[DIGEST_BUCKETS];
@@ -172,6 +173,7 @@ struct sim_node {
 	} health[REGIONS_MAX];
 	uint64_t upkeep_ns, clock_refused;
 	uint64_t memory_ns; /* since when it has been this memory */
+	struct store_id stores[REGIONS_MAX], met[REGIONS_MAX];
 	uint64_t durable_lsn, epoch;
 	bool ready;
 	struct {

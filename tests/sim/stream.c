@@ -111,11 +111,19 @@ static void apply_effect(
 	case STREAMER_SEND_ALIVE:
 	case STREAMER_SEND_REFUSAL:
 		break;
-	case STREAMER_OPEN_STREAM:
+	case STREAMER_OPEN_STREAM: {
+		struct streamer_event opened = {.kind = STREAMER_OPENED, .peer = effect->peer, .now_ns = sim->now_ns};
 		*stream = (struct sim_stream){.origins = effect->origins, .from = effect->vector, .lsn = node->disk.start};
 		stream->open = log_reaches(node, stream);
 		if (!stream->open)
 			needs_resync(sim, node, effect->peer);
+		else
+			step(sim, node, &opened, NULL);
+		return;
+	}
+	case STREAMER_PUBLISH_SEEN:
+		node->met[effect->peer] = effect->store;
+		node_wake(sim, node, ACTOR_COORDINATOR, SIM_MS / 20);
 		return;
 	case STREAMER_CLOSE_STREAM:
 		stream->open = false;
@@ -226,8 +234,6 @@ static bool send_frame(struct sim *sim, struct sim_node *node, uint8_t peer)
 		if (builder.raw_size + entry->size + 5 > allowance ||
 		    frame_builder_add(&builder, entry->bytes, entry->size) != 0)
 			break;
-		if (dot.region == node->region)
-			sent.sent.own_sequence = dot.sequence;
 	}
 	if (builder.records == 0) {
 		stream->lsn = lsn;
@@ -261,6 +267,7 @@ void stream_turn(struct sim *sim, struct sim_node *node)
 	struct streamer_event local = {.kind = STREAMER_LOCAL,
 	    .now_ns = sim->now_ns,
 	    .local = {.applied = node->published, .coordinator_epoch = node->epoch, .ready = node->ready}};
+	memcpy(local.local.stores, node->stores, sizeof local.local.stores);
 	step(sim, node, &local, NULL);
 	struct streamer_event tick = {.kind = STREAMER_TICK, .now_ns = sim->now_ns};
 	step(sim, node, &tick, NULL);

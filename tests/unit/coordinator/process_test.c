@@ -318,14 +318,15 @@ static void reused(struct gw_connection *c)
 {
 	struct gw_result result;
 	struct shm_link *link = &shm.layout->links[5];
-	atomic_store(&link->inbound_code, ERR_CONFIGURATION);
+	atomic_store(&link->inbound_code, ERR_REGION_REUSED); /* that region was */
 	atomic_store(&link->inbound, LINK_REFUSED);
 	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == 0, "refused for another reason: %d", result.code);
-	atomic_store(&link->inbound_code, ERR_REGION_REUSED);
+	atomic_store(&link->reused, 1);
 	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
 	CHECK(strstr(result.reason, "wiped"), "%s", result.reason);
 	CHECK(gw_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
 	atomic_store(&link->inbound, LINK_DOWN);
+	atomic_store(&link->reused, 0); /* by a new streamer */
 	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "forgotten with the link: %d", result.code);
 	atomic_store(&link->inbound, LINK_SUBSCRIBED);
 	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == 0, "%d", result.code);

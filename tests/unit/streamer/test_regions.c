@@ -101,6 +101,7 @@ static void node_apply(struct node *n, const struct streamer_effect *e)
 		break;
 	case STREAMER_OPEN_STREAM:
 		*stream = (struct stream){.open = true, .origins = e->origins, .from = e->vector};
+		node_feed(n, (struct streamer_event){.kind = STREAMER_OPENED, .peer = e->peer});
 		break;
 	case STREAMER_CLOSE_STREAM:
 		stream->open = false;
@@ -120,7 +121,7 @@ static void node_apply(struct node *n, const struct streamer_effect *e)
 
 static void node_feed(struct node *n, struct streamer_event event)
 {
-	static struct streamer_effects effects;
+	struct streamer_effects effects;
 	event.now_ns = w.now_ns;
 	streamer_step(&n->s, &event, &effects);
 	for (uint32_t i = 0; i < effects.count; i++)
@@ -187,7 +188,6 @@ static bool node_send_frame(struct node *n, uint8_t p)
 	uint32_t allowance = streamer_allowance(&n->s, p, w.now_ns, backlog);
 	struct frame_builder builder;
 	uint32_t position = stream->position;
-	uint64_t own = 0;
 	frame_builder_init(&builder, raw);
 	for (; position < n->count && builder.records < FRAME_RECORDS && allowance; position++) {
 		const struct held *held = &n->log[position];
@@ -197,8 +197,6 @@ static bool node_send_frame(struct node *n, uint8_t p)
 			break;
 		if (frame_builder_add(&builder, held->bytes, held->size) != 0)
 			break;
-		if (held->dot.region == n->id)
-			own = held->dot.sequence;
 	}
 	bool moved = position != stream->position;
 	stream->position = position;
@@ -208,15 +206,17 @@ static bool node_send_frame(struct node *n, uint8_t p)
 	frame_builder_finish(&builder, chance(500), payload, &frame);
 	const struct streamer_outbound *outbound = &n->s.outbound[p];
 	world_post(n->id, p, false, peer_message_pack_frame(&n->rules, outbound->epoch, outbound->number + 1, &frame, buffer));
-	node_feed(n, (struct streamer_event){
-	                 .kind = STREAMER_SENT, .peer = p, .sent = {.raw_size = frame.raw_size, .own_sequence = own}});
+	node_feed(n, (struct streamer_event){.kind = STREAMER_SENT, .peer = p, .sent = {.raw_size = frame.raw_size}});
 	return true;
 }
 
 static void node_turn(struct node *n)
 {
-	node_feed(n, (struct streamer_event){.kind = STREAMER_LOCAL,
-	                 .local = {.applied = n->applied, .coordinator_epoch = n->coordinator_epoch, .ready = true}});
+	struct streamer_event local = {
+	    .kind = STREAMER_LOCAL, .local = {.applied = n->applied, .coordinator_epoch = n->coordinator_epoch, .ready = true}};
+	for (uint8_t r = 0; r < NODES; r++)
+		local.local.stores[r].bytes[0] = (uint8_t)(r + 1);
+	node_feed(n, local);
 	node_feed(n, (struct streamer_event){.kind = STREAMER_TICK});
 	node_deliver(n);
 	for (uint8_t p = 0; p < NODES; p++)

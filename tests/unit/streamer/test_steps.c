@@ -11,6 +11,8 @@ static struct streamer s;
 static struct streamer_effects out;
 static uint64_t now_ns;
 static struct vector applied;
+static struct store_id stores[REGIONS_MAX]; /* of the region and its peers */
+static struct store_id known[REGIONS_MAX];  /* to this region's coordinator */
 
 static void step(struct streamer_event event)
 {
@@ -19,8 +21,10 @@ static void step(struct streamer_event event)
 }
 static void local(uint64_t coordinator_epoch)
 {
-	step((struct streamer_event){
-	    .kind = STREAMER_LOCAL, .local = {.applied = applied, .coordinator_epoch = coordinator_epoch, .ready = true}});
+	struct streamer_event event = {
+	    .kind = STREAMER_LOCAL, .local = {.applied = applied, .coordinator_epoch = coordinator_epoch, .ready = true}};
+	memcpy(event.local.stores, known, sizeof known);
+	step(event);
 }
 static void tick(uint64_t after_ms)
 {
@@ -36,8 +40,10 @@ static const struct streamer_effect *find(enum streamer_effect_kind kind, uint8_
 }
 static void alive(uint8_t peer, struct vector of_peer)
 {
-	step((struct streamer_event){
-	    .kind = STREAMER_ALIVE, .peer = peer, .alive = {.epoch = s.inbound[peer].epoch, .applied = of_peer}});
+	struct streamer_event event = {
+	    .kind = STREAMER_ALIVE, .peer = peer, .alive = {.epoch = s.inbound[peer].epoch, .applied = of_peer}};
+	memcpy(event.alive.stores, stores, sizeof stores);
+	step(event);
 }
 static void frame_from(uint8_t peer, uint64_t epoch, uint64_t number, uint32_t raw_size)
 {
@@ -49,16 +55,41 @@ static void refusal(uint8_t peer, int code)
 	step((struct streamer_event){
 	    .kind = STREAMER_REFUSAL, .peer = peer, .refusal = {.epoch = s.inbound[peer].epoch, .code = code}});
 }
+static struct streamer_effect asked, acked; /* by the last subscription, before the stream was open */
+static uint64_t told_refused;
+static bool opens = true;
 static void subscribe(uint8_t peer, uint64_t epoch, struct vector from, uint64_t credit)
 {
-	step((struct streamer_event){.kind = STREAMER_SUBSCRIBE,
+	struct streamer_event event = {.kind = STREAMER_SUBSCRIBE,
 	    .peer = peer,
-	    .subscribe = {.epoch = epoch, .from = from, .origins = 1, .credit = credit, .fingerprint = 42}});
+	    .subscribe = {.epoch = epoch, .from = from, .origins = 1, .credit = credit, .fingerprint = 42}};
+	event.subscribe.refused = told_refused;
+	memcpy(event.subscribe.stores, stores, sizeof stores);
+	step(event);
+	if (find(STREAMER_OPEN_STREAM, peer) && opens) {
+		asked = *find(STREAMER_OPEN_STREAM, peer);
+		acked = *find(STREAMER_PUBLISH_ACKED, peer);
+		step((struct streamer_event){.kind = STREAMER_OPENED, .peer = peer});
+	}
 }
+static void refused(uint8_t peer, int code, bool of_itself)
+{
+	const struct streamer_effect *effect = find(STREAMER_SEND_REFUSAL, peer);
+	cr_assert(effect && !find(STREAMER_SEND_ALIVE, peer) && !find(STREAMER_OPEN_STREAM, peer));
+	cr_assert_eq(effect->code, code, "%s", error_name(effect->code));
+	cr_assert_eq(effect->of_itself, of_itself);
+}
+
 static void set_up(void)
 {
 	now_ns = 100 * SECOND;
 	applied = (struct vector){{50, 20, 30}};
+	memset(stores, 0, sizeof stores);
+	for (uint8_t r = 0; r < 3; r++)
+		stores[r].bytes[0] = (uint8_t)(r + 1);
+	memcpy(known, stores, sizeof known);
+	told_refused = 0;
+	opens = true;
 	streamer_init(&s,
 	    &(struct streamer_options){
 	        .region = 0, .peers = 6, .fingerprint = 42, .epoch_start = 1000, .linger_ns = STREAMER_MS, .now_ns = now_ns});
@@ -142,6 +173,7 @@ Test(inbound, a_gap_makes_a_new_subscription)
 		frame_from(1, epoch, number, 1000);
 		cr_assert_eq(out.count, 0); /* of an old epoch */
 	}
+	alive(1, applied);
 	frame_from(1, s.inbound[1].epoch, 1, 1000);
 	cr_assert(find(STREAMER_TAKE_FRAME, 1));
 }
@@ -348,53 +380,247 @@ Test(inbound, a_relay_that_has_dropped_the_records_keeps_serving_its_own)
 	cr_assert_eq(s.inbound[2].state, LINK_SUBSCRIBED);
 }
 
+/* The one that was chosen has given all it has, and another has more (C of A's five, B of A's ten). */
+Test(inbound, a_relay_is_left_for_one_that_has_more)
+{
+	struct vector some = applied, more = applied;
+	some.sequence[3] = 5;
+	more.sequence[3] = 10;
+	s.peers = 14;
+	stores[3].bytes[0] = known[3].bytes[0] = 4;
+	local(1);
+	for (uint32_t i = 0; i < 8; i++) {
+		tick(500);
+		alive(1, some);
+		alive(2, applied);
+	}
+	cr_assert_eq(s.relay[3], 1);
+	alive(2, more);
+	tick(1);
+	cr_assert_eq(s.relay[3], 1, "not in the middle");
+	applied.sequence[3] = 5;
+	local(1);
+	alive(1, some);
+	alive(2, more);
+	tick(1);
+	cr_assert_eq(s.relay[3], 2);
+	cr_assert_eq(find(STREAMER_SEND_SUBSCRIBE, 2)->origins, 1u << 2 | 1u << 3);
+}
+
+Test(inbound, an_origin_that_needs_a_resync_is_relayed)
+{
+	struct vector ahead = applied;
+	uint64_t changes = 0;
+	ahead.sequence[1] += 5;
+	for (uint32_t i = 0; i < 40; i++) {
+		tick(100);
+		alive(2, ahead);
+		if (s.inbound[1].epoch) {
+			refusal(1, ERR_NEEDS_RESYNC);
+			changes += find(STREAMER_PUBLISH_INBOUND, 1) != NULL;
+		}
+	}
+	cr_assert_eq(s.relay[1], 2);
+	cr_assert_eq(changes, 1);
+}
+
+Test(inbound, nothing_is_relayed_of_another_store)
+{
+	struct vector ahead = applied;
+	ahead.sequence[1] += 5;
+	stores[1].bytes[5] = 77; /* what region 2 holds of region 1 */
+	for (uint32_t i = 0; i < 20; i++) {
+		tick(500);
+		alive(2, ahead);
+	}
+	cr_assert_eq(s.relay[1], REGIONS_MAX);
+	/* The same, asked of us. */
+	struct streamer_event event = {.kind = STREAMER_SUBSCRIBE,
+	    .peer = 2,
+	    .subscribe = {.epoch = 5, .from = applied, .origins = 3, .credit = 1000, .fingerprint = 42}};
+	memcpy(event.subscribe.stores, stores, sizeof stores);
+	step(event);
+	refused(2, ERR_NEEDS_RESYNC, false);
+}
+
+/* Of a region that was never met, a peer tells whose records it holds. */
+Test(steps, a_store_is_learnt_through_another)
+{
+	struct vector ahead = applied;
+	ahead.sequence[1] += 5;
+	known[1] = (struct store_id){{0}};
+	local(1);
+	tick(0);
+	alive(2, ahead);
+	cr_assert(store_id_is_equal(&find(STREAMER_PUBLISH_SEEN, 1)->store, &stores[1]));
+	for (uint32_t i = 0; i < 8; i++) {
+		tick(500);
+		alive(2, ahead);
+	}
+	cr_assert_eq(s.relay[1], REGIONS_MAX, "not durable yet");
+	memcpy(known, stores, sizeof known);
+	local(1);
+	tick(1);
+	cr_assert_eq(s.relay[1], 2);
+}
+
 /* ---- as a sender ---------------------------------------------------------------------------------------------------- */
 
 Test(steps, accepts_a_subscription)
 {
 	struct vector from = {{10, 20, 30}};
 	subscribe(1, 7, from, 1000);
-	cr_assert_eq(find(STREAMER_OPEN_STREAM, 1)->vector.sequence[0], 10);
+	cr_assert_eq(asked.vector.sequence[0], 10);
 	cr_assert_eq(find(STREAMER_SEND_ALIVE, 1)->epoch, 7);
 	cr_assert_eq(find(STREAMER_PUBLISH_OUTBOUND, 1)->state, LINK_SUBSCRIBED);
-	cr_assert_eq(find(STREAMER_PUBLISH_ACKED, 1)->vector.sequence[0], 10);
+	cr_assert_eq(acked.vector.sequence[0], 10);
 	subscribe(1, 6, from, 1000); /* late */
 	cr_assert_eq(out.count, 0);
 	subscribe(1, 8, from, 1000);
-	cr_assert(find(STREAMER_OPEN_STREAM, 1));
+	cr_assert_eq(find(STREAMER_SEND_ALIVE, 1)->epoch, 8);
 	/* A receiver whose clock was set back is taken once the old one is silent. */
 	now_ns += STREAMER_EXPIRE_NS / 2;
 	subscribe(1, 3, from, 1000);
-	cr_assert(find(STREAMER_OPEN_STREAM, 1));
+	cr_assert_eq(find(STREAMER_SEND_ALIVE, 1)->epoch, 3);
 }
 
-Test(steps, M14_T39_a_region_that_was_wiped_is_refused)
+/* Whatever it has written meanwhile: its numbers mean other writes. */
+Test(steps, M14_T39_a_region_that_was_wiped_is_refused_also_when_it_has_outgrown_its_old_numbers)
 {
-	struct vector from = {{10, 19, 30}}; /* we have 20 of region 1 */
+	struct vector from = {{0, 10, 0}};
+	stores[1].bytes[5] = 77;
 	subscribe(1, 7, from, 1000);
-	cr_assert_eq(find(STREAMER_SEND_REFUSAL, 1)->code, ERR_REGION_REUSED);
-	cr_assert_not(find(STREAMER_OPEN_STREAM, 1));
+	refused(1, ERR_REGION_REUSED, false);
 	cr_assert_eq(find(STREAMER_PUBLISH_OUTBOUND, 1)->state, LINK_REFUSED);
-	/* Or we were: it holds more of ours than there ever was. */
-	from = (struct vector){{51, 20, 30}};
+	from.sequence[1] = 1000;
 	subscribe(1, 8, from, 1000);
-	cr_assert_eq(find(STREAMER_SEND_REFUSAL, 1)->code, ERR_REGION_REUSED);
-	from.sequence[0] = 50;
-	subscribe(1, 9, from, 1000);
-	cr_assert(find(STREAMER_OPEN_STREAM, 1));
+	refused(1, ERR_REGION_REUSED, false);
 }
 
-Test(steps, own_records_sent_are_not_taken_for_a_wiped_region)
+Test(inbound, M14_T39_nothing_is_taken_from_a_region_that_was_wiped)
 {
-	/* Sent as durable while the vector in shared memory is a moment behind. */
-	subscribe(1, 9, applied, STREAMER_WINDOW);
-	step((struct streamer_event){.kind = STREAMER_SENT, .peer = 1, .sent = {.raw_size = 100, .own_sequence = 55}});
-	struct vector from = applied;
-	from.sequence[0] = 55;
-	subscribe(1, 10, from, 1000);
-	cr_assert(find(STREAMER_OPEN_STREAM, 1));
 	tick(0);
-	cr_assert_eq(find(STREAMER_SEND_SUBSCRIBE, 2)->vector.sequence[0], 55);
+	refusal(1, ERR_UNREACHABLE);
+	tick(100);
+	stores[1].bytes[5] = 77;
+	frame_from(1, s.inbound[1].epoch, 1, 100);
+	cr_assert_eq(out.count, 0, "it has not said yet who it is");
+	uint64_t epoch = s.inbound[1].epoch;
+	alive(1, applied);
+	cr_assert_eq(find(STREAMER_PUBLISH_INBOUND, 1)->code, ERR_REGION_REUSED);
+	cr_assert_not(find(STREAMER_PUBLISH_REUSED, 1), "it is not us");
+	frame_from(1, epoch, 1, 100);
+	cr_assert_not(find(STREAMER_TAKE_FRAME, 1));
+}
+
+Test(inbound, T39_this_region_was_wiped)
+{
+	/* A peer refuses us. */
+	refusal(1, ERR_REGION_REUSED);
+	cr_assert(find(STREAMER_PUBLISH_REUSED, 1)->reused);
+	cr_assert_eq(find(STREAMER_PUBLISH_INBOUND, 1)->state, LINK_REFUSED);
+	/* Another holds records of the store that was here before: it is not to blame. */
+	stores[0].bytes[5] = 77;
+	subscribe(2, 7, applied, 1000);
+	refused(2, ERR_REGION_REUSED, true);
+	cr_assert(find(STREAMER_PUBLISH_REUSED, 2)->reused);
+	/* The right data was put back. */
+	memcpy(known, stores, sizeof known);
+	local(2);
+	tick(100);
+	alive(1, applied);
+	cr_assert_not(find(STREAMER_PUBLISH_REUSED, 1)->reused);
+}
+
+Test(inbound, a_refusal_of_itself_is_nothing_against_this_region)
+{
+	step((struct streamer_event){.kind = STREAMER_REFUSAL,
+	    .peer = 1,
+	    .refusal = {.epoch = s.inbound[1].epoch, .code = ERR_REGION_REUSED, .of_itself = true}});
+	cr_assert_not(find(STREAMER_PUBLISH_REUSED, 1));
+	cr_assert_eq(find(STREAMER_PUBLISH_INBOUND, 1)->code, ERR_REGION_REUSED);
+}
+
+Test(steps, a_store_not_met_before_is_told_to_the_coordinator_first)
+{
+	known[1] = (struct store_id){{0}};
+	local(1);
+	subscribe(1, 7, applied, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	cr_assert(store_id_is_equal(&find(STREAMER_PUBLISH_SEEN, 1)->store, &stores[1]));
+	subscribe(1, 8, applied, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	cr_assert_not(find(STREAMER_PUBLISH_SEEN, 1), "once is enough");
+	tick(0);
+	alive(1, applied);
+	cr_assert_not(find(STREAMER_PUBLISH_INBOUND, 1));
+	frame_from(1, s.inbound[1].epoch, 1, 100);
+	cr_assert_eq(out.count, 0);
+	memcpy(known, stores, sizeof known);
+	local(1);
+	subscribe(1, 9, applied, 1000);
+	cr_assert(find(STREAMER_SEND_ALIVE, 1));
+	tick(100);
+	alive(1, applied);
+	frame_from(1, s.inbound[1].epoch, 1, 100);
+	cr_assert(find(STREAMER_TAKE_FRAME, 1));
+}
+
+/* Frames of the other connection have overtaken it. */
+Test(steps, a_late_subscription_is_tried_again)
+{
+	struct vector from = {{50, 12, 30}};
+	subscribe(1, 7, from, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	subscribe(1, 8, from, 1000); /* was under way with it */
+	refused(1, ERR_UNREACHABLE, false);
+	subscribe(1, 9, from, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	applied.sequence[1] = 40;
+	local(1);
+	told_refused = 9;
+	from.sequence[1] = 25; /* less than now, no less than at the first look */
+	subscribe(1, 10, from, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	told_refused = 10;
+	from.sequence[1] = 40;
+	subscribe(1, 11, from, 1000);
+	cr_assert(find(STREAMER_SEND_ALIVE, 1));
+}
+
+Test(steps, T39_a_backup_copied_back_there)
+{
+	struct vector from = {{50, 12, 30}};
+	subscribe(1, 7, from, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	told_refused = 7;
+	subscribe(1, 8, from, 1000);
+	refused(1, ERR_REGION_REUSED, false);
+	told_refused = 8;
+	from.sequence[1]++;
+	subscribe(1, 9, from, 1000);
+	refused(1, ERR_REGION_REUSED, false);
+}
+
+Test(steps, T39_a_backup_copied_back_here)
+{
+	struct vector from = {{55, 20, 30}};
+	subscribe(1, 7, from, 1000);
+	refused(1, ERR_UNREACHABLE, false);
+	told_refused = 7;
+	applied.sequence[0] = 54;
+	local(1);
+	subscribe(1, 8, from, 1000);
+	refused(1, ERR_REGION_REUSED, true);
+	cr_assert(find(STREAMER_PUBLISH_REUSED, 1)->reused);
+}
+
+Test(inbound, what_a_peer_has_refused_is_told_with_the_next_subscription)
+{
+	uint64_t epoch = s.inbound[1].epoch;
+	refusal(1, ERR_UNREACHABLE);
+	tick(100);
+	cr_assert_eq(find(STREAMER_SEND_SUBSCRIBE, 1)->refused, epoch);
 }
 
 Test(steps, refuses_other_topologies_and_masks)
@@ -421,6 +647,22 @@ Test(steps, needs_resync_is_told_and_published)
 	cr_assert(find(STREAMER_CLOSE_STREAM, 1));
 	cr_assert_eq(find(STREAMER_PUBLISH_OUTBOUND, 1)->state, LINK_NEEDS_RESYNC);
 	cr_assert_eq(streamer_allowance(&s, 1, now_ns, 1000), 0);
+}
+
+Test(steps, a_stream_that_cannot_be_opened_is_no_service)
+{
+	opens = false;
+	subscribe(1, 7, applied, 1000);
+	cr_assert(find(STREAMER_OPEN_STREAM, 1));
+	cr_assert_not(find(STREAMER_SEND_ALIVE, 1));
+	cr_assert_not(find(STREAMER_PUBLISH_OUTBOUND, 1));
+	step((struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = 1, .send_failed.code = ERR_NEEDS_RESYNC});
+	cr_assert_eq(find(STREAMER_SEND_REFUSAL, 1)->code, ERR_NEEDS_RESYNC);
+	cr_assert_eq(find(STREAMER_PUBLISH_OUTBOUND, 1)->state, LINK_NEEDS_RESYNC);
+	/* Nor does the state flap when it is tried again. */
+	subscribe(1, 8, applied, 1000);
+	step((struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = 1, .send_failed.code = ERR_NEEDS_RESYNC});
+	cr_assert_not(find(STREAMER_PUBLISH_OUTBOUND, 1));
 }
 
 Test(steps, credit_is_respected)
