@@ -8,6 +8,10 @@
 enum broken {
 	BROKEN_NOTHING,
 	BROKEN_M1,  /* a write is acknowledged before fdatasync */
+	BROKEN_M2,  /* votes that come twice count twice */
+	BROKEN_M3,  /* a strong read asks one store */
+	BROKEN_M4,  /* what is in doubt is aborted after a while */
+	BROKEN_M5,  /* ballots are not checked */
 	BROKEN_M6,  /* no tie-break between equal stamps */
 	BROKEN_M7,  /* a received record is stamped locally */
 	BROKEN_M8,  /* tombstones are dropped */
@@ -15,6 +19,7 @@ enum broken {
 	BROKEN_M12, /* a record that comes twice is applied twice */
 	BROKEN_M13, /* checksums are ignored */
 	BROKEN_M14, /* a region that lost its disk may use its id again */
+	BROKEN_M16, /* what timed out is called refused */
 	BROKEN_M17, /* digests by XOR */
 };
 #ifndef GODWIT_BROKEN

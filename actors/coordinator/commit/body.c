@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A transaction's body, the same bytes in messages and log entries:
+ *   u8 1 | u8 ack all | u64 born | u16 requests | (u64 client, u64 number)... | u16 operations | operation...
+ *   operation: u8 kind | u8 condition | u16 keyspace | u16 key size | key | u32 value size | value | IF_VERSION: u64 hlc, u8 region, u16 share
+ * An entry's head:
+ *   u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows) | u16 previous | (u64 hlc, u8 region)... */
+#include <assert.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/commit.h"
+#include "actors/coordinator/commit/encode.h"
+#include "core/bytes.h"
+
+struct cursor {
+	const uint8_t *at, *end;
+	bool bad;
+};
+
+static const uint8_t *take(struct cursor *cursor, size_t size)
+{
+	if (cursor->bad || (size_t)(cursor->end - cursor->at) < size) {
+		cursor->bad = true;
+		return NULL;
+	}
+	const uint8_t *bytes = cursor->at;
+	cursor->at += size;
+	return bytes;
+}
+static uint8_t take_u8(struct cursor *cursor)
+{
+	const uint8_t *bytes = take(cursor, 1);
+	return bytes ? *bytes : 0;
+}
+static uint16_t take_u16(struct cursor *cursor)
+{
+	const uint8_t *bytes = take(cursor, 2);
+	return bytes ? bytes_get_u16(bytes) : 0;
+}
+static uint64_t take_u64(struct cursor *cursor)
+{
+	const uint8_t *bytes = take(cursor, 8);
+	return bytes ? bytes_get_u64(bytes) : 0;
+}
+static uint32_t take_u32(struct cursor *cursor)
+{
+	const uint8_t *bytes = take(cursor, 4);
+	return bytes ? (uint32_t)bytes_get_u16(bytes) | (uint32_t)bytes_get_u16(bytes + 2) << 16 : 0;
+}
+
+static void operation_take(struct cursor *cursor, struct commit_operation *o)
+{
+	*o = (struct commit_operation){.kind = take_u8(cursor), .condition = take_u8(cursor), .keyspace = take_u16(cursor)};
+	o->key_size = take_u16(cursor);
+	o->key = take(cursor, o->key_size);
+	o->value_size = take_u32(cursor);
+	o->value = take(cursor, o->value_size);
+	if (o->condition == COMMIT_IF_VERSION) {
+		o->expected.hlc = take_u64(cursor);
+		o->expected.region = take_u8(cursor);
+		o->expected.share = take_u16(cursor);
+	}
+}
+
+static bool operation_is_good(const struct commit_operation *o)
+{
+	if (o->kind < COMMIT_PUT || o->kind > COMMIT_CHECK || o->condition > COMMIT_IF_VERSION || o->keyspace >= KEYSPACES_MAX)
+		return false;
+	if (!o->key_size || o->key_size > KEY_SIZE_MAX || o->value_size > VALUE_SIZE_MAX || o->expected.region >= REGIONS_MAX)
+		return false;
+	if (o->kind != COMMIT_PUT && o->value_size)
+		return false;
+	return o->kind != COMMIT_CHECK || o->condition != COMMIT_ALWAYS;
+}
+
+int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size)
+{
+	*body = (struct commit_body){.bytes = bytes, .size = (uint32_t)size};
+	if (size > COMMIT_BODY_MAX)
+		return ERR_MALFORMED;
+	struct cursor cursor = {bytes, bytes + size, false};
+	uint8_t version = take_u8(&cursor), ack = take_u8(&cursor);
+	body->ack_all = ack == 1;
+	body->born = take_u64(&cursor);
+	body->request_count = take_u16(&cursor);
+	if (cursor.bad || version != 1 || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
+		return ERR_MALFORMED;
+	body->requests_at = (uint32_t)(cursor.at - bytes);
+	take(&cursor, (size_t)body->request_count * 16);
+	body->operation_count = take_u16(&cursor);
+	body->operations_at = (uint32_t)(cursor.at - bytes);
+	if (cursor.bad || !body->operation_count || body->operation_count > COMMIT_OPERATIONS_MAX)
+		return ERR_MALFORMED;
+	for (uint32_t i = 0; i < body->operation_count; i++) {
+		struct commit_operation operation;
+		operation_take(&cursor, &operation);
+		if (cursor.bad || !operation_is_good(&operation))
+			return ERR_MALFORMED;
+	}
+	return cursor.at == cursor.end ? 0 : ERR_MALFORMED;
+}
+
+void commit_body_request(const struct commit_body *body, uint32_t *at, struct commit_request_name *name)
+{
+	name->client_id = bytes_get_u64(body->bytes + *at);
+	name->number = bytes_get_u64(body->bytes + *at + 8);
+	*at += 16;
+}
+
+void commit_body_operation(const struct commit_body *body, uint32_t *at, struct commit_operation *operation)
+{
+	struct cursor cursor = {body->bytes + *at, body->bytes + body->size, false};
+	operation_take(&cursor, operation);
+	assert(!cursor.bad);
+	*at = (uint32_t)(cursor.at - body->bytes);
+}
+
+size_t operation_size(const struct commit_operation *o)
+{
+	return 1 + 1 + 2 + 2 + (size_t)o->key_size + 4 + o->value_size + (o->condition == COMMIT_IF_VERSION ? 11 : 0);
+}
+
+uint8_t *operation_put(uint8_t *out, const struct commit_operation *o)
+{
+	*out++ = o->kind;
+	*out++ = o->condition;
+	bytes_put_u16(out, o->keyspace);
+	bytes_put_u16(out + 2, (uint16_t)o->key_size);
+	memcpy(out + 4, o->key, o->key_size);
+	out += 4 + o->key_size;
+	bytes_put_u16(out, (uint16_t)o->value_size);
+	bytes_put_u16(out + 2, (uint16_t)(o->value_size >> 16));
+	if (o->value_size)
+		memcpy(out + 4, o->value, o->value_size);
+	out += 4 + o->value_size;
+	if (o->condition == COMMIT_IF_VERSION) {
+		bytes_put_u64(out, o->expected.hlc);
+		out[8] = o->expected.region;
+		bytes_put_u16(out + 9, o->expected.share);
+		out += 11;
+	}
+	return out;
+}
+
+uint8_t *body_begin(uint8_t *out, bool ack_all, uint64_t born, uint32_t request_count)
+{
+	*out++ = 1;
+	*out++ = ack_all;
+	bytes_put_u64(out, born);
+	bytes_put_u16(out + 8, (uint16_t)request_count);
+	return out + 10;
+}
+
+size_t head_put(uint8_t *out, const struct commit_head *head, bool has_body)
+{
+	uint8_t *start = out;
+	bytes_put_u64(out, head->id.hlc);
+	out[8] = head->id.region;
+	bytes_put_u64(out + 9, head->ballot);
+	out[17] = head->value;
+	out[18] = (uint8_t)(head->own_lock | has_body << 1);
+	bytes_put_u16(out + 19, (uint16_t)head->previous_count);
+	out += 21;
+	for (uint32_t i = 0; i < head->previous_count; i++, out += 9) {
+		bytes_put_u64(out, head->previous[i].hlc);
+		out[8] = head->previous[i].region;
+	}
+	return (size_t)(out - start);
+}
+
+int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *head, struct commit_body *body)
+{
+	struct cursor cursor = {bytes, bytes + size, false};
+	head->id = (struct commit_id){.hlc = take_u64(&cursor)};
+	head->id.region = take_u8(&cursor);
+	head->ballot = take_u64(&cursor);
+	head->value = take_u8(&cursor);
+	uint8_t flags = take_u8(&cursor);
+	head->own_lock = flags & 1;
+	head->previous_count = take_u16(&cursor);
+	*body = (struct commit_body){0};
+	if (cursor.bad || flags > 3 || head->id.region >= REGIONS_MAX || head->value > COMMIT_COMMITTED ||
+	    head->previous_count > COMMIT_OPERATIONS_MAX)
+		return ERR_MALFORMED;
+	for (uint32_t i = 0; i < head->previous_count; i++) {
+		head->previous[i] = (struct commit_id){.hlc = take_u64(&cursor)};
+		head->previous[i].region = take_u8(&cursor);
+	}
+	if (cursor.bad)
+		return ERR_MALFORMED;
+	if (!(flags & 2))
+		return cursor.at == cursor.end ? 0 : ERR_MALFORMED;
+	int code = commit_body_open(body, cursor.at, (size_t)(cursor.end - cursor.at));
+	return code < 0 || (head->previous_count && head->previous_count != body->operation_count) ? ERR_MALFORMED : 0;
+}
+
+bool commit_row_apply(
+    struct commit_row *row, struct commit_id id, uint16_t share, struct commit_id previous, const struct commit_operation *o)
+{
+	bool changed = false;
+	if (commit_id_compare(id, row->stamp) > 0) {
+		row->stamp = id;
+		row->previous = previous;
+		changed = true;
+	}
+	if (o->kind != COMMIT_CHECK && commit_id_compare(id, row->version) > 0) {
+		row->version = id;
+		row->version.share = share;
+		row->live = o->kind == COMMIT_PUT;
+		row->value = o->value;
+		row->value_size = o->value_size;
+		changed = true;
+	}
+	return changed;
+}

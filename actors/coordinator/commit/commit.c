@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The step. Work that may grow (keys to look at, what became durable, timers) is queued and done while there is room among the
+ * effects; the rest says `more`. */
+#include "actors/coordinator/commit/commit.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/encode.h"
+#include "actors/coordinator/commit/state.h"
+#include "core/bytes.h"
+
+#define SECOND 1000000000ull
+
+static void defaults(struct commit_options *o)
+{
+	if (!o->transactions)
+		o->transactions = 16384;
+	if (!o->requests)
+		o->requests = 65536;
+	if (!o->reads)
+		o->reads = 16384;
+	if (!o->keys)
+		o->keys = 131072;
+	if (!o->memory)
+		o->memory = 1u << 18;
+	if (!o->arena)
+		o->arena = 256ull << 20;
+	if (!o->drift_max_ms)
+		o->drift_max_ms = 500;
+	if (!o->resend_ns)
+		o->resend_ns = SECOND / 2;
+	if (!o->in_doubt_ns)
+		o->in_doubt_ns = SECOND;
+	if (!o->unstreamed_ns)
+		o->unstreamed_ns = 5 * SECOND;
+}
+
+int commit_new(struct commit **out, const struct commit_options *options, uint64_t stored_bound, uint64_t forgotten_hlc)
+{
+	assert(options->region < REGIONS_MAX && (options->regions & 1u << options->region) && options->lookup);
+	struct commit *c = calloc(1, sizeof *c);
+	if (!c)
+		return ERR_NO_MEMORY;
+	c->options = *options;
+	defaults(&c->options);
+	assert(!(c->options.keys & (c->options.keys - 1)) && !(c->options.memory & (c->options.memory - 1)));
+	assert(!(c->options.arena & (c->options.arena - 1)));
+	if (tables_init(c) < 0) {
+		commit_free(c);
+		return ERR_NO_MEMORY;
+	}
+	c->n = (uint32_t)__builtin_popcount(options->regions);
+	c->quorum = c->n / 2 + 1;
+	c->others = options->regions & ~(1u << options->region);
+	c->peers = options->regions;
+	c->born = c->bound_durable = stored_bound;
+	c->forgotten_hlc = forgotten_hlc;
+	hlc_init(&c->clock, stored_bound);
+	*out = c;
+	return 0;
+}
+
+void commit_free(struct commit *c)
+{
+	if (c)
+		tables_free(c);
+	free(c);
+}
+
+uint64_t commit_ticket(const struct commit *c)
+{
+	return c->ticket;
+}
+
+const struct commit_counts *commit_counts(const struct commit *c)
+{
+	return &c->counts;
+}
+
+uint32_t commit_held_keys(const struct commit *c)
+{
+	return c->held_keys;
+}
+
+bool commit_room(const struct commit *c)
+{
+	return c->action_tail - c->action_head + 4096 <= c->action_capacity &&
+	    c->applying_tail - c->applying_head + 4 * COMMIT_OPERATIONS_MAX <= c->applying_capacity &&
+	    c->key_count + 4 * COMMIT_OPERATIONS_MAX <= c->options.keys;
+}
+
+uint64_t commit_oldest_lsn(const struct commit *c)
+{
+	uint64_t oldest = c->durable_lsn;
+	for (uint32_t at = c->transaction_oldest; at != NOBODY; at = c->transactions[at].newer)
+		if (c->transactions[at].first_lsn < oldest)
+			oldest = c->transactions[at].first_lsn;
+	return oldest;
+}
+
+uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, uint32_t capacity)
+{
+	uint32_t count = 0;
+	for (uint32_t at = c->transaction_oldest; at != NOBODY; at = c->transactions[at].newer) {
+		const struct transaction *t = &c->transactions[at];
+		if (t->noted || t->decided_known)
+			continue;
+		if (count < capacity)
+			list[count] = (struct commit_in_doubt){.id = t->id, .voted = t->voted, .coordinating = t->coordinating, .since_ns = t->since_ns};
+		count++;
+	}
+	return count;
+}
+
+/* ---- effects ---- */
+
+bool room(const struct commit *c)
+{
+	return c->out->count + STEP_ROOM <= COMMIT_EFFECTS_MAX && c->out->scratch_used + STEP_SCRATCH <= COMMIT_SCRATCH &&
+	    c->freed_count + 4 * COMMIT_OPERATIONS_MAX <= c->freed_capacity;
+}
+
+struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type)
+{
+	assert(c->out->count < COMMIT_EFFECTS_MAX);
+	struct commit_effect *effect = &c->out->effects[c->out->count++];
+	effect->type = type;
+	return effect;
+}
+
+void *scratch_take(struct commit *c, size_t size)
+{
+	size = (size + 15) & ~(size_t)15;
+	assert(c->out->scratch_used + size <= COMMIT_SCRATCH);
+	void *memory = c->out->scratch + c->out->scratch_used;
+	c->out->scratch_used += (uint32_t)size;
+	return memory;
+}
+
+struct commit_message *send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id)
+{
+	assert(!(to & ~c->others) && to);
+	struct commit_effect *effect = effect_add(c, COMMIT_EFFECT_SEND);
+	effect->send.to = to;
+	effect->send.message = (struct commit_message){.type = (uint8_t)type, .id = id};
+	return &effect->send.message;
+}
+
+uint64_t append(
+    struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body, bool is_streamed)
+{
+	struct commit_head *head = &c->head;
+	head->id = t->id;
+	head->ballot = ballot;
+	head->value = value;
+	head->own_lock = t->coordinating;
+	head->previous_count = 0;
+	with_body = with_body && t->operations;
+	if (with_body && (type == COMMIT_ENTRY_PREPARE || type == COMMIT_ENTRY_COMMIT)) {
+		head->previous_count = t->body.operation_count;
+		for (uint32_t i = 0; i < head->previous_count; i++)
+			head->previous[i] = t->operations[i].previous;
+	}
+	uint8_t *bytes = scratch_take(c, 32 + head->previous_count * 9);
+	struct commit_effect *effect = effect_add(c, COMMIT_EFFECT_APPEND);
+	effect->append.type = type;
+	effect->append.streamed = is_streamed;
+	effect->append.head = bytes;
+	effect->append.head_size = head_put(bytes, head, with_body);
+	effect->append.body = with_body ? t->body.bytes : NULL;
+	effect->append.body_size = with_body ? t->body.size : 0;
+	if (c->durable_lsn < t->first_lsn)
+		t->first_lsn = c->durable_lsn;
+	t->logged = true;
+	t->body_logged |= with_body;
+	return ++c->ticket;
+}
+
+struct action *later(struct commit *c, enum action_type type, struct transaction *t, struct commit_id id)
+{
+	assert(c->action_tail - c->action_head < c->action_capacity);
+	struct action *action = &c->actions[c->action_tail++ % c->action_capacity];
+	*action = (struct action){.ticket = c->ticket, .type = type, .id = id, .transaction = NOBODY};
+	if (t) {
+		action->transaction = transaction_index(c, t);
+		action->serial = t->serial;
+	}
+	return action;
+}
+
+void answer_later(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
+{
+	struct action *action = later(c, ACTION_ANSWER, NULL, version);
+	action->answer = (struct commit_answer){.route = r->route,
+	    .number = r->number,
+	    .arrived_ns = r->arrived_ns,
+	    .code = code,
+	    .reason = reason,
+	    .version = version};
+}
+
+static void bound_append(struct commit *c, uint64_t bound)
+{
+	uint8_t *bytes = scratch_take(c, 8);
+	bytes_put_u64(bytes, bound);
+	struct commit_effect *effect = effect_add(c, COMMIT_EFFECT_APPEND);
+	effect->append.type = COMMIT_ENTRY_BOUND;
+	effect->append.streamed = false;
+	effect->append.head = bytes;
+	effect->append.head_size = 8;
+	effect->append.body = NULL;
+	effect->append.body_size = 0;
+	c->ticket++;
+	c->bound_pending = bound;
+	later(c, ACTION_BOUND, NULL, (struct commit_id){.hlc = bound});
+}
+
+/* A transaction's name goes out before anything of it is on disk here, so the bound above it must be there first. It is raised
+ * ahead, so that only the first after a pause waits. */
+uint64_t stamp_take(struct commit *c, uint64_t above)
+{
+	if (above > c->clock.last)
+		c->clock.last = above;
+	uint64_t store = 0, stamp = hlc_tick(&c->clock, c->now_ms, &store);
+	if (!store && hlc_milliseconds(stamp) + HLC_BOUND_STEP_MS / 2 > hlc_milliseconds(c->clock.bound)) {
+		c->clock.bound = hlc_pack(hlc_milliseconds(stamp) + HLC_BOUND_STEP_MS, 0);
+		store = c->clock.bound;
+	}
+	if (store)
+		bound_append(c, store);
+	return stamp;
+}
+
+/* ---- what waited for the disk ---- */
+
+void previous_put(struct commit *c, const struct transaction *t, struct commit_message *m)
+{
+	struct commit_seen *seen = scratch_take(c, t->body.operation_count * sizeof *seen);
+	memset(seen, 0, t->body.operation_count * sizeof *seen);
+	for (uint32_t i = 0; i < t->body.operation_count; i++)
+		seen[i].stamp = t->operations[i].previous;
+	m->seen = seen;
+	m->seen_count = t->body.operation_count;
+}
+
+static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
+{
+	struct commit_message *m = send(c, to, COMMIT_VOTE, t->id);
+	m->vote = COMMIT_YES;
+	previous_put(c, t, m);
+}
+
+static void action_do(struct commit *c, const struct action *action)
+{
+	struct transaction *t = action->transaction == NOBODY ? NULL : &c->transactions[action->transaction];
+	if (t && t->serial != action->serial)
+		t = NULL;
+	switch (action->type) {
+	case ACTION_VOTE:
+		if (t && t->voted && !t->promised && !t->accepted_ballot)
+			vote_send(c, t, action->to);
+		return;
+	case ACTION_PROMISED:
+		if (t && t->promised == action->ballot)
+			recover_promise_send(c, t, (uint8_t)action->to);
+		else if (!t)
+			tell_decided(c, (uint8_t)action->to, action->id);
+		return;
+	case ACTION_RECOVER:
+		if (t && t->promised == action->ballot && t->ballot == action->ballot && t->phase == PHASE_PROMISING)
+			recover_own(c, t);
+		return;
+	case ACTION_ACCEPTED:
+		if (!t) {
+			tell_decided(c, (uint8_t)action->to, action->id);
+		} else if (t->accepted_ballot == action->ballot) {
+			struct commit_message *m = send(c, 1u << action->to, COMMIT_ACCEPTED, t->id);
+			m->ballot = action->ballot;
+			struct commit_seen *seen = scratch_take(c, t->body.operation_count * sizeof *seen);
+			struct proof proof = {0};
+			for (uint32_t i = 0; i < t->body.operation_count; i++)
+				history_below(c, &c->keys[t->operations[i].key], t->id, &seen[i], &proof);
+			m->seen = seen;
+			m->seen_count = t->body.operation_count;
+		}
+		return;
+	case ACTION_OWN_ACCEPTED:
+		if (t && t->accepted_ballot == action->ballot && t->ballot == action->ballot && t->phase == PHASE_ACCEPTING)
+			recover_accept_own(c, t);
+		return;
+	case ACTION_WITHDRAWN:
+		if (t && t->accepted_ballot == BALLOT_WITHDRAW && !t->promised)
+			send(c, 1u << action->to, COMMIT_WITHDRAWN, t->id);
+		return;
+	case ACTION_OWN_WITHDRAWN:
+		if (t && t->withdrawn)
+			coordinator_withdrawn(c, c->options.region, &(struct commit_message){.id = t->id});
+		return;
+	case ACTION_COMMITTED:
+		/* The slot was kept for this: what was replaced has to be told with it. */
+		if (t) {
+			if (c->others) {
+				struct commit_message *m = send(c, c->others, COMMIT_DECIDED, t->id);
+				m->decision = COMMIT_COMMITTED;
+				previous_put(c, t, m);
+			}
+			transaction_free(c, t);
+		}
+		return;
+	case ACTION_ABORTED:
+		if (c->others)
+			send(c, c->others, COMMIT_DECIDED, action->id)->decision = COMMIT_ABORTED;
+		return;
+	case ACTION_DECIDED:
+		tell_decided(c, (uint8_t)action->to, action->id);
+		return;
+	case ACTION_ANSWER:
+		effect_add(c, COMMIT_EFFECT_ANSWER)->answer = action->answer;
+		return;
+	case ACTION_PREPARED:
+		if (t && t->coordinating && !t->sent)
+			coordinator_send(c, t);
+		return;
+	case ACTION_BOUND:
+		if (action->id.hlc > c->bound_durable)
+			c->bound_durable = action->id.hlc;
+		return;
+	}
+}
+
+/* ---- queues ---- */
+
+static bool actions_drain(struct commit *c)
+{
+	while (c->action_head != c->action_tail) {
+		struct action *action = &c->actions[c->action_head % c->action_capacity];
+		if (action->ticket > c->durable)
+			break;
+		if (!room(c))
+			return false;
+		struct action copy = *action;
+		c->action_head++;
+		action_do(c, &copy);
+	}
+	return true;
+}
+
+static void applying_drain(struct commit *c)
+{
+	while (c->applying_head != c->applying_tail) {
+		struct applying *a = &c->applying[c->applying_head % c->applying_capacity];
+		if (a->ticket > c->applied || !room(c))
+			break;
+		c->applying_head++;
+		wake(c, a->key);
+		key_give(c, a->key);
+	}
+}
+
+static void prepares_run(struct commit *c, uint32_t key)
+{
+	while (c->keys[key].prepare_first != NOBODY && room(c)) {
+		struct transaction *t = &c->transactions[c->keys[key].prepare_first];
+		wait_off(c, t);
+		uint64_t serial = t->serial;
+		participant_try(c, t);
+		if (t->serial == serial && t->wait_key == key)
+			return;
+	}
+}
+
+static bool wakes_drain(struct commit *c)
+{
+	while (c->wake_head != c->wake_tail) {
+		if (!room(c))
+			return false;
+		uint32_t index = c->wakes[c->wake_head++ % c->options.keys];
+		c->keys[index].waking = false;
+		reads_run(c, index);
+		prepares_run(c, index);
+		if (c->keys[index].prepare_first == NOBODY || c->keys[index].holders == NOBODY)
+			requests_run(c, index);
+		if (!room(c))
+			wake(c, index);
+		key_give(c, index);
+	}
+	return true;
+}
+
+/* ---- timers ---- */
+
+static void transaction_timer(struct commit *c, struct transaction *t)
+{
+	const struct commit_options *o = &c->options;
+	if (t->committing)
+		return;
+	if (t->noted) {
+		if (c->now_ns >= t->since_ns + o->unstreamed_ns) {
+			/* Its coordinator's stream did not bring it: it goes out on this region's. */
+			c->counts.rescued++;
+			append(c, COMMIT_ENTRY_COMMIT, t, 0, COMMIT_COMMITTED, true, true);
+			transaction_free(c, t);
+		}
+		return;
+	}
+	if (t->decided_known) {
+		if (c->now_ns >= t->touched_ns + o->unstreamed_ns / 4)
+			decide(c, t, COMMIT_COMMITTED, false, false);
+		return;
+	}
+	if (t->phase == PHASE_NONE && t->coordinating && !t->promised) {
+		if (t->sent && c->now_ns >= t->next_ns) {
+			uint64_t serial = t->serial;
+			if (t->requests == NOBODY && !t->withdrawn)
+				withdraw(c, t, 0, false); /* from before a restart: nobody waits for it */
+			else
+				coordinator_try(c, t);
+			if (t->serial != serial || t->committing)
+				return;
+			t->next_ns = c->now_ns + o->resend_ns;
+			if (t->withdrawn && c->others)
+				send(c, c->others, COMMIT_WITHDRAW, t->id);
+			else if (!t->withdrawn)
+				coordinator_send(c, t);
+		}
+		return;
+	}
+	if (!t->logged && !t->coordinating && c->now_ns >= t->touched_ns + 10 * o->in_doubt_ns) {
+		/* Nothing of it is on disk here, and nobody asks any more. */
+		wait_off(c, t);
+		transaction_free(c, t);
+		return;
+	}
+	if (!t->logged && !t->coordinating && !t->urgent)
+		return;
+	if (!t->next_ns) {
+		/* Not all regions at once. */
+		uint32_t turn = (c->options.region + REGIONS_MAX - t->id.region) % REGIONS_MAX;
+		t->next_ns = t->since_ns + o->in_doubt_ns + turn * o->in_doubt_ns / 3;
+	}
+	if (c->now_ns >= t->next_ns) {
+		t->attempts++;
+		uint64_t spread = (t->id.hlc * 2654435761u + c->options.region * 40503u + t->attempts * 7919u) % 1000;
+		t->next_ns = c->now_ns + o->in_doubt_ns / 2 + o->in_doubt_ns * spread / 500 * (t->attempts < 4 ? t->attempts : 4) / 2;
+		if (BROKEN(M4)) {
+			decide(c, t, COMMIT_ABORTED, false, false);
+			return;
+		}
+		recover(c, t);
+	}
+}
+
+static bool sweep_drain(struct commit *c)
+{
+	if (c->sweep == SWEEP_TRANSACTIONS) {
+		while (c->timer_place != NOBODY) {
+			if (!room(c))
+				return false;
+			struct transaction *t = &c->transactions[c->timer_place];
+			uint32_t at = c->timer_place;
+			transaction_timer(c, t);
+			if (c->timer_place == at)
+				c->timer_place = t->newer;
+		}
+		c->sweep = SWEEP_REQUESTS;
+		c->timer_place = c->request_oldest;
+	}
+	if (c->sweep == SWEEP_REQUESTS) {
+		while (c->timer_place != NOBODY) {
+			if (!room(c))
+				return false;
+			struct request *r = &c->requests[c->timer_place];
+			uint32_t at = c->timer_place;
+			c->timer_place = r->newer;
+			if (at != NOBODY)
+				request_timer(c, r);
+		}
+		c->sweep = SWEEP_READS;
+		c->timer_place = c->read_oldest;
+	}
+	if (c->sweep == SWEEP_READS) {
+		while (c->timer_place != NOBODY) {
+			if (!room(c))
+				return false;
+			struct read *r = &c->reads[c->timer_place];
+			c->timer_place = r->newer;
+			read_timer(c, r);
+		}
+		c->sweep = SWEEP_NONE;
+	}
+	return true;
+}
+
+static void timer_begin(struct commit *c)
+{
+	if (c->sweep != SWEEP_NONE || (c->timer_at_ns && c->now_ns < c->timer_at_ns))
+		return;
+	c->timer_at_ns = 0;
+	c->sweep = SWEEP_TRANSACTIONS;
+	c->timer_place = c->transaction_oldest;
+}
+
+static void drain(struct commit *c)
+{
+	bool done = true;
+	if (c->started) {
+		done = actions_drain(c);
+		applying_drain(c);
+		done = wakes_drain(c) && done;
+		done = sweep_drain(c) && done;
+		done = wakes_drain(c) && done;
+		done = done && (c->action_head == c->action_tail || c->actions[c->action_head % c->action_capacity].ticket > c->durable);
+		done = done && (c->applying_head == c->applying_tail || c->applying[c->applying_head % c->applying_capacity].ticket > c->applied);
+	}
+	c->out->more = !done;
+	bool alive = c->transaction_count || c->request_oldest != NOBODY || c->read_oldest != NOBODY;
+	if (alive && !c->timer_at_ns)
+		c->timer_at_ns = c->now_ns + c->options.resend_ns / 8;
+	c->out->timer_ns = alive ? c->timer_at_ns : 0;
+}
+
+/* ---- the step ---- */
+
+static void step_message(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (!(c->others & 1u << from) || m->id.region >= REGIONS_MAX || !(c->options.regions & 1u << m->id.region))
+		return;
+	switch ((enum commit_message_type)m->type) {
+	case COMMIT_PREPARE:
+		participant_prepare(c, from, m);
+		return;
+	case COMMIT_VOTE:
+		coordinator_vote(c, from, m);
+		return;
+	case COMMIT_WITHDRAW:
+		participant_withdraw(c, from, m);
+		return;
+	case COMMIT_WITHDRAWN:
+		coordinator_withdrawn(c, from, m);
+		return;
+	case COMMIT_DECIDED:
+		participant_decided(c, from, m);
+		return;
+	case COMMIT_RECOVER:
+		recover_asked(c, from, m);
+		return;
+	case COMMIT_PROMISED:
+		recover_promised(c, from, m);
+		return;
+	case COMMIT_ACCEPT:
+		recover_accept(c, from, m);
+		return;
+	case COMMIT_ACCEPTED:
+		recover_accepted(c, from, m);
+		return;
+	case COMMIT_BLOCKED:
+		recover_blocked(c, from, m);
+		return;
+	case COMMIT_FETCH:
+		recover_fetch(c, from, m);
+		return;
+	case COMMIT_KNOWN:
+		recover_known(c, from, m);
+		return;
+	case COMMIT_ASK:
+		read_asked(c, from, m);
+		return;
+	case COMMIT_TOLD:
+		read_told(c, from, m);
+		return;
+	case COMMIT_MESSAGE_TYPES:
+		return;
+	}
+}
+
+void commit_step(struct commit *c, const struct commit_event *e, struct commit_effects *out)
+{
+	out->more = false;
+	out->timer_ns = 0;
+	out->count = out->scratch_used = 0;
+	c->out = out;
+	if (e->now_ns > c->now_ns)
+		c->now_ns = e->now_ns;
+	if (e->now_ms)
+		c->now_ms = e->now_ms;
+	while (c->freed_count)
+		arena_give(&c->arena, c->freed[--c->freed_count]);
+	switch (e->type) {
+	case COMMIT_EVENT_TRANSACTION:
+		request_take(c, e);
+		break;
+	case COMMIT_EVENT_READ:
+		read_take(c, e);
+		break;
+	case COMMIT_EVENT_MESSAGE:
+		step_message(c, e->message.from, e->message.message);
+		break;
+	case COMMIT_EVENT_DURABLE:
+		assert(e->durable.ticket <= c->ticket);
+		if (e->durable.ticket > c->durable)
+			c->durable = e->durable.ticket;
+		if (e->durable.lsn > c->durable_lsn)
+			c->durable_lsn = e->durable.lsn;
+		break;
+	case COMMIT_EVENT_APPLIED:
+		if (e->applied > c->applied)
+			c->applied = e->applied;
+		break;
+	case COMMIT_EVENT_TIMER:
+		timer_begin(c);
+		break;
+	case COMMIT_EVENT_PEERS:
+		c->peers = e->peers | 1u << c->options.region;
+		break;
+	case COMMIT_EVENT_STREAMED:
+		streamed(c, e->streamed.bytes, e->streamed.size);
+		break;
+	case COMMIT_EVENT_REPLAY:
+		replay(c, e);
+		break;
+	case COMMIT_EVENT_START:
+		start(c);
+		break;
+	case COMMIT_EVENT_REFUSE:
+		c->refusing = e->refuse;
+		break;
+	case COMMIT_EVENT_CONTINUE:
+		break;
+	}
+	drain(c);
+	c->out = NULL;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The strong commit of one region as a pure step: coordinator of its own clients' transactions, participant and acceptor of all,
+ * recoverer of those whose coordinator fell silent. docs/spec/README.md states the rules; this states the machine.
+ *
+ *   TRANSACTION, READ, MESSAGE, STREAMED, TIMER ... --> commit_step --> appends, sends, answers, in the order to do them
+ *                                                  ^
+ *   DURABLE(ticket), APPLIED(ticket) --------------+   what waited for its entry: votes, promises, answers
+ *
+ * What the port does:
+ *  1. Effects in their order, and before the next event. Each APPEND is one log entry (head, then body); it takes the next ticket,
+ *     1, 2, 3, ... counted by commit_ticket(). A streamed one also gets the region's next dot and travels on its stream. The log must
+ *     take it: room is asked for ahead (REFUSE); if the log refuses all the same, the process stops as for a failed sync.
+ *  2. No send waits for the disk: whatever depends on an entry is emitted only after DURABLE for its ticket. Sends may be lost.
+ *  3. DURABLE when a group is synced, with its highest ticket; APPLIED when the rows hold the log up to a ticket. Between the two a
+ *     row that `lookup` gives may be older than what the machine knows; never newer than DURABLE.
+ *  4. An inbound stream record that is a COMMIT: append it to the log, then step STREAMED: it takes the next ticket. Not while
+ *     commit_room() is false.
+ *  5. At start: apply the log to the rows to its end, commit_init with the stored bound, step REPLAY for every strong entry still
+ *     in the log, oldest first, then START. forgotten_hlc: 0 when the log still has its first entry, else the largest stamp or
+ *     bound before the first one replayed.
+ *  6. `more`: step CONTINUE at once, as often as it says so. timer_ns: step TIMER then (0: not needed).
+ *  7. The log is not cut behind commit_oldest_lsn(). */
+#ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_COMMIT_H
+#define GODWIT_ACTORS_COORDINATOR_COMMIT_COMMIT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/record.h"
+
+#define COMMIT_OPERATIONS_MAX 256u
+#define COMMIT_REQUESTS_MAX   256u /* blind writes that share one transaction */
+#define COMMIT_BODY_MAX	      (4u * 1024 * 1024)
+#define COMMIT_HOLDS_MAX      8u
+#define COMMIT_EFFECTS_MAX    256u
+#define COMMIT_SCRATCH	      (96u * 1024)
+
+/* Names a transaction and, with share, the versions it makes. Ordered by HLC, then region: the order of commits. */
+struct commit_id {
+	uint64_t hlc;
+	uint16_t share; /* which of the requests that share the transaction; 0 in a transaction's name */
+	uint8_t region;
+};
+static inline int commit_id_compare(struct commit_id a, struct commit_id b)
+{
+	if (a.hlc != b.hlc)
+		return a.hlc < b.hlc ? -1 : 1;
+	return a.region != b.region ? (a.region < b.region ? -1 : 1) : 0;
+}
+static inline bool commit_id_equal(struct commit_id a, struct commit_id b)
+{
+	return a.hlc == b.hlc && a.region == b.region;
+}
+
+enum commit_kind { COMMIT_PUT = 1, COMMIT_DELETE, COMMIT_CHECK /* a version check alone: raises the stamp */ };
+enum commit_condition { COMMIT_ALWAYS, COMMIT_IF_ABSENT, COMMIT_IF_VERSION };
+struct commit_operation {
+	uint8_t kind, condition;
+	uint16_t keyspace;
+	uint32_t key_size, value_size;
+	const uint8_t *key, *value;
+	struct commit_id expected;
+};
+
+/* A row as committed. stamp: last transaction that touched it (a check does); version: last that wrote it. Each is a maximum, so
+ * commits may arrive in any order. previous: the stamp that the newest stamp replaced. All zero: never written. */
+struct commit_row {
+	struct commit_id stamp, version, previous;
+	bool live; /* has a value */
+	const uint8_t *value; /* borrowed until the end of the turn */
+	uint32_t value_size;
+};
+/* The row as applied. Must give the same until the next APPLIED is stepped. */
+typedef void commit_lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row);
+
+/* Log entries, and their numbers in the log. Head and body are opaque; COMMIT's can be walked with commit_entry_open. */
+enum commit_entry {
+	COMMIT_ENTRY_PREPARE = 16, /* this region's YES (or, of its own transaction, its lock) */
+	COMMIT_ENTRY_PROMISE = 17,
+	COMMIT_ENTRY_ACCEPT = 18,
+	COMMIT_ENTRY_COMMIT = 19, /* a decision; apply its operations to the rows in one transaction */
+	COMMIT_ENTRY_ABORT = 20,  /* a decision */
+	COMMIT_ENTRY_BOUND = 21,  /* u64: no stamp above it was given out */
+};
+
+enum commit_message_type {
+	COMMIT_PREPARE = 1,
+	COMMIT_VOTE,
+	COMMIT_WITHDRAW, /* the coordinator's ABORT, not yet on a majority */
+	COMMIT_WITHDRAWN,
+	COMMIT_DECIDED,
+	COMMIT_RECOVER,
+	COMMIT_PROMISED,
+	COMMIT_ACCEPT,
+	COMMIT_ACCEPTED,
+	COMMIT_BLOCKED, /* accepting COMMIT has to wait: see holds */
+	COMMIT_FETCH,	/* what is this transaction? */
+	COMMIT_KNOWN,	/* this */
+	COMMIT_ASK,	/* a strong read's question */
+	COMMIT_TOLD,
+	COMMIT_MESSAGE_TYPES
+};
+enum commit_vote { COMMIT_NONE, COMMIT_YES, COMMIT_NO, COMMIT_ABSTAIN };
+enum commit_value { COMMIT_UNDECIDED, COMMIT_ABORTED, COMMIT_COMMITTED };
+
+/* What a region knows of a row below a transaction in question. */
+struct commit_seen {
+	struct commit_id stamp, version;
+	bool live;
+};
+struct commit_message {
+	uint8_t type, vote, decision, accepted_value;
+	int16_t reason;	 /* of NO: an ERR_ code */
+	bool is_final;	 /* the condition can never hold again */
+	bool coordinates, withdrawn, dead, forgotten, has_body;
+	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
+	uint64_t ballot, accepted_ballot;
+	uint64_t read; /* ASK, TOLD */
+	const uint8_t *body;
+	uint32_t body_size;
+	uint32_t seen_count; /* one an operation, or 0 */
+	const struct commit_seen *seen;
+	uint32_t hold_count;
+	struct commit_id holds[COMMIT_HOLDS_MAX]; /* ACCEPT: those to pass over */
+	uint16_t keyspace;
+	uint32_t key_size, value_size;
+	const uint8_t *key, *value;
+	bool live;
+};
+
+enum commit_event_type {
+	COMMIT_EVENT_TRANSACTION,
+	COMMIT_EVENT_READ,
+	COMMIT_EVENT_MESSAGE,
+	COMMIT_EVENT_DURABLE,
+	COMMIT_EVENT_APPLIED,
+	COMMIT_EVENT_TIMER,
+	COMMIT_EVENT_PEERS,
+	COMMIT_EVENT_STREAMED,
+	COMMIT_EVENT_REPLAY,
+	COMMIT_EVENT_START,
+	COMMIT_EVENT_REFUSE,
+	COMMIT_EVENT_CONTINUE,
+};
+struct commit_event {
+	enum commit_event_type type;
+	uint64_t now_ns; /* monotonic */
+	uint64_t now_ms; /* wall clock, for stamps */
+	union {
+		struct {
+			uint64_t route, client_id, number, settled, deadline_ns, arrived_ns;
+			bool ack_all;
+			uint32_t count; /* 1 to COMMIT_OPERATIONS_MAX, keys all different */
+			const struct commit_operation *operations;
+		} transaction;
+		struct {
+			uint64_t route, number, deadline_ns, arrived_ns;
+			uint16_t keyspace;
+			uint32_t key_size;
+			const uint8_t *key;
+		} read;
+		struct {
+			uint8_t from; /* whom the transport says it is from */
+			const struct commit_message *message;
+		} message;
+		struct {
+			uint64_t ticket, lsn; /* lsn: end of what is durable */
+		} durable;
+		uint64_t applied; /* ticket */
+		uint32_t peers; /* bit mask of those that seem reachable: a hint */
+		struct {
+			const uint8_t *bytes; /* a COMMIT entry, head and body */
+			size_t size;
+		} streamed;
+		struct {
+			enum commit_entry type;
+			const uint8_t *bytes;
+			size_t size;
+			uint64_t lsn;
+			bool streamed;
+		} replay;
+		int refuse; /* client transactions are refused with this code; 0: taken again */
+	};
+};
+
+enum commit_effect_type { COMMIT_EFFECT_APPEND, COMMIT_EFFECT_SEND, COMMIT_EFFECT_ANSWER };
+struct commit_answer {
+	uint64_t route, number, arrived_ns;
+	int code;
+	const char *reason; /* fixed text, or NULL */
+	struct commit_id version;
+	const uint8_t *value; /* of a read; borrowed until the next step */
+	uint32_t value_size;
+	bool is_read;
+};
+struct commit_effect {
+	enum commit_effect_type type;
+	union {
+		struct {
+			enum commit_entry type;
+			bool streamed;
+			const uint8_t *head, *body; /* borrowed until the next step */
+			size_t head_size, body_size;
+		} append;
+		struct {
+			uint32_t to; /* bit mask */
+			struct commit_message message;
+		} send;
+		struct commit_answer answer;
+	};
+};
+struct commit_effects {
+	bool more;
+	uint64_t timer_ns;
+	uint32_t count, scratch_used;
+	struct commit_effect effects[COMMIT_EFFECTS_MAX];
+	_Alignas(16) uint8_t scratch[COMMIT_SCRATCH];
+};
+
+struct commit_options {
+	uint8_t region;
+	uint32_t regions; /* bit mask of all configured ones */
+	uint64_t drift_max_ms;
+	uint64_t resend_ns;	/* a coordinator asks again */
+	uint64_t in_doubt_ns;	/* a participant starts recovery */
+	uint64_t unstreamed_ns; /* a commit known by message has to have come by stream */
+	uint32_t transactions, requests, reads, keys, memory; /* capacities; 0: default. keys and memory: powers of two */
+	uint64_t arena; /* bytes, a power of two; 0: 256 MiB */
+	commit_lookup *lookup;
+	void *user;
+};
+struct commit_counts { /* totals */
+	uint64_t commits, aborts, withdrawn, wounded, requeued, shared, recovered, recoveries, reads, reads_waited, noted, rescued;
+	uint64_t contradictions; /* a decision that differs from one known: a broken promise somewhere */
+};
+struct commit_in_doubt {
+	struct commit_id id;
+	bool voted, coordinating;
+	uint64_t since_ns;
+};
+
+struct commit;
+int commit_new(struct commit **c, const struct commit_options *options, uint64_t stored_bound, uint64_t forgotten_hlc);
+void commit_free(struct commit *c);
+void commit_step(struct commit *c, const struct commit_event *event, struct commit_effects *out);
+uint64_t commit_ticket(const struct commit *c); /* of the last entry */
+bool commit_room(const struct commit *c);
+uint64_t commit_oldest_lsn(const struct commit *c);
+const struct commit_counts *commit_counts(const struct commit *c);
+uint32_t commit_held_keys(const struct commit *c);
+/* Undecided transactions, oldest first; returns how many there are. */
+uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, uint32_t capacity);
+
+/* ---- bodies and entries ---- */
+struct commit_body {
+	const uint8_t *bytes;
+	uint32_t size;
+	bool ack_all;
+	uint64_t born; /* the coordinator's incarnation: stamp below all of its transactions */
+	uint32_t request_count, operation_count;
+	uint32_t requests_at, operations_at;
+};
+struct commit_request_name {
+	uint64_t client_id, number;
+};
+/* Checks everything, caps included: 0 or ERR_MALFORMED. */
+int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size);
+/* Walk: *at starts at requests_at or operations_at of an opened body. */
+void commit_body_request(const struct commit_body *body, uint32_t *at, struct commit_request_name *name);
+void commit_body_operation(const struct commit_body *body, uint32_t *at, struct commit_operation *operation);
+
+struct commit_head {
+	struct commit_id id;
+	uint64_t ballot;
+	uint8_t value;
+	bool own_lock;
+	uint32_t previous_count;
+	struct commit_id previous[COMMIT_OPERATIONS_MAX]; /* of COMMIT: what each operation replaced */
+};
+/* Splits an entry. body->bytes is NULL when it has none. */
+int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *head, struct commit_body *body);
+/* What a COMMIT does to a row; true when it changed anything. share: body.request_count - 1. */
+bool commit_row_apply(struct commit_row *row, struct commit_id id, uint16_t share, struct commit_id previous,
+    const struct commit_operation *operation);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The coordinator of a transaction votes last: its COMMIT in the log is its vote and the decision. */
+#include <assert.h>
+
+#include "actors/coordinator/commit/state.h"
+
+uint32_t votes_needed(const struct commit *c, const struct transaction *t)
+{
+	return t->body.ack_all ? c->n - 1 : c->quorum - 1;
+}
+
+void coordinator_send(struct commit *c, struct transaction *t)
+{
+	t->sent = true;
+	t->next_ns = c->now_ns + c->options.resend_ns;
+	uint32_t to = c->others & ~t->yes & ~t->no;
+	if (to) {
+		struct commit_message *m = send(c, to, COMMIT_PREPARE, t->id);
+		m->body = t->body.bytes;
+		m->body_size = t->body.size;
+	}
+	if (!c->others)
+		coordinator_try(c, t);
+}
+
+static bool any_duplicate(const struct commit *c, const struct transaction *t)
+{
+	for (uint32_t at = t->requests; at != NOBODY; at = c->requests[at].next)
+		if (c->requests[at].duplicate)
+			return true;
+	return false;
+}
+
+void coordinator_try(struct commit *c, struct transaction *t)
+{
+	bool free_to = (!t->promised && !t->accepted_ballot) || BROKEN(M5);
+	if (!t->coordinating || !t->sent || t->committing || t->withdrawn || !free_to)
+		return;
+	uint32_t yes = BROKEN(M2) ? t->yes_messages : (uint32_t)__builtin_popcount(t->yes);
+	if (yes < votes_needed(c, t) || (t->body.ack_all && t->no))
+		return;
+	if (any_duplicate(c, t)) {
+		withdraw(c, t, 0, false);
+		return;
+	}
+	/* What others committed without this region may have come by stream since the start. */
+	int16_t reason;
+	bool final;
+	struct commit_id stamp = {0};
+	if (check_rows(c, t, &reason, &final, &stamp) != COMMIT_YES) {
+		withdraw(c, t, reason, final);
+		return;
+	}
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		struct commit_id own = c->keys[t->operations[i].key].row.stamp;
+		if (commit_id_compare(own, t->operations[i].previous) > 0)
+			t->operations[i].previous = own;
+	}
+	decide(c, t, COMMIT_COMMITTED, true, false);
+}
+
+static void voted_no(struct commit *c, struct transaction *t, uint8_t from, const struct commit_message *m)
+{
+	t->no |= 1u << from;
+	if (m->version.hlc > c->clock.last)
+		hlc_observe(&c->clock, m->version.hlc, c->now_ms, c->options.drift_max_ms);
+	bool hopeless = m->is_final || t->body.ack_all;
+	if (m->reason == ERR_OK || m->reason == ERR_EXPIRED) {
+		hopeless = true;
+		uint32_t at = t->requests;
+		for (uint64_t i = 0; i < m->read && at != NOBODY; i++)
+			at = c->requests[at].next;
+		if (at != NOBODY && m->reason == ERR_OK) {
+			c->requests[at].duplicate = true;
+			c->requests[at].duplicate_of = m->version;
+		}
+	}
+	if (c->n - 1 - (uint32_t)__builtin_popcount(t->no) < votes_needed(c, t))
+		hopeless = true;
+	if (m->reason == ERR_CHECK_FAILED || !t->reason)
+		t->reason = m->reason;
+	if (hopeless)
+		withdraw(c, t, t->reason, m->is_final);
+}
+
+void coordinator_vote(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t || !t->coordinating || t->committing) {
+		if (decided_find(c, m->id))
+			later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		return;
+	}
+	if (m->vote == COMMIT_YES && m->seen_count == t->body.operation_count) {
+		t->yes |= 1u << from;
+		t->no &= ~(1u << from);
+		t->yes_messages++;
+		for (uint32_t i = 0; i < m->seen_count; i++)
+			if (commit_id_compare(m->seen[i].stamp, t->operations[i].previous) > 0)
+				t->operations[i].previous = m->seen[i].stamp;
+		coordinator_try(c, t);
+	} else if (m->vote == COMMIT_NO && !(t->yes & 1u << from)) {
+		voted_no(c, t, from, m);
+	}
+}
+
+void coordinator_withdrawn(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t || !t->withdrawn || !t->coordinating)
+		return;
+	t->withdrawn_by |= 1u << from;
+	if ((uint32_t)__builtin_popcount(t->withdrawn_by) >= c->quorum)
+		decide(c, t, COMMIT_ABORTED, true, false);
+}
+
+static void request_aborted(struct commit *c, struct transaction *t, struct request *r)
+{
+	struct commit_id none = {0};
+	if (r->duplicate)
+		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
+	else if (t->reason == ERR_EXPIRED)
+		request_end(c, r, ERR_EXPIRED, NULL, none);
+	else if (t->reason == ERR_CHECK_FAILED && t->reason_final)
+		request_end(c, r, ERR_CHECK_FAILED, NULL, none);
+	else if (c->now_ns >= r->deadline_ns)
+		request_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", none);
+	else if (t->reason == ERR_CHECK_FAILED)
+		request_confirm(c, r);
+	else
+		request_retry(c, r, 0);
+}
+
+void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value)
+{
+	uint16_t share = 0;
+	for (uint32_t at = t->requests, next; at != NOBODY; at = next, share++) {
+		struct request *r = &c->requests[at];
+		next = r->next;
+		r->next = NOBODY;
+		r->transaction = NOBODY;
+		if (value == COMMIT_COMMITTED) {
+			struct commit_id version = t->id;
+			version.share = share;
+			request_end(c, r, ERR_OK, NULL, version);
+		} else {
+			request_aborted(c, t, r);
+		}
+	}
+	t->requests = NOBODY;
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a region does with others' transactions: it votes once, for one transaction a key at a time, and waits with its vote while
+ * another holds a key. Nothing else is kept of a NO: only a YES binds. */
+#include <assert.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/state.h"
+
+void wait_on(struct commit *c, struct transaction *t, uint32_t index)
+{
+	struct key *key = &c->keys[index];
+	assert(t->wait_key == NOBODY);
+	key->references++;
+	t->wait_key = index;
+	uint32_t *link = &key->prepare_first; /* oldest first */
+	while (*link != NOBODY && commit_id_compare(c->transactions[*link].id, t->id) < 0)
+		link = &c->transactions[*link].wait_next;
+	t->wait_next = *link;
+	*link = transaction_index(c, t);
+}
+
+void wait_off(struct commit *c, struct transaction *t)
+{
+	if (t->wait_key == NOBODY)
+		return;
+	uint32_t index = t->wait_key, *link = &c->keys[index].prepare_first;
+	while (*link != transaction_index(c, t))
+		link = &c->transactions[*link].wait_next;
+	*link = t->wait_next;
+	t->wait_key = t->wait_next = NOBODY;
+	wake(c, index); /* who stood behind it */
+	key_give(c, index);
+}
+
+bool settle_known(struct commit *c, uint32_t index)
+{
+	bool any = false;
+	for (uint32_t at = c->keys[index].holders; at != NOBODY;) {
+		struct transaction *t = &c->transactions[at >> 8];
+		if (t->decided_known) {
+			c->counts.noted++;
+			decide(c, t, COMMIT_COMMITTED, false, false);
+			any = true;
+			at = c->keys[index].holders;
+		} else {
+			at = t->operations[at & 255].next;
+		}
+	}
+	return any;
+}
+
+static bool passed_over(const struct transaction *h, const struct commit_message *m)
+{
+	if (h->accepted_value == COMMIT_COMMITTED)
+		return false;
+	for (uint32_t i = 0; m && i < m->hold_count; i++)
+		if (commit_id_equal(m->holds[i], h->id))
+			return true;
+	return false;
+}
+
+struct transaction *conflict(
+    struct commit *c, struct transaction *t, bool accepting, const struct commit_message *m, uint32_t *key)
+{
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		settle_known(c, t->operations[i].key);
+		uint32_t at = c->keys[t->operations[i].key].holders;
+		for (; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next) {
+			struct transaction *h = &c->transactions[at >> 8];
+			if (h == t)
+				continue;
+			/* A coordinator frees a lock only with a decision: that it went on says that t is decided. */
+			if (accepting && h->id.region == t->id.region && h->body.born == t->body.born && commit_id_compare(h->id, t->id) > 0)
+				continue;
+			if (accepting && passed_over(h, m))
+				continue;
+			*key = t->operations[i].key;
+			return h;
+		}
+	}
+	return NULL;
+}
+
+enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *reason, bool *final, struct commit_id *stamp)
+{
+	enum commit_vote vote = COMMIT_YES;
+	uint32_t at = t->body.operations_at;
+	*final = false;
+	*reason = 0;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(&t->body, &at, &operation);
+		const struct commit_row *row = &c->keys[t->operations[i].key].row;
+		if (operation.condition == COMMIT_IF_VERSION) {
+			int order = commit_id_compare(row->version, operation.expected);
+			if (order > 0 || (order == 0 && row->version.share != operation.expected.share)) {
+				*reason = ERR_CHECK_FAILED;
+				*final = true;
+				return COMMIT_NO;
+			}
+			if (order < 0)
+				vote = COMMIT_ABSTAIN;
+		} else if (operation.condition == COMMIT_IF_ABSENT && row->live) {
+			*reason = ERR_CHECK_FAILED;
+			vote = COMMIT_NO;
+		}
+		if (vote == COMMIT_YES && commit_id_compare(row->stamp, t->id) >= 0) {
+			*reason = ERR_OVERLOADED; /* too late here; another stamp may do */
+			*stamp = row->stamp;
+			vote = COMMIT_NO;
+		}
+	}
+	return vote;
+}
+
+static struct commit_message *refuse(struct commit *c, struct commit_id id, enum commit_vote vote, int16_t reason)
+{
+	struct commit_message *m = send(c, 1u << id.region, COMMIT_VOTE, id);
+	m->vote = (uint8_t)vote;
+	m->reason = reason;
+	return m;
+}
+
+/* The same request may have been committed under another name, from another region. */
+static bool is_repeat(struct commit *c, struct transaction *t)
+{
+	uint32_t at = t->body.requests_at;
+	for (uint32_t i = 0; i < t->body.request_count; i++) {
+		struct commit_request_name name;
+		commit_body_request(&t->body, &at, &name);
+		const struct memory_answer *answer = memory_find(&c->memory, name.client_id, name.number);
+		if (answer && answer->state == MEMORY_DONE) {
+			struct commit_message *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
+			m->read = i;
+			m->version = (struct commit_id){
+			    .hlc = answer->hlc, .region = (uint8_t)answer->sequence, .share = (uint16_t)(answer->sequence >> 8)};
+			return true;
+		}
+		if (!answer && name.number <= memory_client_mark(&c->memory, name.client_id, 0)) {
+			refuse(c, t->id, COMMIT_NO, ERR_EXPIRED)->read = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Older transactions go first: what this region coordinates itself gives way, with an ABORT on a majority before the vote. */
+static void wound(struct commit *c, struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
+			struct transaction *h = &c->transactions[at >> 8];
+			at = h->operations[at & 255].next;
+			if (h->coordinating && commit_id_compare(t->id, h->id) < 0 && withdraw(c, h, 0, false)) {
+				c->counts.wounded++;
+				at = c->keys[t->operations[i].key].holders;
+			}
+		}
+	}
+}
+
+void participant_try(struct commit *c, struct transaction *t)
+{
+	if (t->promised || t->accepted_ballot || t->voted || t->decided_known || t->coordinating)
+		return;
+	uint32_t key;
+	if (conflict(c, t, false, NULL, &key)) {
+		wound(c, t);
+		if (conflict(c, t, false, NULL, &key)) {
+			wait_on(c, t, key);
+			return;
+		}
+	}
+	struct commit_id stamp = {0};
+	int16_t reason = 0;
+	bool final = false;
+	enum commit_vote vote = COMMIT_NO;
+	if (is_repeat(c, t)) {
+		transaction_free(c, t);
+		return;
+	}
+	if (hlc_observe(&c->clock, t->id.hlc, c->now_ms, c->options.drift_max_ms) < 0)
+		reason = ERR_CLOCK_AHEAD;
+	else
+		vote = check_rows(c, t, &reason, &final, &stamp);
+	if (vote != COMMIT_YES) {
+		struct commit_message *m = refuse(c, t->id, vote, reason);
+		m->is_final = final;
+		m->version = stamp;
+		transaction_free(c, t);
+		return;
+	}
+	for (uint32_t i = 0; i < t->body.operation_count; i++)
+		t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
+	t->voted = true;
+	hold(c, t);
+	append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
+	later(c, ACTION_VOTE, t, t->id)->to = 1u << t->id.region;
+}
+
+void participant_prepare(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (from != m->id.region)
+		return;
+	if (decided_find(c, m->id)) {
+		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		return;
+	}
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t) {
+		if (m->id.hlc <= c->forgotten_hlc || !commit_room(c)) {
+			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED)->version.hlc = c->forgotten_hlc;
+			return;
+		}
+		if (!(t = transaction_new(c, m->id, m->body, m->body_size))) {
+			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED);
+			return;
+		}
+		participant_try(c, t);
+		return;
+	}
+	t->touched_ns = c->now_ns;
+	if (t->promised || t->accepted_ballot || t->wait_key != NOBODY || !transaction_learn(c, t, m->body, m->body_size))
+		return;
+	if (t->voted)
+		later(c, ACTION_VOTE, t, t->id)->to = 1u << from;
+	else
+		participant_try(c, t);
+}
+
+void participant_withdraw(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (from != m->id.region)
+		return;
+	if (decided_find(c, m->id)) {
+		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		return;
+	}
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t && !(t = transaction_new(c, m->id, NULL, 0)))
+		return;
+	if (!t->promised && !t->accepted_ballot && !t->decided_known) {
+		wait_off(c, t);
+		t->accepted_ballot = BALLOT_WITHDRAW;
+		t->accepted_value = COMMIT_ABORTED;
+		append(c, COMMIT_ENTRY_ACCEPT, t, BALLOT_WITHDRAW, COMMIT_ABORTED, false, false);
+	}
+	if (t->accepted_ballot == BALLOT_WITHDRAW && !t->promised)
+		later(c, ACTION_WITHDRAWN, t, t->id)->to = from;
+}
+
+void tell_decided(struct commit *c, uint8_t to, struct commit_id id)
+{
+	uint8_t value = decided_find(c, id);
+	if (!value)
+		return;
+	struct commit_message *m = send(c, 1u << to, COMMIT_DECIDED, id);
+	m->decision = value;
+	struct transaction *t = transaction_find(c, id);
+	if (t && t->operations && value == COMMIT_COMMITTED) {
+		previous_put(c, t, m);
+		m->body = t->body.bytes;
+		m->body_size = t->body.size;
+	}
+}
+
+void participant_decided(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	(void)from;
+	uint8_t known = decided_find(c, m->id);
+	if (known) {
+		if (known != m->decision)
+			c->counts.contradictions++;
+		return;
+	}
+	struct transaction *t = transaction_find(c, m->id);
+	if (m->decision == COMMIT_ABORTED) {
+		if (t && t->decided_known)
+			c->counts.contradictions++;
+		else if (t)
+			decide(c, t, COMMIT_ABORTED, false, false);
+		else
+			decided_add(c, m->id, COMMIT_ABORTED); /* a PREPARE that comes late finds it */
+		return;
+	}
+	if (m->decision != COMMIT_COMMITTED || !t || t->decided_known)
+		return;
+	if (!t->operations && (!m->body || !transaction_learn(c, t, m->body, m->body_size)))
+		return; /* the stream brings it */
+	for (uint32_t i = 0; i < t->body.operation_count; i++)
+		t->operations[i].previous = m->seen_count == t->body.operation_count ? m->seen[i].stamp : t->id;
+	if (t->coordinating) {
+		decide(c, t, COMMIT_COMMITTED, false, false);
+		return;
+	}
+	/* The record comes by stream in a moment; it is noted before only if somebody waits for it. */
+	wait_off(c, t);
+	recover_end(c, t);
+	t->decided_known = true;
+	t->touched_ns = c->now_ns;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		const struct key *key = &c->keys[t->operations[i].key];
+		if (key->prepare_first != NOBODY || key->request_first != NOBODY || key->read_first != NOBODY) {
+			c->counts.noted++;
+			decide(c, t, COMMIT_COMMITTED, false, false);
+			return;
+		}
+	}
+}
+
+void commit_rows(
+    struct commit *c, const struct commit_body *body, struct commit_id id, const struct commit_id *previous, bool applied)
+{
+	uint32_t at = body->operations_at;
+	for (uint32_t i = 0; i < body->operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(body, &at, &operation);
+		uint32_t index = key_take(c, operation.keyspace, operation.key, operation.key_size);
+		assert(index != NOBODY);
+		struct key *key = &c->keys[index];
+		struct commit_id version = id;
+		version.share = (uint16_t)(body->request_count - 1);
+		history_add(c, key, version, previous[i], operation.kind != COMMIT_CHECK, operation.kind == COMMIT_PUT);
+		commit_row_apply(&key->row, id, version.share, previous[i], &operation);
+		key->row.value = NULL;
+		if (applied) {
+			key_give(c, index);
+			continue;
+		}
+		assert(c->applying_tail - c->applying_head < c->applying_capacity);
+		key->apply_ticket = c->ticket;
+		c->applying[c->applying_tail++ % c->applying_capacity] = (struct applying){c->ticket, index};
+	}
+	requests_learn(c, body, id);
+}
+
+void decide(struct commit *c, struct transaction *t, uint8_t value, bool ours, bool in_log)
+{
+	assert(!decided_find(c, t->id));
+	wait_off(c, t);
+	recover_end(c, t);
+	decided_add(c, t->id, value);
+	t->decided_known = false;
+	if (value == COMMIT_COMMITTED) {
+		c->counts.commits++;
+		if (!in_log)
+			append(c, COMMIT_ENTRY_COMMIT, t, 0, COMMIT_COMMITTED, true, ours);
+		for (uint32_t i = 0; i < t->body.operation_count; i++)
+			c->head.previous[i] = t->operations[i].previous;
+		commit_rows(c, &t->body, t->id, c->head.previous, false);
+	} else {
+		c->counts.aborts++;
+		if (t->logged)
+			append(c, COMMIT_ENTRY_ABORT, t, 0, COMMIT_ABORTED, false, false);
+	}
+	unhold(c, t);
+	if (t->coordinating)
+		coordinator_finish(c, t, value);
+	t->coordinating = false;
+	if (value == COMMIT_COMMITTED && ours) {
+		t->committing = true;
+		later(c, ACTION_COMMITTED, t, t->id);
+	} else if (value == COMMIT_COMMITTED && !in_log) {
+		t->noted = true;
+		t->since_ns = c->now_ns;
+	} else {
+		if (ours)
+			later(c, ACTION_ABORTED, NULL, t->id);
+		transaction_free(c, t);
+	}
+}
+
+void streamed(struct commit *c, const uint8_t *bytes, size_t size)
+{
+	struct commit_body body;
+	c->ticket++;
+	if (commit_entry_open(bytes, size, &c->head, &body) < 0 || !body.bytes)
+		return;
+	struct commit_id id = c->head.id;
+	uint8_t known = decided_find(c, id);
+	struct transaction *t = transaction_find(c, id);
+	if (known) {
+		if (known != COMMIT_COMMITTED)
+			c->counts.contradictions++;
+		else if (t && t->noted)
+			transaction_free(c, t);
+		return;
+	}
+	if (t && t->operations) {
+		for (uint32_t i = 0; i < t->body.operation_count; i++)
+			t->operations[i].previous = c->head.previous[i];
+		decide(c, t, COMMIT_COMMITTED, false, true);
+		return;
+	}
+	decided_add(c, id, COMMIT_COMMITTED);
+	c->counts.commits++;
+	commit_rows(c, &body, id, c->head.previous, false);
+	if (t) {
+		wait_off(c, t);
+		transaction_free(c, t);
+	}
+}
+
+bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool final)
+{
+	if (!t->coordinating || t->committing || t->withdrawn || t->promised || t->accepted_ballot || t->decided_known)
+		return false;
+	c->counts.withdrawn++;
+	t->withdrawn = true;
+	t->reason = reason;
+	t->reason_final = final;
+	if (!t->sent) {
+		decide(c, t, COMMIT_ABORTED, false, false);
+		return true;
+	}
+	t->accepted_ballot = BALLOT_WITHDRAW;
+	t->accepted_value = COMMIT_ABORTED;
+	t->next_ns = c->now_ns + c->options.resend_ns;
+	append(c, COMMIT_ENTRY_ACCEPT, t, BALLOT_WITHDRAW, COMMIT_ABORTED, false, false);
+	later(c, ACTION_OWN_WITHDRAWN, t, t->id);
+	if (c->others)
+		send(c, c->others, COMMIT_WITHDRAW, t->id);
+	return true;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A strong read: the newest version that a majority has committed. A region answers when all that was prepared on the key at the
+ * time of asking is decided there and in its rows; so the asker needs one round, and never sees what may yet be taken back. */
+#include <assert.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/state.h"
+
+static void read_free(struct commit *c, struct read *r)
+{
+	uint32_t index = (uint32_t)(r - c->reads);
+	if (c->sweep == SWEEP_READS && c->timer_place == index)
+		c->timer_place = r->newer;
+	if (r->older != NOBODY)
+		c->reads[r->older].newer = r->newer;
+	else
+		c->read_oldest = r->newer;
+	if (r->newer != NOBODY)
+		c->reads[r->newer].older = r->older;
+	else
+		c->read_newest = r->older;
+	blob_free(c, r->value);
+	key_give(c, r->key);
+	r->used = false;
+	r->newer = c->read_free;
+	c->read_free = index;
+}
+
+static struct read *read_new(struct commit *c, uint16_t keyspace, const uint8_t *key, uint32_t key_size)
+{
+	uint32_t index = c->read_free;
+	if (index == NOBODY)
+		return NULL;
+	uint32_t taken = key_take(c, keyspace, key, key_size);
+	if (taken == NOBODY)
+		return NULL;
+	struct read *r = &c->reads[index];
+	c->read_free = r->newer;
+	*r = (struct read){.used = true, .key = taken, .request = NOBODY, .older = c->read_newest, .newer = NOBODY};
+	r->id = ++c->read_id << 16 | index;
+	r->next_ns = c->now_ns + c->options.resend_ns;
+	if (r->older != NOBODY)
+		c->reads[r->older].newer = index;
+	else
+		c->read_oldest = index;
+	c->read_newest = index;
+	c->counts.reads++;
+	return r;
+}
+
+static void answer(struct commit *c, const struct read *r, int code)
+{
+	struct commit_answer *a = &effect_add(c, COMMIT_EFFECT_ANSWER)->answer;
+	*a = (struct commit_answer){.route = r->route,
+	    .number = r->number,
+	    .arrived_ns = r->arrived_ns,
+	    .code = code,
+	    .version = r->version,
+	    .value = r->value,
+	    .value_size = r->value_size,
+	    .is_read = true};
+	if (code == ERR_OK && !r->live)
+		a->code = ERR_NOT_FOUND;
+}
+
+static void read_end(struct commit *c, struct read *r, int code)
+{
+	uint32_t request = r->request;
+	bool live = r->live;
+	if (request == NOBODY)
+		answer(c, r, code);
+	read_free(c, r);
+	if (request == NOBODY)
+		return;
+	if (code)
+		request_end(c, &c->requests[request], ERR_NO_QUORUM, "given up within its time, and certainly not applied",
+		    (struct commit_id){0});
+	else
+		request_confirmed(c, &c->requests[request], live);
+}
+
+static void ask(struct commit *c, struct read *r, uint32_t to)
+{
+	const struct key *key = &c->keys[r->key];
+	struct commit_message question = {.type = COMMIT_ASK,
+	    .id = {.region = c->options.region},
+	    .read = r->id,
+	    .ballot = c->born,
+	    .keyspace = key->keyspace,
+	    .key = key->bytes,
+	    .key_size = key->size};
+	if (to & c->others)
+		*send(c, to & c->others, COMMIT_ASK, question.id) = question;
+	if (to & 1u << c->options.region)
+		read_asked(c, c->options.region, &question);
+}
+
+void read_take(struct commit *c, const struct commit_event *e)
+{
+	struct read refused = {.route = e->read.route, .number = e->read.number, .arrived_ns = e->read.arrived_ns};
+	if (!e->read.key_size || e->read.key_size > KEY_SIZE_MAX) {
+		answer(c, &refused, ERR_KEY_TOO_LARGE);
+		return;
+	}
+	if ((uint32_t)__builtin_popcount(c->peers & c->options.regions) < c->quorum) {
+		answer(c, &refused, ERR_NO_QUORUM);
+		return;
+	}
+	struct read *r = commit_room(c) ? read_new(c, e->read.keyspace, e->read.key, e->read.key_size) : NULL;
+	if (!r) {
+		answer(c, &refused, ERR_OVERLOADED);
+		return;
+	}
+	r->route = e->read.route;
+	r->number = e->read.number;
+	r->deadline_ns = e->read.deadline_ns;
+	r->arrived_ns = e->read.arrived_ns;
+	ask(c, r, c->options.regions);
+}
+
+bool read_confirm(struct commit *c, struct request *request, const struct commit_operation *operation)
+{
+	struct read *r = read_new(c, operation->keyspace, operation->key, operation->key_size);
+	if (!r)
+		return false;
+	r->request = (uint32_t)(request - c->requests);
+	r->deadline_ns = request->deadline_ns;
+	ask(c, r, c->options.regions);
+	return true;
+}
+
+/* ---- for whoever asks ---- */
+
+static void tell(struct commit *c, uint32_t index, uint8_t to, uint64_t read)
+{
+	struct key *key = &c->keys[index];
+	struct commit_row row = {0};
+	c->options.lookup(c->options.user, key->keyspace, key->bytes, key->size, &row);
+	assert(commit_id_compare(row.version, key->row.version) >= 0);
+	struct commit_message reply = {.type = COMMIT_TOLD,
+	    .id = {.region = c->options.region},
+	    .read = read,
+	    .version = row.version,
+	    .live = row.live,
+	    .value = row.live ? row.value : NULL,
+	    .value_size = row.live ? row.value_size : 0};
+	if (to == c->options.region)
+		read_told(c, to, &reply);
+	else
+		*send(c, 1u << to, COMMIT_TOLD, reply.id) = reply;
+}
+
+static bool is_ready(const struct commit *c, const struct key *key, uint32_t blockers)
+{
+	return !blockers && key->apply_ticket <= c->applied;
+}
+
+void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (!m->key_size || m->key_size > KEY_SIZE_MAX)
+		return;
+	uint32_t index = key_take(c, m->keyspace, m->key, m->key_size);
+	if (index == NOBODY)
+		return;
+	settle_known(c, index);
+	struct key *key = &c->keys[index];
+	uint32_t blockers = 0;
+	for (uint32_t at = key->holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next)
+		blockers++;
+	if (is_ready(c, key, blockers)) {
+		tell(c, index, from, m->read);
+		key_give(c, index);
+		return;
+	}
+	for (uint32_t at = key->read_first; at != NOBODY; at = c->waiting_reads[at].next) {
+		if (c->waiting_reads[at].from == from && c->waiting_reads[at].read == m->read) {
+			key_give(c, index);
+			return;
+		}
+	}
+	uint32_t at = c->waiting_read_free;
+	if (at == NOBODY) {
+		key_give(c, index);
+		return;
+	}
+	struct waiting_read *w = &c->waiting_reads[at];
+	c->waiting_read_free = w->next;
+	*w = (struct waiting_read){.used = true, .from = from, .read = m->read, .serial = ++c->serial, .key = index, .blockers = blockers,
+	    .next = key->read_first};
+	key->read_first = at;
+	c->waiting_read_count++;
+	c->counts.reads_waited++;
+}
+
+void reads_released(struct commit *c, uint32_t index, uint64_t hold_serial)
+{
+	for (uint32_t at = c->keys[index].read_first; at != NOBODY; at = c->waiting_reads[at].next) {
+		struct waiting_read *w = &c->waiting_reads[at];
+		if (w->serial > hold_serial) {
+			assert(w->blockers);
+			w->blockers--;
+		}
+	}
+}
+
+/* The key is referenced by the caller. */
+void reads_run(struct commit *c, uint32_t index)
+{
+	uint32_t *link = &c->keys[index].read_first;
+	while (*link != NOBODY && room(c)) {
+		uint32_t at = *link;
+		struct waiting_read *w = &c->waiting_reads[at];
+		if (!is_ready(c, &c->keys[index], w->blockers)) {
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		w->used = false;
+		w->next = c->waiting_read_free;
+		c->waiting_read_free = at;
+		c->waiting_read_count--;
+		tell(c, index, w->from, w->read);
+		key_give(c, index);
+		link = &c->keys[index].read_first;
+	}
+}
+
+void read_told(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	uint32_t index = (uint32_t)(m->read & 0xffff);
+	if (index >= c->options.reads || !c->reads[index].used || c->reads[index].id != m->read)
+		return;
+	struct read *r = &c->reads[index];
+	if (r->replies & 1u << from)
+		return;
+	int order = commit_id_compare(m->version, r->version);
+	if (!r->have || order > 0 || (order == 0 && m->version.share > r->version.share)) {
+		uint8_t *value = NULL;
+		if (m->live && m->value_size && !(value = arena_take(&c->arena, m->value_size)))
+			return;
+		blob_free(c, r->value);
+		if (value)
+			memcpy(value, m->value, m->value_size);
+		r->value = value;
+		r->value_size = m->live ? m->value_size : 0;
+		r->version = m->version;
+		r->live = m->live;
+		r->have = true;
+	}
+	r->replies |= 1u << from;
+	if ((uint32_t)__builtin_popcount(r->replies) >= (BROKEN(M3) ? 1 : c->quorum))
+		read_end(c, r, ERR_OK);
+}
+
+void read_timer(struct commit *c, struct read *r)
+{
+	if (c->now_ns >= r->deadline_ns) {
+		read_end(c, r, ERR_NO_QUORUM);
+		return;
+	}
+	if (c->now_ns >= r->next_ns) {
+		r->next_ns = c->now_ns + c->options.resend_ns;
+		ask(c, r, c->options.regions & ~r->replies);
+	}
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In doubt: any region decides what a silent coordinator began, by ballots (Lamport, "The Part-Time Parliament", 1998; the
+ * coordinator's own commit is the fast path of Gray and Lamport, "Consensus on Transaction Commit", 2006). Each message of a
+ * ballot leaves only when its sender's own promise or acceptance is on disk. */
+#include <assert.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/state.h"
+
+uint64_t ballot_next(const struct commit *c, uint64_t above)
+{
+	return (above / REGIONS_MAX + 1) * REGIONS_MAX + c->options.region;
+}
+
+void recover_end(struct commit *c, struct transaction *t)
+{
+	blob_free(c, t->recovery);
+	t->recovery = NULL;
+	t->phase = PHASE_NONE;
+	t->promises = t->accepts = 0;
+}
+
+void recover(struct commit *c, struct transaction *t)
+{
+	if (t->decided_known || t->noted || t->committing || !commit_room(c))
+		return;
+	recover_end(c, t);
+	size_t operations = t->operations ? t->body.operation_count : 0;
+	t->recovery = arena_take(&c->arena, sizeof *t->recovery + operations * sizeof *t->recovery->seen);
+	if (!t->recovery)
+		return;
+	memset(t->recovery, 0, sizeof *t->recovery + operations * sizeof *t->recovery->seen);
+	wait_off(c, t);
+	t->ballot = ballot_next(c, t->promised > t->ballot ? t->promised : t->ballot);
+	t->promised = t->ballot;
+	t->phase = PHASE_PROMISING;
+	t->over_count = 0;
+	c->counts.recoveries++;
+	append(c, COMMIT_ENTRY_PROMISE, t, t->ballot, 0, !t->body_logged, false);
+	later(c, ACTION_RECOVER, t, t->id)->ballot = t->ballot;
+}
+
+/* What this region has to say of t, at this moment. seen may be NULL. */
+static void state_of(struct commit *c, struct transaction *t, struct reply *reply, struct commit_seen *seen, struct proof *proof)
+{
+	*reply = (struct reply){.here = true, .yes = t->voted};
+	reply->coordinates = t->id.region == c->options.region;
+	reply->withdrawn = t->accepted_ballot == BALLOT_WITHDRAW;
+	reply->forgotten = t->forgot;
+	if (t->accepted_ballot >= REGIONS_MAX) {
+		reply->accepted_ballot = t->accepted_ballot;
+		reply->accepted_value = t->accepted_value;
+	}
+	if (reply->forgotten)
+		reply->coordinates = false;
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
+		uint32_t index = t->operations[i].key;
+		settle_known(c, index);
+		history_below(c, &c->keys[index], t->id, &seen[i], proof);
+		for (uint32_t at = c->keys[index].holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next) {
+			const struct transaction *h = &c->transactions[at >> 8];
+			if (h == t || (h->id.region == t->id.region && h->body.born == t->body.born && commit_id_compare(h->id, t->id) > 0))
+				continue;
+			bool listed = false;
+			for (uint32_t j = 0; j < reply->hold_count; j++)
+				listed |= commit_id_equal(reply->holds[j], h->id);
+			if (!listed && reply->hold_count == REPLY_HOLDS_MAX)
+				reply->forgotten = true; /* too many to tell: as good as not knowing */
+			else if (!listed)
+				reply->holds[reply->hold_count++] = h->id;
+		}
+	}
+	reply->dead = proof->dead;
+	reply->forgotten |= proof->forgotten;
+}
+
+void recover_asked(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (m->ballot < REGIONS_MAX || m->ballot % REGIONS_MAX != from)
+		return;
+	struct transaction *t = transaction_find(c, m->id);
+	if (t && t->decided_known)
+		decide(c, t, COMMIT_COMMITTED, false, false);
+	if (decided_find(c, m->id)) {
+		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		return;
+	}
+	if (!t) {
+		if (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size)))
+			return;
+		t->forgot = m->id.hlc <= c->forgotten_hlc;
+	} else if (m->body) {
+		transaction_learn(c, t, m->body, m->body_size);
+	}
+	if (m->ballot > t->promised) {
+		recover_end(c, t);
+		wait_off(c, t);
+		t->promised = m->ballot;
+		append(c, COMMIT_ENTRY_PROMISE, t, m->ballot, 0, !t->body_logged, false);
+	} else if (m->ballot < t->promised) {
+		return;
+	}
+	t->next_ns = c->now_ns + c->options.in_doubt_ns;
+	struct action *action = later(c, ACTION_PROMISED, t, t->id);
+	action->to = from;
+	action->ballot = m->ballot;
+}
+
+void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
+{
+	struct reply reply;
+	struct proof proof = {0};
+	uint32_t count = t->operations ? t->body.operation_count : 0;
+	struct commit_seen *seen = count ? scratch_take(c, count * sizeof *seen) : NULL;
+	state_of(c, t, &reply, seen, &proof);
+	struct commit_message *m = send(c, 1u << to, COMMIT_PROMISED, t->id);
+	m->ballot = t->promised;
+	m->vote = reply.yes ? COMMIT_YES : COMMIT_NONE;
+	m->coordinates = reply.coordinates;
+	m->withdrawn = reply.withdrawn;
+	m->dead = reply.dead;
+	m->forgotten = reply.forgotten;
+	m->accepted_ballot = reply.accepted_ballot;
+	m->accepted_value = reply.accepted_value;
+	m->hold_count = reply.hold_count;
+	memcpy(m->holds, reply.holds, sizeof reply.holds);
+	m->seen = seen;
+	m->seen_count = count;
+	m->body = count ? t->body.bytes : NULL;
+	m->body_size = count ? t->body.size : 0;
+}
+
+static void seen_join(struct transaction *t, const struct commit_seen *seen, uint32_t count)
+{
+	for (uint32_t i = 0; t->operations && count == t->body.operation_count && i < count; i++) {
+		struct commit_seen *into = &t->recovery->seen[i];
+		if (commit_id_compare(seen[i].stamp, into->stamp) > 0)
+			into->stamp = seen[i].stamp;
+		if (commit_id_compare(seen[i].version, into->version) > 0) {
+			into->version = seen[i].version;
+			into->live = seen[i].live;
+		}
+	}
+}
+
+/* ---- what may have happened ---- */
+
+static uint32_t yes_seen(const struct transaction *t)
+{
+	uint32_t count = 0;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		count += (t->promises & 1u << r) && t->recovery->replies[r].yes;
+	return count;
+}
+
+/* Most YES votes that t's coordinator can have or get, with those of `without` left out. */
+static uint32_t potential(const struct commit *c, const struct transaction *t, uint32_t without)
+{
+	uint32_t unseen = c->options.regions & ~t->promises & ~(1u << t->id.region) & ~without;
+	return yes_seen(t) + (uint32_t)__builtin_popcount(unseen);
+}
+
+/* b cannot commit unless t is aborted first: t's coordinator is needed for it, and holds t until t is decided. */
+static bool needs_abort_of(const struct commit *c, const struct transaction *b, const struct transaction *t)
+{
+	uint32_t coordinator = 1u << t->id.region;
+	if (b->phase != PHASE_PROMISING || (uint32_t)__builtin_popcount(b->promises) < c->quorum || (b->promises & coordinator) ||
+	    (t->promises & coordinator) || b->id.region == t->id.region)
+		return false;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		if ((b->promises & 1u << r) && (b->recovery->replies[r].accepted_ballot || b->recovery->replies[r].withdrawn))
+			return false;
+	return potential(c, b, coordinator) < votes_needed(c, b);
+}
+
+/* True when t may pass over all that holds its keys; otherwise they are recovered first. */
+static bool blockers_pass(struct commit *c, struct transaction *t)
+{
+	bool pass = true;
+	t->over_count = 0;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
+		const struct reply *reply = &t->recovery->replies[r];
+		for (uint32_t i = 0; (t->promises & 1u << r) && i < reply->hold_count; i++) {
+			struct commit_id id = reply->holds[i];
+			if (decided_find(c, id)) {
+				pass = false; /* since then: ask again */
+				continue;
+			}
+			struct transaction *b = transaction_find(c, id);
+			if (!b) {
+				if (r != c->options.region)
+					send(c, 1u << r, COMMIT_FETCH, id);
+				pass = false;
+				continue;
+			}
+			bool may = c->n > 3 && needs_abort_of(c, b, t) &&
+			    (commit_id_compare(t->id, b->id) > 0 || !needs_abort_of(c, t, b));
+			if (may && t->over_count < COMMIT_HOLDS_MAX) {
+				t->over[t->over_count++] = id;
+				continue;
+			}
+			pass = false;
+			b->urgent = true;
+			if (b->phase == PHASE_NONE && (!b->next_ns || b->next_ns > c->now_ns + c->options.in_doubt_ns / 8))
+				b->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
+		}
+	}
+	return pass;
+}
+
+static bool any_hold(const struct transaction *t)
+{
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		if ((t->promises & 1u << r) && t->recovery->replies[r].hold_count)
+			return true;
+	return false;
+}
+
+/* With nothing undecided in the way, a majority knows the row that t would have replaced. */
+static bool condition_is_broken(const struct transaction *t, bool all_settled)
+{
+	uint32_t at = t->body.operations_at;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(&t->body, &at, &operation);
+		const struct commit_seen *seen = &t->recovery->seen[i];
+		if (operation.condition == COMMIT_IF_VERSION) {
+			int order = commit_id_compare(seen->version, operation.expected);
+			if (order > 0 || (order == 0 && seen->version.share != operation.expected.share) || (order < 0 && all_settled))
+				return true;
+		}
+		if (operation.condition == COMMIT_IF_ABSENT && seen->live && all_settled)
+			return true;
+	}
+	return false;
+}
+
+/* The value to propose; COMMIT_UNDECIDED: not yet. In the order of DESIGN section 6. */
+static uint8_t choose(struct commit *c, struct transaction *t)
+{
+	bool dead = false, withdrawn = false, coordinates = false, forgotten = false;
+	uint64_t highest = 0;
+	uint8_t value = COMMIT_UNDECIDED;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
+		const struct reply *reply = &t->recovery->replies[r];
+		if (!(t->promises & 1u << r))
+			continue;
+		dead |= reply->dead;
+		withdrawn |= reply->withdrawn;
+		coordinates |= reply->coordinates;
+		forgotten |= reply->forgotten;
+		if (reply->accepted_ballot > highest) {
+			highest = reply->accepted_ballot;
+			value = reply->accepted_value;
+		}
+	}
+	if (dead)
+		return COMMIT_ABORTED;
+	if (highest)
+		return value;
+	if (withdrawn || coordinates)
+		return COMMIT_ABORTED;
+	if (forgotten)
+		return COMMIT_UNDECIDED;
+	if (potential(c, t, 0) < (t->operations ? votes_needed(c, t) : c->quorum - 1))
+		return COMMIT_ABORTED;
+	if (!t->operations)
+		return COMMIT_UNDECIDED;
+	if (condition_is_broken(t, !any_hold(t)))
+		return COMMIT_ABORTED;
+	return blockers_pass(c, t) ? COMMIT_COMMITTED : COMMIT_UNDECIDED;
+}
+
+/* ---- accepting ---- */
+
+static void yield_own(struct commit *c, struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
+			struct transaction *h = &c->transactions[at >> 8];
+			at = h->operations[at & 255].next;
+			if (h != t && withdraw(c, h, 0, false))
+				at = c->keys[t->operations[i].key].holders;
+		}
+	}
+}
+
+/* False when it must not be accepted now; *blocker says because of whom, or stays NULL. */
+static bool may_accept(
+    struct commit *c, struct transaction *t, uint8_t value, const struct commit_message *m, struct transaction **blocker)
+{
+	*blocker = NULL;
+	if (value != COMMIT_COMMITTED)
+		return true;
+	if (!t->operations)
+		return false;
+	uint32_t key;
+	yield_own(c, t);
+	if ((*blocker = conflict(c, t, true, m, &key)))
+		return false;
+	uint32_t at = t->body.operations_at;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		struct commit_operation operation;
+		struct commit_seen seen;
+		struct proof proof = {0};
+		commit_body_operation(&t->body, &at, &operation);
+		history_below(c, &c->keys[t->operations[i].key], t->id, &seen, &proof);
+		if (proof.dead)
+			return false;
+		if (operation.condition == COMMIT_IF_VERSION && commit_id_compare(seen.version, operation.expected) > 0)
+			return false;
+	}
+	return true;
+}
+
+static void accept(struct commit *c, struct transaction *t, uint64_t ballot, uint8_t value)
+{
+	wait_off(c, t);
+	t->promised = ballot;
+	t->accepted_ballot = ballot;
+	t->accepted_value = value;
+	if (value == COMMIT_COMMITTED)
+		hold(c, t);
+	append(c, COMMIT_ENTRY_ACCEPT, t, ballot, value, !t->body_logged, false);
+}
+
+static void propose(struct commit *c, struct transaction *t)
+{
+	uint8_t value = choose(c, t);
+	if (value == COMMIT_UNDECIDED)
+		return;
+	struct transaction *blocker;
+	struct commit_message passing = {.hold_count = t->over_count};
+	memcpy(passing.holds, t->over, sizeof t->over);
+	if (!may_accept(c, t, value, &passing, &blocker)) {
+		if (blocker)
+			blocker->urgent = true;
+		return; /* with the next ballot */
+	}
+	t->proposed = value;
+	t->phase = PHASE_ACCEPTING;
+	t->accepts = 0;
+	accept(c, t, t->ballot, value);
+	later(c, ACTION_OWN_ACCEPTED, t, t->id)->ballot = t->ballot;
+}
+
+static void promise_count(struct commit *c, struct transaction *t)
+{
+	if (t->phase == PHASE_PROMISING && (uint32_t)__builtin_popcount(t->promises) >= c->quorum)
+		propose(c, t);
+}
+
+void recover_own(struct commit *c, struct transaction *t)
+{
+	struct proof proof = {0};
+	struct reply reply;
+	uint32_t self = c->options.region, count = t->operations ? t->body.operation_count : 0;
+	struct commit_seen *seen = count ? scratch_take(c, count * sizeof *seen) : NULL;
+	uint64_t serial = t->serial;
+	state_of(c, t, &reply, seen, &proof);
+	assert(t->serial == serial);
+	t->recovery->replies[self] = reply;
+	seen_join(t, seen, count);
+	t->promises |= 1u << self;
+	if (c->others) {
+		struct commit_message *m = send(c, c->others, COMMIT_RECOVER, t->id);
+		m->ballot = t->ballot;
+		m->body = count ? t->body.bytes : NULL;
+		m->body_size = count ? t->body.size : 0;
+	}
+	promise_count(c, t);
+}
+
+void recover_promised(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t || t->phase != PHASE_PROMISING || m->ballot != t->ballot || m->hold_count > COMMIT_HOLDS_MAX)
+		return;
+	if (!t->operations && m->body) {
+		/* Now it is known what this is about: from the start. */
+		transaction_learn(c, t, m->body, m->body_size);
+		recover_end(c, t);
+		t->next_ns = c->now_ns;
+		return;
+	}
+	struct reply *reply = &t->recovery->replies[from];
+	*reply = (struct reply){.here = true,
+	    .yes = m->vote == COMMIT_YES,
+	    .coordinates = m->coordinates && from == t->id.region,
+	    .withdrawn = m->withdrawn,
+	    .dead = m->dead,
+	    .forgotten = m->forgotten,
+	    .accepted_value = m->accepted_value,
+	    .accepted_ballot = m->accepted_ballot,
+	    .hold_count = m->hold_count};
+	memcpy(reply->holds, m->holds, sizeof reply->holds);
+	seen_join(t, m->seen, m->seen_count);
+	t->promises |= 1u << from;
+	promise_count(c, t);
+}
+
+static void accept_count(struct commit *c, struct transaction *t)
+{
+	if ((uint32_t)__builtin_popcount(t->accepts) < c->quorum)
+		return;
+	uint8_t value = t->proposed;
+	c->counts.recovered++;
+	for (uint32_t i = 0; value == COMMIT_COMMITTED && i < t->body.operation_count; i++) {
+		struct commit_seen seen;
+		struct proof proof = {0};
+		history_below(c, &c->keys[t->operations[i].key], t->id, &seen, &proof);
+		seen_join(t, t->recovery->seen, 0);
+		t->operations[i].previous = t->recovery->seen[i].stamp;
+		if (commit_id_compare(seen.stamp, t->operations[i].previous) > 0)
+			t->operations[i].previous = seen.stamp;
+	}
+	decide(c, t, value, true, false);
+}
+
+void recover_accept_own(struct commit *c, struct transaction *t)
+{
+	t->accepts |= 1u << c->options.region;
+	if (c->others) {
+		struct commit_message *m = send(c, c->others, COMMIT_ACCEPT, t->id);
+		m->ballot = t->ballot;
+		m->decision = t->proposed;
+		m->body = t->operations ? t->body.bytes : NULL;
+		m->body_size = t->operations ? t->body.size : 0;
+		m->hold_count = t->over_count;
+		memcpy(m->holds, t->over, sizeof t->over);
+	}
+	accept_count(c, t);
+}
+
+void recover_accept(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (m->ballot < REGIONS_MAX || m->ballot % REGIONS_MAX != from || !m->decision || m->decision > COMMIT_COMMITTED || m->hold_count > COMMIT_HOLDS_MAX)
+		return;
+	struct transaction *t = transaction_find(c, m->id);
+	if (t && t->decided_known)
+		decide(c, t, COMMIT_COMMITTED, false, false);
+	if (decided_find(c, m->id)) {
+		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		return;
+	}
+	if (!t && (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size))))
+		return;
+	if (m->body)
+		transaction_learn(c, t, m->body, m->body_size);
+	if (m->ballot < t->promised && !BROKEN(M5))
+		return;
+	if (t->accepted_ballot != m->ballot) {
+		struct transaction *blocker;
+		if (!may_accept(c, t, m->decision, m, &blocker)) {
+			if (blocker) {
+				struct commit_message *blocked = send(c, 1u << from, COMMIT_BLOCKED, t->id);
+				blocked->ballot = m->ballot;
+				blocked->hold_count = 1;
+				blocked->holds[0] = blocker->id;
+				blocker->urgent = true;
+			}
+			return;
+		}
+		recover_end(c, t);
+		accept(c, t, m->ballot, m->decision);
+	}
+	t->next_ns = c->now_ns + c->options.in_doubt_ns;
+	struct action *action = later(c, ACTION_ACCEPTED, t, t->id);
+	action->to = from;
+	action->ballot = m->ballot;
+}
+
+void recover_accepted(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t || t->phase != PHASE_ACCEPTING || m->ballot != t->ballot || !(t->accepts & 1u << c->options.region))
+		return;
+	t->accepts |= 1u << from;
+	seen_join(t, m->seen, m->seen_count);
+	accept_count(c, t);
+}
+
+/* ---- whoever is in the way ---- */
+
+void recover_blocked(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t || t->phase != PHASE_ACCEPTING || m->ballot != t->ballot)
+		return;
+	for (uint32_t i = 0; i < m->hold_count && i < COMMIT_HOLDS_MAX; i++) {
+		struct transaction *b = transaction_find(c, m->holds[i]);
+		if (b) {
+			b->urgent = true;
+			if (b->phase == PHASE_NONE && b->next_ns > c->now_ns + c->options.in_doubt_ns / 8)
+				b->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
+		} else if (!decided_find(c, m->holds[i])) {
+			send(c, 1u << from, COMMIT_FETCH, m->holds[i]);
+		}
+	}
+}
+
+void recover_fetch(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	if (decided_find(c, m->id)) {
+		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		return;
+	}
+	struct transaction *t = transaction_find(c, m->id);
+	if (!t || !t->operations)
+		return;
+	struct commit_message *known = send(c, 1u << from, COMMIT_KNOWN, t->id);
+	known->body = t->body.bytes;
+	known->body_size = t->body.size;
+}
+
+void recover_known(struct commit *c, uint8_t from, const struct commit_message *m)
+{
+	(void)from;
+	if (!m->body || decided_find(c, m->id) || transaction_find(c, m->id) || !commit_room(c))
+		return;
+	struct transaction *t = transaction_new(c, m->id, m->body, m->body_size);
+	if (!t)
+		return;
+	t->urgent = true;
+	t->forgot = m->id.hlc <= c->forgotten_hlc;
+	t->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside of the strong commit's state machine. All memory is taken in commit_new; a step takes blobs from the arena.
+ *
+ *   table.c        arena, keys, transactions, what was decided       wait.c      clients' requests, who waits for a key
+ *   participant.c  votes, locks, decisions that arrive               read.c      strong reads
+ *   decide.c       coordinator of a transaction                      replay.c    start from the log
+ *   recover.c      ballots                                           commit.c    the step, what waits for the disk
+ */
+#ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
+#define GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
+#include "actors/coordinator/commit/commit.h"
+#include "actors/coordinator/memory.h"
+#include "core/broken.h"
+#include "core/hlc.h"
+
+#define NOBODY		 UINT32_MAX
+#define ANSWER_REFUSED	 16 /* state in the memory of answers: sequence is minus the code */
+#define BALLOT_WITHDRAW	 1u /* the coordinator's ABORT; real ballots start at REGIONS_MAX */
+#define KEY_INLINE	 40u
+#define REPLY_HOLDS_MAX	 COMMIT_HOLDS_MAX
+#define HEAD_SIZE_MAX	 (8 + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
+#define STEP_ROOM	 24u /* effects that one piece of work may add */
+#define STEP_SCRATCH	 (40u * 1024)
+
+struct arena {
+	uint8_t *bytes;
+	uint64_t size;
+	uint32_t free[40];  /* by order: first block / 256; NOBODY */
+	uint8_t *orders;    /* by block: 0 not a start, else order + 1, with 0x80 when free */
+	uint64_t used;
+};
+void *arena_take(struct arena *arena, size_t size); /* NULL when there is no room */
+void arena_give(struct arena *arena, void *memory);
+
+struct operation_state {
+	uint32_t key;
+	uint32_t next; /* holder of the same key: transaction << 8 | operation */
+	struct commit_id previous;
+};
+
+struct reply { /* to RECOVER */
+	bool here, yes, coordinates, withdrawn, dead, forgotten;
+	uint8_t accepted_value;
+	uint64_t accepted_ballot;
+	uint32_t hold_count;
+	struct commit_id holds[REPLY_HOLDS_MAX];
+};
+struct recovery {
+	struct reply replies[REGIONS_MAX];
+	struct commit_seen seen[]; /* newest of all replies, one an operation */
+};
+enum phase { PHASE_NONE, PHASE_PROMISING, PHASE_ACCEPTING };
+
+struct transaction {
+	struct commit_id id;
+	struct commit_body body;
+	struct operation_state *operations; /* one blob with the body's bytes; NULL: unknown */
+	uint64_t serial;		    /* of this use of the slot; 0: free */
+	uint32_t newer, older;		    /* list of all */
+	uint32_t hash_next;
+	bool coordinating, waiting, holding, voted, logged, committing, withdrawn, decided_known, noted, sent, urgent, forgot;
+	bool body_logged;
+	uint8_t accepted_value;
+	uint64_t promised, accepted_ballot;
+	uint64_t since_ns, touched_ns, next_ns, first_lsn, hold_serial;
+	/* Waiting for a key. */
+	uint32_t wait_key, wait_next;
+	/* Coordinator. */
+	uint32_t yes, no, withdrawn_by, yes_messages;
+	uint32_t requests; /* list */
+	int16_t reason;
+	bool reason_final;
+	/* Recoverer. */
+	enum phase phase;
+	uint8_t proposed;
+	uint32_t promises, accepts, attempts;
+	uint64_t ballot;
+	struct recovery *recovery;
+	uint32_t over_count;
+	struct commit_id over[COMMIT_HOLDS_MAX];
+};
+
+enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONFIRMING, REQUEST_DELAYED };
+struct request {
+	enum request_state state;
+	bool answered, blind, ack_all, duplicate;
+	uint64_t route, client_id, number, deadline_ns, arrived_ns, not_before_ns;
+	uint8_t *operations; /* encoded, in the arena */
+	uint32_t operations_size, operation_count;
+	uint32_t next, wait_key, transaction;
+	uint32_t newer, older;
+	uint32_t attempts, confirm_at; /* operation whose key is being read */
+	struct commit_id duplicate_of;
+};
+
+struct key {
+	uint64_t hash;
+	uint16_t keyspace;
+	uint16_t size;
+	bool used, loaded;
+	uint32_t references;
+	uint32_t chain;
+	uint8_t inline_bytes[KEY_INLINE];
+	uint8_t *bytes;
+	struct commit_row row; /* newest committed; value not kept */
+	uint64_t apply_ticket;
+	uint32_t holders; /* transaction << 8 | operation */
+	uint32_t prepare_first; /* transactions waiting, oldest first */
+	uint32_t request_first, request_last;
+	uint32_t read_first;
+	bool waking;
+};
+
+struct read { /* asked by a client of this region (or by the machine for a request) */
+	bool used;
+	uint64_t route, number, deadline_ns, arrived_ns, id, next_ns;
+	uint32_t key, replies, request;
+	bool have, live;
+	struct commit_id version;
+	uint8_t *value;
+	uint32_t value_size;
+	uint32_t newer, older;
+};
+struct waiting_read { /* asked by any region, held back by what is undecided here */
+	bool used;
+	uint8_t from;
+	uint64_t read, serial, since_ns;
+	uint32_t key, blockers, next;
+};
+
+enum action_type {
+	ACTION_VOTE,
+	ACTION_PROMISED,
+	ACTION_ACCEPTED,
+	ACTION_WITHDRAWN,
+	ACTION_OWN_WITHDRAWN,
+	ACTION_COMMITTED, /* answers and tells */
+	ACTION_ABORTED,
+	ACTION_DECIDED, /* tell one region */
+	ACTION_ANSWER,
+	ACTION_PREPARED, /* the coordinator's own lock is durable: send */
+	ACTION_BOUND,
+	ACTION_RECOVER,
+	ACTION_OWN_ACCEPTED,
+};
+struct action { /* waits for a ticket */
+	uint64_t ticket, serial, ballot;
+	enum action_type type;
+	uint32_t to;
+	uint32_t transaction;
+	struct commit_id id;
+	struct commit_answer answer;
+};
+struct applying {
+	uint64_t ticket;
+	uint32_t key;
+};
+struct decided {
+	struct commit_id id;
+	uint8_t value;
+	uint64_t next;
+};
+struct history {
+	uint64_t key_hash, next;
+	struct commit_id id, previous;
+	bool writes, live;
+};
+
+struct commit {
+	struct commit_options options;
+	uint32_t n, quorum, others;
+	struct hlc clock;
+	uint64_t born, bound_durable, bound_pending;
+	uint64_t now_ns, now_ms;
+	uint32_t peers;
+	int refusing;
+	bool started, replaying;
+	struct memory memory;
+	struct arena arena;
+	void **freed; /* given back when the next step begins */
+	uint32_t freed_count, freed_capacity;
+
+	struct transaction *transactions;
+	uint32_t transaction_free, transaction_newest, transaction_oldest, transaction_count;
+	uint32_t *transaction_buckets;
+	uint64_t serial;
+	struct request *requests;
+	uint32_t request_free, request_newest, request_oldest, request_count;
+	struct key *keys;
+	uint32_t *key_buckets;
+	uint32_t key_free, key_count, held_keys;
+	struct read *reads;
+	uint32_t read_free, read_newest, read_oldest;
+	uint64_t read_id;
+	struct waiting_read *waiting_reads;
+	uint32_t waiting_read_free, waiting_read_count;
+
+	struct action *actions;
+	uint64_t action_head, action_tail;
+	struct applying *applying;
+	uint64_t applying_head, applying_tail;
+	uint32_t action_capacity, applying_capacity;
+	uint64_t ticket, durable, durable_lsn, applied;
+	struct decided *decided;
+	uint64_t decided_count;
+	uint64_t *decided_buckets;
+	struct history *history;
+	uint64_t history_count;
+	uint64_t *history_buckets;
+	uint32_t memory_size;
+	uint64_t forgotten_hlc; /* what was decided up to here may not be remembered */
+
+	uint32_t *wakes; /* keys to look at; ring, each key at most once */
+	uint64_t wake_head, wake_tail;
+	uint64_t timer_at_ns;
+	uint32_t timer_place; /* a sweep under way */
+	enum { SWEEP_NONE, SWEEP_TRANSACTIONS, SWEEP_REQUESTS, SWEEP_READS } sweep;
+	struct commit_counts counts;
+	struct commit_effects *out; /* of this step */
+	struct commit_head head; /* scratch of entries */
+	uint8_t *body; /* scratch of a new body, COMMIT_BODY_MAX */
+};
+
+/* table.c */
+int tables_init(struct commit *c);
+void tables_free(struct commit *c);
+void blob_free(struct commit *c, void *blob); /* after this step's effects are done */
+struct transaction *transaction_find(struct commit *c, struct commit_id id);
+/* NULL when there is no room. bytes may be NULL: the body is not known. */
+struct transaction *transaction_new(struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size);
+bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size);
+void transaction_free(struct commit *c, struct transaction *t);
+static inline uint32_t transaction_index(const struct commit *c, const struct transaction *t)
+{
+	return (uint32_t)(t - c->transactions);
+}
+uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *key, uint32_t size); /* NOBODY when there is no room */
+void key_give(struct commit *c, uint32_t key);
+void hold(struct commit *c, struct transaction *t);
+void unhold(struct commit *c, struct transaction *t);
+void wake(struct commit *c, uint32_t key);
+uint8_t decided_find(const struct commit *c, struct commit_id id);
+void decided_add(struct commit *c, struct commit_id id, uint8_t value);
+void history_add(struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live);
+struct proof {
+	bool dead;	/* a commit above it replaced one below it: it never commits */
+	bool committed; /* it is there, or a commit names it as what it replaced */
+	bool forgotten; /* the row has gone past it, and what lies directly above is not known */
+};
+/* What is known of the row just below `id`; adds to the proof. A commit that does not know what it replaced names itself. */
+void history_below(
+    const struct commit *c, const struct key *key, struct commit_id id, struct commit_seen *seen, struct proof *proof);
+
+/* commit.c */
+struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type);
+void *scratch_take(struct commit *c, size_t size);
+struct commit_message *send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id);
+uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body, bool streamed);
+struct action *later(struct commit *c, enum action_type type, struct transaction *t, struct commit_id id);
+void answer_later(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
+void previous_put(struct commit *c, const struct transaction *t, struct commit_message *m);
+bool room(const struct commit *c);
+uint64_t stamp_take(struct commit *c, uint64_t above);
+
+/* participant.c */
+void participant_prepare(struct commit *c, uint8_t from, const struct commit_message *m);
+void participant_try(struct commit *c, struct transaction *t);
+void participant_withdraw(struct commit *c, uint8_t from, const struct commit_message *m);
+void participant_decided(struct commit *c, uint8_t from, const struct commit_message *m);
+/* The first transaction that stands in the way of t on one of its keys; NULL. What is known to be committed is noted first. */
+struct transaction *conflict(struct commit *c, struct transaction *t, bool accepting, const struct commit_message *m, uint32_t *key);
+bool settle_known(struct commit *c, uint32_t key);
+/* Decides here. The entry is appended; locks go; whoever waits is woken. */
+void decide(struct commit *c, struct transaction *t, uint8_t value, bool streamed, bool in_log);
+bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool final);
+void tell_decided(struct commit *c, uint8_t to, struct commit_id id);
+void wait_on(struct commit *c, struct transaction *t, uint32_t key);
+void wait_off(struct commit *c, struct transaction *t);
+void streamed(struct commit *c, const uint8_t *bytes, size_t size);
+/* Shows a commit: rows, history, requests. applied: the rows hold it already. */
+void commit_rows(struct commit *c, const struct commit_body *body, struct commit_id id, const struct commit_id *previous, bool applied);
+enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *reason, bool *final, struct commit_id *stamp);
+
+/* decide.c */
+void coordinator_vote(struct commit *c, uint8_t from, const struct commit_message *m);
+void coordinator_withdrawn(struct commit *c, uint8_t from, const struct commit_message *m);
+void coordinator_try(struct commit *c, struct transaction *t);
+void coordinator_send(struct commit *c, struct transaction *t);
+void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value);
+uint32_t votes_needed(const struct commit *c, const struct transaction *t);
+
+/* recover.c */
+void recover(struct commit *c, struct transaction *t);
+void recover_asked(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_promised(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_accept(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_accepted(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_blocked(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_known(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_fetch(struct commit *c, uint8_t from, const struct commit_message *m);
+void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to);
+void recover_own(struct commit *c, struct transaction *t);
+void recover_accept_own(struct commit *c, struct transaction *t);
+void recover_end(struct commit *c, struct transaction *t);
+uint64_t ballot_next(const struct commit *c, uint64_t above);
+
+/* wait.c */
+void request_take(struct commit *c, const struct commit_event *e);
+void request_retry(struct commit *c, struct request *r, uint64_t delay_ns);
+void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
+void request_unwait(struct commit *c, struct request *r);
+void requests_run(struct commit *c, uint32_t key);
+void request_start(struct commit *c, struct request *r);
+void request_timer(struct commit *c, struct request *r);
+void request_confirm(struct commit *c, struct request *r);
+void request_confirmed(struct commit *c, struct request *r, bool live);
+void requests_learn(struct commit *c, const struct commit_body *body, struct commit_id id);
+
+/* read.c */
+void read_take(struct commit *c, const struct commit_event *e);
+bool read_confirm(struct commit *c, struct request *r, const struct commit_operation *operation);
+void read_asked(struct commit *c, uint8_t from, const struct commit_message *m);
+void read_told(struct commit *c, uint8_t from, const struct commit_message *m);
+void read_timer(struct commit *c, struct read *r);
+void reads_released(struct commit *c, uint32_t key, uint64_t hold_serial);
+void reads_run(struct commit *c, uint32_t key);
+
+/* replay.c */
+void replay(struct commit *c, const struct commit_event *e);
+void start(struct commit *c);
+
+#endif

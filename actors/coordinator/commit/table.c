@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/state.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static uint32_t id_hash(struct commit_id id)
+{
+	return (uint32_t)(((id.hlc ^ (uint64_t)id.region << 56) * 0x9e3779b97f4a7c15ull) >> 32);
+}
+
+int tables_init(struct commit *c)
+{
+	struct commit_options *o = &c->options;
+	c->memory_size = o->memory;
+	c->action_capacity = c->applying_capacity = 4 * o->keys;
+	c->freed_capacity = 4 * COMMIT_OPERATIONS_MAX + 2 * o->transactions;
+	c->transactions = calloc(o->transactions, sizeof *c->transactions);
+	c->transaction_buckets = calloc(o->keys, sizeof *c->transaction_buckets);
+	c->requests = calloc(o->requests, sizeof *c->requests);
+	c->keys = calloc(o->keys, sizeof *c->keys);
+	c->key_buckets = calloc(o->keys, sizeof *c->key_buckets);
+	c->reads = calloc(o->reads, sizeof *c->reads);
+	c->waiting_reads = calloc(o->reads, sizeof *c->waiting_reads);
+	c->actions = calloc(c->action_capacity, sizeof *c->actions);
+	c->applying = calloc(c->applying_capacity, sizeof *c->applying);
+	c->decided = calloc(c->memory_size, sizeof *c->decided);
+	c->decided_buckets = calloc(c->memory_size, sizeof *c->decided_buckets);
+	c->history = calloc(c->memory_size, sizeof *c->history);
+	c->history_buckets = calloc(c->memory_size, sizeof *c->history_buckets);
+	c->body = malloc(COMMIT_BODY_MAX);
+	c->wakes = calloc(o->keys, sizeof *c->wakes);
+	c->freed = calloc(c->freed_capacity, sizeof *c->freed);
+	c->arena.size = o->arena;
+	c->arena.bytes = aligned_alloc(4096, o->arena);
+	c->arena.orders = calloc(o->arena / 256, 1);
+	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->key_buckets || !c->reads ||
+	    !c->waiting_reads || !c->actions || !c->applying || !c->decided || !c->decided_buckets || !c->history ||
+	    !c->history_buckets || !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < sizeof c->arena.free / sizeof *c->arena.free; i++)
+		c->arena.free[i] = NOBODY;
+	uint32_t order = (uint32_t)__builtin_ctzll(o->arena / 256);
+	*(uint64_t *)(void *)c->arena.bytes = UINT64_MAX; /* next and previous: NOBODY */
+	c->arena.free[order] = 0;
+	c->arena.orders[0] = (uint8_t)((order + 1) | 0x80);
+	for (uint32_t i = 0; i < o->keys; i++) {
+		c->transaction_buckets[i] = c->key_buckets[i] = NOBODY;
+		c->keys[i].chain = i + 1 < o->keys ? i + 1 : NOBODY;
+	}
+	for (uint32_t i = 0; i < o->transactions; i++)
+		c->transactions[i].newer = i + 1 < o->transactions ? i + 1 : NOBODY;
+	for (uint32_t i = 0; i < o->requests; i++)
+		c->requests[i].newer = i + 1 < o->requests ? i + 1 : NOBODY;
+	for (uint32_t i = 0; i < o->reads; i++) {
+		c->reads[i].newer = i + 1 < o->reads ? i + 1 : NOBODY;
+		c->waiting_reads[i].next = i + 1 < o->reads ? i + 1 : NOBODY;
+	}
+	c->transaction_newest = c->transaction_oldest = NOBODY;
+	c->request_newest = c->request_oldest = NOBODY;
+	c->read_newest = c->read_oldest = NOBODY;
+	return memory_init(&c->memory, c->memory_size);
+}
+
+void tables_free(struct commit *c)
+{
+	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads, c->waiting_reads,
+	    c->actions, c->applying, c->decided, c->decided_buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body,
+	    c->arena.bytes, c->arena.orders};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		free(all[i]);
+	memory_deinit(&c->memory);
+}
+
+void blob_free(struct commit *c, void *blob)
+{
+	if (!blob)
+		return;
+	assert(c->freed_count < c->freed_capacity);
+	c->freed[c->freed_count++] = blob;
+}
+
+/* ---- transactions ---- */
+
+struct transaction *transaction_find(struct commit *c, struct commit_id id)
+{
+	uint32_t at = c->transaction_buckets[id_hash(id) & (c->options.keys - 1)];
+	while (at != NOBODY && !commit_id_equal(c->transactions[at].id, id))
+		at = c->transactions[at].hash_next;
+	return at == NOBODY ? NULL : &c->transactions[at];
+}
+
+bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size)
+{
+	if (t->operations)
+		return true;
+	struct commit_body body;
+	if (commit_body_open(&body, bytes, size) < 0)
+		return false;
+	size_t states = body.operation_count * sizeof *t->operations;
+	uint8_t *blob = arena_take(&c->arena, states + size);
+	if (!blob)
+		return false;
+	struct operation_state *operations = (struct operation_state *)(void *)blob;
+	memcpy(blob + states, bytes, size);
+	body.bytes = blob + states;
+	uint32_t at = body.operations_at, i;
+	bool good = true;
+	for (i = 0; i < body.operation_count && good; i++) {
+		struct commit_operation operation;
+		commit_body_operation(&body, &at, &operation);
+		operations[i] = (struct operation_state){.next = NOBODY};
+		operations[i].key = key_take(c, operation.keyspace, operation.key, operation.key_size);
+		good = operations[i].key != NOBODY;
+		/* One operation a key: holders are listed by it. */
+		for (uint32_t j = 0; j < i && good; j++) {
+			if (operations[j].key == operations[i].key) {
+				key_give(c, operations[i].key);
+				good = false;
+			}
+		}
+	}
+	if (!good) {
+		for (uint32_t j = 0; j + 1 < i; j++)
+			key_give(c, operations[j].key);
+		arena_give(&c->arena, blob);
+		return false;
+	}
+	t->operations = operations;
+	t->body = body;
+	return true;
+}
+
+struct transaction *transaction_new(struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size)
+{
+	if (c->transaction_free == NOBODY)
+		return NULL;
+	uint32_t index = c->transaction_free;
+	struct transaction *t = &c->transactions[index];
+	uint32_t next_free = t->newer;
+	memset(t, 0, sizeof *t);
+	t->id = id;
+	t->id.share = 0;
+	if (bytes && !transaction_learn(c, t, bytes, size)) {
+		t->newer = next_free;
+		return NULL;
+	}
+	c->transaction_free = next_free;
+	t->serial = ++c->serial;
+	t->wait_key = t->wait_next = t->requests = NOBODY;
+	t->since_ns = t->touched_ns = c->now_ns;
+	t->first_lsn = UINT64_MAX;
+	t->older = c->transaction_newest;
+	t->newer = NOBODY;
+	if (t->older != NOBODY)
+		c->transactions[t->older].newer = index;
+	else
+		c->transaction_oldest = index;
+	c->transaction_newest = index;
+	uint32_t *bucket = &c->transaction_buckets[id_hash(id) & (c->options.keys - 1)];
+	t->hash_next = *bucket;
+	*bucket = index;
+	c->transaction_count++;
+	return t;
+}
+
+void transaction_free(struct commit *c, struct transaction *t)
+{
+	uint32_t index = transaction_index(c, t);
+	assert(t->serial && !t->holding && t->wait_key == NOBODY && t->requests == NOBODY);
+	recover_end(c, t);
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++)
+		key_give(c, t->operations[i].key);
+	blob_free(c, t->operations);
+	t->operations = NULL;
+	uint32_t *link = &c->transaction_buckets[id_hash(t->id) & (c->options.keys - 1)];
+	while (*link != index)
+		link = &c->transactions[*link].hash_next;
+	*link = t->hash_next;
+	if (c->sweep == SWEEP_TRANSACTIONS && c->timer_place == index)
+		c->timer_place = t->newer;
+	if (t->older != NOBODY)
+		c->transactions[t->older].newer = t->newer;
+	else
+		c->transaction_oldest = t->newer;
+	if (t->newer != NOBODY)
+		c->transactions[t->newer].older = t->older;
+	else
+		c->transaction_newest = t->older;
+	t->serial = 0;
+	t->newer = c->transaction_free;
+	c->transaction_free = index;
+	c->transaction_count--;
+}
+
+/* ---- keys ---- */
+
+static void key_load(struct commit *c, struct key *key)
+{
+	key->row = (struct commit_row){0};
+	c->options.lookup(c->options.user, key->keyspace, key->bytes, key->size, &key->row);
+	key->row.value = NULL;
+	key->row.value_size = 0;
+	key->loaded = true;
+}
+
+uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uint32_t size)
+{
+	uint64_t hash = XXH3_64bits_withSeed(bytes, size, keyspace);
+	uint32_t *bucket = &c->key_buckets[hash & (c->options.keys - 1)];
+	for (uint32_t at = *bucket; at != NOBODY; at = c->keys[at].chain) {
+		struct key *key = &c->keys[at];
+		if (key->hash == hash && key->keyspace == keyspace && key->size == size && !memcmp(key->bytes, bytes, size)) {
+			key->references++;
+			return at;
+		}
+	}
+	if (c->key_free == NOBODY)
+		return NOBODY;
+	uint32_t index = c->key_free;
+	struct key *key = &c->keys[index];
+	uint32_t next_free = key->chain;
+	memset(key, 0, sizeof *key);
+	key->chain = next_free;
+	key->bytes = key->inline_bytes;
+	if (size > KEY_INLINE && !(key->bytes = arena_take(&c->arena, size)))
+		return NOBODY;
+	c->key_free = next_free;
+	memcpy(key->bytes, bytes, size);
+	key->hash = hash;
+	key->keyspace = keyspace;
+	key->size = (uint16_t)size;
+	key->used = true;
+	key->references = 1;
+	key->holders = key->prepare_first = key->request_first = key->request_last = key->read_first = NOBODY;
+	key->chain = *bucket;
+	*bucket = index;
+	c->key_count++;
+	key_load(c, key);
+	return index;
+}
+
+void key_give(struct commit *c, uint32_t index)
+{
+	struct key *key = &c->keys[index];
+	assert(key->used && key->references);
+	if (--key->references)
+		return;
+	assert(key->holders == NOBODY && key->prepare_first == NOBODY && key->request_first == NOBODY && key->read_first == NOBODY);
+	uint32_t *link = &c->key_buckets[key->hash & (c->options.keys - 1)];
+	while (*link != index)
+		link = &c->keys[*link].chain;
+	*link = key->chain;
+	if (key->bytes != key->inline_bytes)
+		blob_free(c, key->bytes);
+	key->used = false;
+	key->chain = c->key_free;
+	c->key_free = index;
+	c->key_count--;
+}
+
+void hold(struct commit *c, struct transaction *t)
+{
+	if (t->holding)
+		return;
+	t->holding = true;
+	t->hold_serial = ++c->serial;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		struct key *key = &c->keys[t->operations[i].key];
+		if (key->holders == NOBODY)
+			c->held_keys++;
+		t->operations[i].next = key->holders;
+		key->holders = transaction_index(c, t) << 8 | i;
+	}
+}
+
+void unhold(struct commit *c, struct transaction *t)
+{
+	if (!t->holding)
+		return;
+	t->holding = false;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		uint32_t index = t->operations[i].key, self = transaction_index(c, t) << 8 | i;
+		struct key *key = &c->keys[index];
+		uint32_t *link = &key->holders;
+		while (*link != self)
+			link = &c->transactions[*link >> 8].operations[*link & 255].next;
+		*link = t->operations[i].next;
+		if (key->holders == NOBODY)
+			c->held_keys--;
+		reads_released(c, index, t->hold_serial);
+		wake(c, index);
+	}
+}
+
+void wake(struct commit *c, uint32_t index)
+{
+	struct key *key = &c->keys[index];
+	if (key->waking || (key->prepare_first == NOBODY && key->request_first == NOBODY && key->read_first == NOBODY))
+		return;
+	key->waking = true;
+	key->references++;
+	c->wakes[c->wake_tail++ % c->options.keys] = index;
+}
+
+/* ---- what was decided ---- */
+
+static bool kept(const struct commit *c, uint64_t count, uint64_t place)
+{
+	return place && place + c->memory_size > count;
+}
+
+uint8_t decided_find(const struct commit *c, struct commit_id id)
+{
+	uint64_t place = c->decided_buckets[id_hash(id) & (c->memory_size - 1)];
+	while (kept(c, c->decided_count, place)) {
+		const struct decided *d = &c->decided[place & (c->memory_size - 1)];
+		if (commit_id_equal(d->id, id))
+			return d->value;
+		place = d->next;
+	}
+	return COMMIT_UNDECIDED;
+}
+
+static void forget(struct commit *c, uint64_t hlc)
+{
+	if (hlc > c->forgotten_hlc)
+		c->forgotten_hlc = hlc;
+}
+
+void decided_add(struct commit *c, struct commit_id id, uint8_t value)
+{
+	uint64_t place = ++c->decided_count;
+	struct decided *d = &c->decided[place & (c->memory_size - 1)];
+	forget(c, d->id.hlc);
+	uint64_t *bucket = &c->decided_buckets[id_hash(id) & (c->memory_size - 1)];
+	*d = (struct decided){.id = id, .value = value, .next = *bucket};
+	*bucket = place;
+}
+
+void history_add(struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live)
+{
+	uint64_t *bucket = &c->history_buckets[key->hash & (c->memory_size - 1)];
+	uint64_t place = ++c->history_count;
+	struct history *h = &c->history[place & (c->memory_size - 1)];
+	forget(c, h->id.hlc);
+	*h = (struct history){.key_hash = key->hash, .next = *bucket, .id = id, .previous = previous, .writes = writes, .live = live};
+	*bucket = place;
+}
+
+static void replaced(struct commit_id id, struct commit_id newer, struct commit_id older, struct commit_seen *seen, struct proof *proof,
+    bool *above_known)
+{
+	if (commit_id_compare(newer, id) > 0) {
+		if (commit_id_compare(older, id) < 0)
+			proof->dead = true;
+		if (commit_id_compare(older, id) <= 0)
+			*above_known = true; /* what lies directly above: id itself was replaced, or something below it */
+	} else if (commit_id_equal(newer, id)) {
+		proof->committed = true;
+	} else if (commit_id_compare(newer, seen->stamp) > 0) {
+		seen->stamp = newer;
+	}
+	if (commit_id_equal(older, id) && !commit_id_equal(newer, id))
+		proof->committed = true;
+	if (commit_id_compare(older, id) < 0 && commit_id_compare(older, seen->stamp) > 0)
+		seen->stamp = older;
+}
+
+void history_below(
+    const struct commit *c, const struct key *key, struct commit_id id, struct commit_seen *seen, struct proof *proof)
+{
+	*seen = (struct commit_seen){0};
+	bool above_known = false;
+	const struct commit_row *row = &key->row;
+	replaced(id, row->stamp, row->previous, seen, proof, &above_known);
+	if (commit_id_compare(row->version, id) < 0) {
+		seen->version = row->version;
+		seen->live = row->live;
+	}
+	uint64_t place = c->history_buckets[key->hash & (c->memory_size - 1)];
+	for (; kept(c, c->history_count, place); place = c->history[place & (c->memory_size - 1)].next) {
+		const struct history *h = &c->history[place & (c->memory_size - 1)];
+		if (h->key_hash != key->hash)
+			continue;
+		replaced(id, h->id, h->previous, seen, proof, &above_known);
+		if (h->writes && commit_id_compare(h->id, id) < 0 && commit_id_compare(h->id, seen->version) > 0) {
+			seen->version = h->id;
+			seen->live = h->live;
+		}
+	}
+	if (commit_id_compare(row->stamp, id) > 0 && !above_known)
+		proof->forgotten = true;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/message.h"
+#include "tests/sim/commit/sim.h"
+
+static uint32_t key_of(const uint8_t *key, uint32_t size)
+{
+	assert(size == 3 && key[0] == 'k');
+	return (uint32_t)(key[1] - '0') * 10 + (uint32_t)(key[2] - '0');
+}
+
+static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *row)
+{
+	(void)keyspace;
+	struct sim_node *node = user;
+	uint32_t index = key_of(key, size);
+	*row = node->rows[index].row;
+	node->value_scratch[index] = node->rows[index].value;
+	row->value = (const uint8_t *)&node->value_scratch[index];
+	row->value_size = sizeof(uint32_t);
+}
+
+static void apply_to_rows(struct sim_node *node, const struct sim_entry *entry)
+{
+	static struct commit_head head;
+	struct commit_body body;
+	if (entry->type != COMMIT_ENTRY_COMMIT)
+		return;
+	int code = commit_entry_open(entry->bytes, entry->size, &head, &body);
+	assert(code == 0 && body.bytes);
+	uint32_t at = body.operations_at;
+	for (uint32_t i = 0; i < body.operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(&body, &at, &operation);
+		struct sim_row *row = &node->rows[key_of(operation.key, operation.key_size)];
+		struct commit_id before = row->row.version;
+		commit_row_apply(&row->row, head.id, (uint16_t)(body.request_count - 1), head.previous[i], &operation);
+		if (commit_id_compare(before, row->row.version) != 0) {
+			row->value = 0;
+			if (operation.value_size)
+				memcpy(&row->value, operation.value, sizeof row->value);
+		}
+		row->row.value = NULL;
+	}
+}
+
+static void entry_add(struct sim *sim, struct sim_node *node, struct sim_entry entry)
+{
+	if (node->count == node->capacity) {
+		node->capacity = node->capacity ? node->capacity * 2 : 256;
+		node->entries = realloc(node->entries, node->capacity * sizeof *node->entries);
+		assert(node->entries);
+	}
+	node->entries[node->count++] = entry;
+	if (entry.streamed)
+		node->sequences[entry.origin] = entry.sequence;
+	(void)sim;
+}
+
+static void sync_start(struct sim *sim, struct sim_node *node)
+{
+	if (node->syncing || node->count == node->durable)
+		return;
+	node->syncing = node->count;
+	uint64_t took = 100000 + chance_below(&sim->chance, 3 * SIM_MS);
+	if (!sim->calm && chance_of(&sim->chance, sim->late_sync))
+		took += chance_below(&sim->chance, 400 * SIM_MS);
+	sim_push(sim, sim->now_ns + took, (struct sim_event){.kind = SIM_SYNCED, .region = node->region, .incarnation = node->incarnation});
+}
+
+static void effect_append(struct sim *sim, struct sim_node *node, const struct commit_effect *effect)
+{
+	struct sim_entry entry = {.type = effect->append.type,
+	    .streamed = effect->append.streamed,
+	    .origin = node->region,
+	    .size = (uint32_t)(effect->append.head_size + effect->append.body_size)};
+	entry.bytes = malloc(entry.size);
+	assert(entry.bytes);
+	memcpy(entry.bytes, effect->append.head, effect->append.head_size);
+	if (effect->append.body_size)
+		memcpy(entry.bytes + effect->append.head_size, effect->append.body, effect->append.body_size);
+	if (entry.streamed)
+		entry.sequence = node->sequences[node->region] + 1;
+	entry_add(sim, node, entry);
+	if (sim->trace && entry.type != COMMIT_ENTRY_BOUND) {
+		static const char *const names[] = {"PREPARE", "PROMISE", "ACCEPT", "COMMIT", "ABORT"};
+		static struct commit_head head;
+		struct commit_body body;
+		commit_entry_open(entry.bytes, entry.size, &head, &body);
+		sim_trace(sim, "%u appends %s %s ballot %llu value %u%s", node->region, names[entry.type - COMMIT_ENTRY_PREPARE],
+		    sim_id(head.id), (unsigned long long)head.ballot, head.value, entry.streamed ? " streamed" : "");
+		for (uint32_t i = 0; i < head.previous_count; i++)
+			sim_trace(sim, "      replaces %s", sim_id(head.previous[i]));
+	}
+}
+
+static const char *const message_names[] = {"", "PREPARE", "VOTE", "WITHDRAW", "WITHDRAWN", "DECIDED", "RECOVER", "PROMISED", "ACCEPT",
+    "ACCEPTED", "BLOCKED", "FETCH", "KNOWN", "ASK", "TOLD"};
+
+static void effect_send(struct sim *sim, struct sim_node *node, const struct commit_effect *effect)
+{
+	const struct commit_message *m = &effect->send.message;
+	uint8_t *bytes = NULL;
+	size_t size = commit_message_size(m);
+	bytes = malloc(size);
+	assert(bytes && commit_message_encode(m, bytes, size) == (long)size);
+	for (uint8_t to = 0; to < sim->n; to++) {
+		if (!(effect->send.to & 1u << to))
+			continue;
+		sim_trace(sim, "%u -> %u %s %s ballot %llu vote %u decision %u", node->region, to, message_names[m->type], sim_id(m->id),
+		    (unsigned long long)m->ballot, m->vote, m->decision);
+		sim_network(sim, node->region, to,
+		    (struct sim_event){.kind = SIM_MESSAGE, .region = to, .peer = node->region, .bytes = bytes, .size = (uint32_t)size});
+	}
+	free(bytes);
+}
+
+static void effect_answer(struct sim *sim, struct sim_node *node, const struct commit_effect *effect)
+{
+	const struct commit_answer *a = &effect->answer;
+	struct sim_event event = {.kind = SIM_ANSWER, .operation = (uint32_t)a->route, .code = a->code, .version = a->version};
+	if (a->is_read && a->code == ERR_OK && a->value_size)
+		memcpy(&event.value, a->value, sizeof event.value);
+	sim_trace(sim, "%u answers #%u %s %s value %u", node->region, event.operation, error_name(a->code), sim_id(a->version), event.value);
+	if (!sim->calm && chance_of(&sim->chance, 30))
+		return;
+	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS), event);
+	/* The coordinator's disk is thrown away straight after an ok. */
+	if (!sim->calm && !a->is_read && a->code == ERR_OK && sim->lose_after_ok && sim->losses_left &&
+	    chance_of(&sim->chance, sim->lose_after_ok)) {
+		sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_FAULT, .region = node->region, .code = 1});
+	}
+}
+
+static void step(struct sim *sim, struct sim_node *node, struct commit_event event)
+{
+	struct commit_effects *out = node->effects;
+	event.now_ns = sim->now_ns;
+	event.now_ms = (uint64_t)((int64_t)(sim->wall_ms + sim->now_ns / SIM_MS) + node->skew_ms);
+	for (;;) {
+		commit_step(node->machine, &event, out);
+		for (uint32_t i = 0; i < out->count; i++) {
+			const struct commit_effect *effect = &out->effects[i];
+			if (effect->type == COMMIT_EFFECT_APPEND)
+				effect_append(sim, node, effect);
+			else if (effect->type == COMMIT_EFFECT_SEND)
+				effect_send(sim, node, effect);
+			else
+				effect_answer(sim, node, effect);
+		}
+		if (commit_counts(node->machine)->contradictions)
+			sim_fail(sim, SIM_SAFETY, "region %u was told two outcomes", node->region);
+		if (!out->more)
+			break;
+		event.type = COMMIT_EVENT_CONTINUE;
+	}
+	assert(commit_ticket(node->machine) == node->count - node->base);
+	if (out->timer_ns && (!node->timer_ns || out->timer_ns < node->timer_ns)) {
+		node->timer_ns = out->timer_ns;
+		sim_push(sim, out->timer_ns, (struct sim_event){.kind = SIM_TIMER, .region = node->region, .incarnation = node->incarnation});
+	}
+	sync_start(sim, node);
+}
+
+void node_message(struct sim *sim, struct sim_node *node, uint8_t from, const uint8_t *bytes, uint32_t size)
+{
+	static struct commit_seen seen[COMMIT_OPERATIONS_MAX];
+	struct commit_message message;
+	int code = commit_message_decode(&message, seen, bytes, size);
+	if (code != 0)
+		sim_fail(sim, SIM_SAFETY, "a message of type %u does not decode", bytes[0]);
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_MESSAGE, .message = {.from = from, .message = &message}});
+}
+
+void node_stream(struct sim *sim, struct sim_node *node, const struct sim_event *event)
+{
+	if (event->sequence != node->sequences[event->origin] + 1 || !commit_room(node->machine))
+		return;
+	struct sim_entry entry = {.type = COMMIT_ENTRY_COMMIT, .streamed = true, .origin = event->origin, .sequence = event->sequence,
+	    .size = event->size, .bytes = malloc(event->size)};
+	assert(entry.bytes);
+	memcpy(entry.bytes, event->bytes, event->size);
+	entry_add(sim, node, entry);
+	static struct commit_head head;
+	struct commit_body body;
+	commit_entry_open(entry.bytes, entry.size, &head, &body);
+	sim_trace(sim, "%u gets %s by the stream of %u", node->region, sim_id(head.id), entry.origin);
+	step(sim, node,
+	    (struct commit_event){.type = COMMIT_EVENT_STREAMED, .streamed = {.bytes = entry.bytes, .size = entry.size}});
+}
+
+void node_synced(struct sim *sim, struct sim_node *node)
+{
+	for (uint64_t i = node->durable; i < node->syncing; i++)
+		check_entry(sim, node, &node->entries[i]);
+	node->durable = node->syncing;
+	node->syncing = 0;
+	sim_push(sim, sim->now_ns + chance_below(&sim->chance, SIM_MS),
+	    (struct sim_event){.kind = SIM_APPLY, .region = node->region, .incarnation = node->incarnation});
+	step(sim, node,
+	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {.ticket = node->durable - node->base, .lsn = node->durable}});
+}
+
+void node_apply(struct sim *sim, struct sim_node *node)
+{
+	while (node->applied < node->durable)
+		apply_to_rows(node, &node->entries[node->applied++]);
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_APPLIED, .applied = node->applied - node->base});
+}
+
+void node_timer(struct sim *sim, struct sim_node *node)
+{
+	node->timer_ns = 0;
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_TIMER});
+}
+
+/* The streams: each region sends what it has on disk of any origin to whoever lacks it. */
+void node_pump(struct sim *sim, struct sim_node *node)
+{
+	for (uint8_t to = 0; to < sim->n; to++) {
+		struct sim_node *peer = &sim->nodes[to];
+		if (to == node->region || !peer->up)
+			continue;
+		uint64_t next[SIM_REGIONS_MAX];
+		memcpy(next, peer->sequences, sizeof next);
+		uint32_t sent = 0;
+		for (uint64_t i = 0; i < node->durable && sent < 50; i++) {
+			const struct sim_entry *entry = &node->entries[i];
+			if (!entry->streamed || entry->sequence != next[entry->origin] + 1)
+				continue;
+			if (entry->origin != node->region && sim->nodes[entry->origin].up && chance_of(&sim->chance, 700))
+				continue;
+			next[entry->origin]++;
+			sent++;
+			sim_network(sim, node->region, to,
+			    (struct sim_event){.kind = SIM_STREAM, .region = to, .peer = node->region, .origin = entry->origin,
+			        .sequence = entry->sequence, .bytes = entry->bytes, .size = entry->size});
+		}
+	}
+	sim_push(sim, sim->now_ns + (10 + chance_below(&sim->chance, 60)) * SIM_MS,
+	    (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});
+}
+
+void node_request(struct sim *sim, struct sim_node *node, uint32_t index)
+{
+	const struct sim_operation *op = &sim->operations[index];
+	char keys[SIM_OPS_KEYS][8];
+	for (uint32_t i = 0; i < op->count; i++)
+		snprintf(keys[i], sizeof keys[i], "k%02u", op->accesses[i].key % 100);
+	if (op->kind == SIM_READ) {
+		step(sim, node,
+		    (struct commit_event){.type = COMMIT_EVENT_READ,
+		        .read = {.route = index, .number = op->number, .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
+		            .key = (const uint8_t *)keys[0], .key_size = 3}});
+		return;
+	}
+	struct commit_operation operations[SIM_OPS_KEYS];
+	for (uint32_t i = 0; i < op->count; i++) {
+		const struct sim_access *a = &op->accesses[i];
+		operations[i] = (struct commit_operation){.kind = a->kind, .condition = a->condition, .key = (const uint8_t *)keys[i],
+		    .key_size = 3, .expected = a->expected, .value = (const uint8_t *)&a->value,
+		    .value_size = a->kind == COMMIT_PUT ? sizeof a->value : 0};
+	}
+	step(sim, node,
+	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
+	        .transaction = {.route = index, .client_id = sim->clients[op->client].id, .number = op->number, .settled = op->number - 1,
+	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns), .ack_all = op->ack_all, .count = op->count,
+	            .operations = operations}});
+}
+
+void node_peers(struct sim *sim, struct sim_node *node, uint32_t mask)
+{
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_PEERS, .peers = mask});
+}
+
+void node_start(struct sim *sim, struct sim_node *node)
+{
+	if (node->up || node->lost)
+		return;
+	node->up = true;
+	node->incarnation++;
+	node->durable = node->applied = node->base = node->count;
+	node->syncing = node->timer_ns = 0;
+	memset(node->rows, 0, sizeof node->rows);
+	memset(node->sequences, 0, sizeof node->sequences);
+	uint64_t bound = 0;
+	for (uint64_t i = 0; i < node->count; i++) {
+		const struct sim_entry *entry = &node->entries[i];
+		check_entry(sim, node, entry);
+		apply_to_rows(node, entry);
+		if (entry->streamed)
+			node->sequences[entry->origin] = entry->sequence;
+		if (entry->type == COMMIT_ENTRY_BOUND) {
+			uint64_t stored;
+			memcpy(&stored, entry->bytes, sizeof stored);
+			bound = stored > bound ? stored : bound;
+		}
+	}
+	struct commit_options options = {.region = node->region, .regions = (1u << sim->n) - 1, .transactions = 512, .requests = 256,
+	    .reads = 128, .keys = 8192, .memory = 16384, .arena = 8u << 20, .lookup = lookup, .user = node, .resend_ns = 200 * SIM_MS,
+	    .in_doubt_ns = 400 * SIM_MS, .unstreamed_ns = 2000 * SIM_MS};
+	int code = commit_new(&node->machine, &options, bound, 0);
+	assert(code == 0);
+	sim_trace(sim, "%u starts", node->region);
+	uint64_t count = node->count;
+	for (uint64_t i = 0; i < count; i++)
+		step(sim, node,
+		    (struct commit_event){.type = COMMIT_EVENT_REPLAY,
+		        .replay = {.type = node->entries[i].type, .bytes = node->entries[i].bytes, .size = node->entries[i].size, .lsn = i,
+		            .streamed = node->entries[i].streamed}});
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_START});
+	sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});
+}
+
+void node_kill(struct sim *sim, struct sim_node *node, bool machine)
+{
+	if (!node->up)
+		return;
+	node->up = false;
+	commit_free(node->machine);
+	node->machine = NULL;
+	uint64_t keep = node->durable;
+	if (!machine && node->syncing > keep)
+		keep += chance_below(&sim->chance, node->syncing - keep + 1);
+	while (node->count > keep)
+		free(node->entries[--node->count].bytes);
+	node->paused_until_ns = 0;
+	sim_trace(sim, "%u dies%s", node->region, machine ? " with its machine" : "");
+}
+
+void node_lose(struct sim *sim, struct sim_node *node)
+{
+	node_kill(sim, node, true);
+	while (node->count)
+		free(node->entries[--node->count].bytes);
+	node->durable = 0;
+	node->lost = true;
+	sim_trace(sim, "%u has lost its disk", node->region);
+}
+
+void node_free(struct sim_node *node)
+{
+	commit_free(node->machine);
+	free(node->effects);
+	while (node->count)
+		free(node->entries[--node->count].bytes);
+	free(node->entries);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/commit/sim.h"
+
+uint64_t chance_next(struct chance *c) /* splitmix64 (Steele, Lea, Flood, 2014) */
+{
+	uint64_t z = (c->state += 0x9e3779b97f4a7c15ull);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static bool before(const struct sim_event *a, const struct sim_event *b)
+{
+	return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->order < b->order;
+}
+
+void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event)
+{
+	if (sim->queue_count == sim->queue_capacity) {
+		sim->queue_capacity = sim->queue_capacity ? sim->queue_capacity * 2 : 1024;
+		sim->queue = realloc(sim->queue, sim->queue_capacity * sizeof *sim->queue);
+		if (!sim->queue)
+			abort();
+	}
+	event.time_ns = time_ns < sim->now_ns ? sim->now_ns : time_ns;
+	event.order = sim->order++;
+	uint32_t place = sim->queue_count++;
+	while (place && before(&event, &sim->queue[(place - 1) / 2])) {
+		sim->queue[place] = sim->queue[(place - 1) / 2];
+		place = (place - 1) / 2;
+	}
+	sim->queue[place] = event;
+}
+
+static struct sim_event pop(struct sim *sim)
+{
+	struct sim_event first = sim->queue[0], last = sim->queue[--sim->queue_count];
+	uint32_t place = 0;
+	for (;;) {
+		uint32_t child = place * 2 + 1;
+		if (child >= sim->queue_count)
+			break;
+		if (child + 1 < sim->queue_count && before(&sim->queue[child + 1], &sim->queue[child]))
+			child++;
+		if (!before(&sim->queue[child], &last))
+			break;
+		sim->queue[place] = sim->queue[child];
+		place = child;
+	}
+	sim->queue[place] = last;
+	return first;
+}
+
+static void deliver(struct sim *sim, uint64_t time_ns, struct sim_event event)
+{
+	uint8_t *copy = malloc(event.size ? event.size : 1);
+	if (!copy)
+		abort();
+	memcpy(copy, event.bytes, event.size);
+	event.bytes = copy;
+	sim->counts.messages++;
+	sim_push(sim, time_ns, event);
+}
+
+/* Worse than TCP: lost, twice, late, out of order. */
+void sim_network(struct sim *sim, uint8_t from, uint8_t to, struct sim_event event)
+{
+	struct sim_link *link = &sim->links[from][to];
+	if (link->cut || chance_of(&sim->chance, link->loss))
+		return;
+	uint64_t time_ns = sim->now_ns + link->delay_ns + (link->jitter_ns ? chance_below(&sim->chance, link->jitter_ns) : 0);
+	if (!chance_of(&sim->chance, link->reorder)) {
+		if (time_ns <= link->last_ns)
+			time_ns = link->last_ns + 1;
+		link->last_ns = time_ns;
+	}
+	deliver(sim, time_ns, event);
+	if (chance_of(&sim->chance, link->duplicate))
+		deliver(sim, time_ns + chance_below(&sim->chance, 2000 * SIM_MS), event);
+}
+
+static void dispatch(struct sim *sim, struct sim_event *event)
+{
+	struct sim_node *node = &sim->nodes[event->region];
+	bool to_node = event->kind <= SIM_PUMP || event->kind == SIM_REQUEST;
+	bool own = event->kind == SIM_SYNCED || event->kind == SIM_APPLY || event->kind == SIM_TIMER || event->kind == SIM_PUMP;
+	if (to_node && node->up && sim->now_ns < node->paused_until_ns) {
+		sim_push(sim, node->paused_until_ns, *event);
+		return;
+	}
+	if ((!to_node || node->up) && (!own || event->incarnation == node->incarnation)) {
+		switch (event->kind) {
+		case SIM_MESSAGE:
+			node_message(sim, node, event->peer, event->bytes, event->size);
+			break;
+		case SIM_STREAM:
+			node_stream(sim, node, event);
+			break;
+		case SIM_SYNCED:
+			node_synced(sim, node);
+			break;
+		case SIM_APPLY:
+			node_apply(sim, node);
+			break;
+		case SIM_TIMER:
+			node_timer(sim, node);
+			break;
+		case SIM_PUMP:
+			node_pump(sim, node);
+			break;
+		case SIM_REQUEST:
+			node_request(sim, node, event->operation);
+			break;
+		case SIM_CLIENT:
+			client_turn(sim, event->client);
+			break;
+		case SIM_ANSWER:
+			client_answer(sim, event);
+			break;
+		case SIM_START:
+			node_start(sim, node);
+			break;
+		case SIM_FAULT:
+			if (event->code && sim->losses_left && node->up && !sim->calm) {
+				sim->losses_left--;
+				sim->counts.losses++;
+				node_lose(sim, node);
+			} else if (!event->code && !sim->calm) {
+				fault_next(sim);
+			}
+			break;
+		}
+	}
+	free(event->bytes);
+}
+
+static void run_until(struct sim *sim, uint64_t limit_ns, bool (*done)(struct sim *sim))
+{
+	uint32_t countdown = 0;
+	while (sim->queue_count && sim->queue[0].time_ns <= limit_ns) {
+		struct sim_event event = pop(sim);
+		sim->now_ns = event.time_ns;
+		dispatch(sim, &event);
+		if (++countdown % 32 == 0 && done(sim))
+			return;
+	}
+}
+
+static bool all_issued(struct sim *sim)
+{
+	return sim->issued >= sim->wanted;
+}
+
+static bool all_quiet(struct sim *sim)
+{
+	return clients_idle(sim) && check_quiet(sim);
+}
+
+void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
+{
+	sim->seed = seed;
+	sim->trace = trace;
+	sim->chance.state = seed;
+	sim->wanted = operations;
+	sim->wall_ms = 1900000000000ull;
+	sim->operations = calloc(operations + SIM_CLIENTS, sizeof *sim->operations);
+	if (!sim->operations)
+		abort();
+	fault_draw(sim);
+	for (uint8_t r = 0; r < sim->n; r++) {
+		sim->nodes[r].region = r;
+		sim->nodes[r].effects = malloc(sizeof *sim->nodes[r].effects);
+		node_start(sim, &sim->nodes[r]);
+	}
+	for (uint32_t i = 0; i < SIM_CLIENTS; i++) {
+		sim->clients[i].id = chance_next(&sim->chance) | 1;
+		sim->clients[i].region = (uint8_t)(i % sim->n);
+		sim_push(sim, chance_below(&sim->chance, 20 * SIM_MS), (struct sim_event){.kind = SIM_CLIENT, .client = i});
+	}
+	sim_push(sim, sim->fault_gap_ms * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
+	run_until(sim, 3600ull * 1000 * SIM_MS, all_issued);
+	if (!all_issued(sim))
+		sim_fail(sim, SIM_LIVENESS, "clients issued only %u operations in an hour", sim->issued);
+	sim_trace(sim, "---- the faults end");
+	fault_end(sim);
+	run_until(sim, sim->now_ns + SIM_LIVE_NS, all_quiet);
+	check_end(sim);
+}
+
+void sim_release(struct sim *sim)
+{
+	for (uint32_t i = 0; i < sim->queue_count; i++)
+		free(sim->queue[i].bytes);
+	free(sim->queue);
+	for (uint32_t r = 0; r < sim->n; r++)
+		node_free(&sim->nodes[r]);
+	for (uint32_t i = 0; i < sim->decision_count; i++)
+		free(sim->decisions[i].body);
+	free(sim->decisions);
+	free(sim->operations);
+}
