@@ -15,8 +15,10 @@ struct end {
 	const struct keyed *keyed;
 	const struct judge_options *options;
 	struct check *check;
-	uint32_t *values;                        /* per key, of the first region */
-	int64_t *region_latest, *session_latest; /* start of the latest ok write to the key at hand */
+	uint32_t *values; /* per key, of the first region */
+	/* Start of the latest ok write to the key at hand. Who has none may still have that of an earlier key: it is only asked
+	 * for a region and session of an ok write. */
+	int64_t *region_latest, *session_latest;
 	uint64_t judged, winners_known;
 };
 
@@ -93,16 +95,6 @@ static struct key_writes key_writes_gather(struct end *e, const struct keyed_ope
 	return w;
 }
 
-static void key_writes_forget(struct end *e, const struct key_writes *w)
-{
-	for (uint32_t i = 0; i < w->count; i++) {
-		const struct operation *o = &e->h->operations[w->all[i].operation.source];
-		e->session_latest[o->session] = INT64_MIN;
-		if (o->region != NAME_NONE)
-			e->region_latest[o->region] = INT64_MIN;
-	}
-}
-
 /* Whether this write can be what is there in the end. */
 static bool may_win(const struct end *e, const struct key_writes *w, const struct register_operation *write)
 {
@@ -155,7 +147,6 @@ static void key_judge(struct end *e, const struct keyed_operation *all, uint32_t
 		    : w.highest          ? "which is not the winner"
 		                         : "which was replaced: an acknowledged write is lost");
 	}
-	key_writes_forget(e, &w);
 }
 
 /* Keys that regions hold and nobody wrote. */

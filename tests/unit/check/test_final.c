@@ -128,6 +128,32 @@ Test(check_final, replicas_converge_and_ties_must_be_broken)
 	cr_assert_gt(found, 5, "M6 shows in %u of 40", found);
 }
 
+Test(check_values, come_from_somewhere)
+{
+	struct judge_options options = JUDGE_OPTIONS_DEFAULT;
+	static const struct {
+		const char *outcome, *seen;
+		int seen_end;
+		enum verdict verdict;
+	} all[] = {{"ok", "a", 30, VERDICT_FINE}, {"unknown", "a", 30, VERDICT_FINE}, {"fail", "a", 30, VERDICT_VIOLATION},
+	    {"ok", "b", 30, VERDICT_VIOLATION}, {"ok", "a", 9, VERDICT_VIOLATION}, {"ok", "a", 10, VERDICT_FINE}};
+	options.level = LEVEL_EVENTUAL;
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		struct history h;
+		history_init(&h, 0);
+		history_line(&h,
+		    "{\"client\":1,\"op\":\"put\",\"key\":\"k\",\"value\":\"a\",\"outcome\":\"%s\",\"start_ns\":10,\"end_ns\":"
+		    "20}",
+		    all[i].outcome);
+		history_line(&h,
+		    "{\"client\":1,\"op\":\"get\",\"key\":\"k\",\"value\":\"%s\",\"outcome\":\"ok\",\"start_ns\":5,\"end_ns\":%"
+		    "d}",
+		    all[i].seen, all[i].seen_end);
+		cr_expect_eq(judged(&h, &options, "values"), all[i].verdict, "case %zu", i);
+		history_deinit(&h);
+	}
+}
+
 static enum verdict count_verdict(struct history *h, uint64_t ok_min, int64_t fault_start_ns, int64_t fault_end_ns)
 {
 	struct judge_options options = JUDGE_OPTIONS_DEFAULT;

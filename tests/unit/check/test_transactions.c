@@ -125,6 +125,19 @@ Test(check_transactions, T34_B17_outcomes)
 	history_deinit(&h);
 }
 
+/* What an unknown transaction had read is not recorded, or is no promise. */
+Test(check_transactions, unknown_reads_count_for_nothing)
+{
+	struct history h;
+	history_init(&h, 0);
+	transaction(&h, "ok", 1, 2, "wx1");
+	transaction(&h, "unknown", 3, 4, "gx wx5");
+	transaction(&h, "ok", 5, 6, "gx5");
+	finding_expect(&h, LEVEL_STRONG, "linearizability", NULL);
+	finding_expect(&h, LEVEL_STRONG, "transactions", NULL);
+	history_deinit(&h);
+}
+
 Test(check_transactions, real_time)
 {
 	struct history h;

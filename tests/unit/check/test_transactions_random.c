@@ -150,9 +150,9 @@ Test(check_transactions_random, stores_with_and_without_mistakes)
 	for (int lists = 0; lists < 2; lists++) {
 		struct transactions_plan plan = {
 		    .transactions = 150, .keys = 5, .clients = 6, .lists = lists, .unknown_percent = 5};
-		cr_expect_eq(broken_count(plan, 400, NULL), 0);
+		cr_expect_eq(broken_count(plan, 200, NULL), 0);
 		plan.delete_percent = lists ? 0 : 15;
-		cr_expect_eq(broken_count(plan, 400, NULL), 0);
+		cr_expect_eq(broken_count(plan, 200, NULL), 0);
 		plan.delete_percent = 0;
 		static const uint32_t percent[] = {0, 10, 100, 20}, shown_min[] = {0, 40, 50, 40};
 		for (plan.mistake = TRANSACTION_STALE; plan.mistake <= TRANSACTION_LOST_WRITE; plan.mistake++) {
