@@ -12,6 +12,7 @@
 
 #include "core/record.h"
 #include "core/vector.h"
+#include "proto/request.h"
 
 _Static_assert(GW_VERSION_SIZE_MAX == VECTOR_ENCODED_MAX, "the public header says the same");
 _Static_assert(
@@ -65,6 +66,8 @@ static int options_take(struct gw_connection *c, const struct gw_options *option
 		return error_set(error, ERR_USAGE, "pipeline_max is at most %u", CONNECTION_PIPELINE_MAX);
 	if (c->batch_max > c->pipeline_max)
 		c->batch_max = c->pipeline_max;
+	if (c->batch_max > REQUEST_OPERATIONS_MAX)
+		c->batch_max = REQUEST_OPERATIONS_MAX;
 	c->endpoint = strdup(options->endpoint);
 	c->region = strdup(options->region);
 	/* The window is wider than the pipeline, so that one slow operation does not hold up the others. */

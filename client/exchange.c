@@ -207,6 +207,22 @@ static void version_refused(struct gw_connection *c, uint32_t protocol, uint64_t
 	}
 }
 
+/* A message that could not be read as a whole, and nobody can say which: some of its writes may have been taken. */
+static void message_refused(
+    struct gw_connection *c, const Godwit__Client__Answer *answer, uint64_t now_ns, struct receiver *receiver)
+{
+	for (uint64_t number = c->lowest, end = c->next_number; number < end; number++) {
+		struct slot *slot = slot_of(c, number);
+		if (!slot || slot->sends == 0)
+			continue;
+		struct gw_result result = {
+		    .code = kind_is_write(slot->kind) ? ERR_UNKNOWN_OUTCOME : answer->code, .reason = c->reason};
+		snprintf(c->reason, sizeof c->reason, "%s refused a whole message: %s", c->region,
+		    answer->reason && *answer->reason ? answer->reason : error_text(answer->code));
+		finish(c, slot, &result, now_ns, receiver);
+	}
+}
+
 static void message_take(struct gw_connection *c, uint64_t now_ns, struct receiver *receiver)
 {
 	struct wire_answers answers;
@@ -219,6 +235,8 @@ static void message_take(struct gw_connection *c, uint64_t now_ns, struct receiv
 	while (code == ERR_OK && (code = wire_answers_next(&answers, &c->arena, &answer)) == ERR_OK) {
 		if (answer->number == 0 && answer->code == ERR_WRONG_VERSION)
 			version_refused(c, answers.protocol, now_ns, receiver);
+		else if (answer->number == 0 && answer->code < 0)
+			message_refused(c, answer, now_ns, receiver);
 		else
 			answer_take(c, answer, now_ns, receiver);
 	}

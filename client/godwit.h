@@ -25,7 +25,7 @@ struct gw_options {
 	const char *region;    /* whose public key to expect */
 	uint32_t timeout_ms;   /* deadline of an operation; 0: 5000 */
 	uint32_t pipeline_max; /* operations without an answer; beyond it submit says GW_FULL; 0: 1024 */
-	uint32_t batch_max;    /* operations a message; 0: 256 */
+	uint32_t batch_max;    /* operations a message, 4096 at most; 0: 256 */
 };
 
 /* An outcome: 0, or a negative code of core/error.h. */

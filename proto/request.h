@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In one message, on both sides. */
+#define REQUEST_OPERATIONS_MAX 4096u
+
 struct request_bytes {
 	const uint8_t *bytes;
 	size_t size;

@@ -15,7 +15,6 @@
 #define UNAPPLIED_BYTES_MAX      (1u << 20)
 #define UPKEEP_EVERY_NS          1000000000ull
 #define FINISH_MAX_NS            5000000000ull
-#define OPERATIONS_A_MESSAGE_MAX 65536u
 
 static const struct option coordinator_options_table[] = {
     {"log-segment-mib", 0, OPTION_U32, offsetof(struct coordinator_flags, log_segment_mib), 4, 1024, "MIB",
@@ -245,7 +244,7 @@ static uint32_t request_take(struct port *port, struct message *message)
 	int code = request_open(&request, message_bytes(message), message_size(message));
 	if (!code && request.protocol != PROTOCOL_VERSION)
 		code = ERR_WRONG_VERSION;
-	if (!code && request.operation_count > OPERATIONS_A_MESSAGE_MAX)
+	if (!code && request.operation_count > REQUEST_OPERATIONS_MAX)
 		code = ERR_MALFORMED;
 	while (!code && !port->failed && !(code = request_next(&request, &operation)))
 		operation_take(port, route, request.client_id, &operation);

@@ -9,7 +9,7 @@ void router_plan(struct router_plan *plan, const uint8_t *bytes, size_t size, ui
 	plan->code = request_open(&plan->request, bytes, size);
 	if (!plan->code && plan->request.protocol != protocol)
 		plan->code = ERR_WRONG_VERSION;
-	if (!plan->code && (!plan->request.client_id || plan->request.operation_count > ROUTER_OPERATIONS_MAX))
+	if (!plan->code && (!plan->request.client_id || plan->request.operation_count > REQUEST_OPERATIONS_MAX))
 		plan->code = ERR_MALFORMED;
 	if (plan->code)
 		return;

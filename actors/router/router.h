@@ -13,8 +13,6 @@
 #include "proto/request.h"
 #include "runtime/topology.h"
 
-#define ROUTER_OPERATIONS_MAX 4096u /* in one message */
-
 /* The same numbers as enum Kind in client.proto. */
 enum router_kind {
 	ROUTER_PUT = 1,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "proto/request.h"
 #include "tests/unit/client/fake_region.h"
 
 static uint64_t now_ms(void)
@@ -125,8 +126,8 @@ Test(connection, b08_lost_answer_is_asked_for_again_with_the_same_number, .fini 
 	cr_assert_str_eq(fake.seen[1].key, "k");
 	cr_assert_str_eq(fake.seen[1].value, "v");
 	cr_assert_eq(fake.seen[0].age_ms, 0);
-	cr_assert(fake.seen[1].age_ms >= 450 && fake.seen[1].age_ms <= now_ms() - started_ms + 1, "%d ms",
-	    (int)fake.seen[1].age_ms);
+	cr_assert(
+	    fake.seen[1].age_ms >= 450 && fake.seen[1].age_ms <= now_ms() - started_ms + 1, "%d ms", (int)fake.seen[1].age_ms);
 	gw_close(c);
 }
 
@@ -266,6 +267,42 @@ Test(connection, wrong_version_is_a_refusal, .fini = stop)
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
 	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_WRONG_VERSION);
 	cr_assert(strstr(result.reason, "version 99") != NULL, "%s", result.reason);
+	gw_close(c);
+}
+
+static struct reaction refuse_whole_message(struct fake_region *f, const struct seen *seen)
+{
+	(void)f;
+	(void)seen;
+	return (struct reaction){ANSWER_CODE_OF_NONE, ERR_MALFORMED};
+}
+
+Test(connection, a_message_refused_as_a_whole_is_not_waited_for, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, refuse_whole_message);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	uint64_t start_ms = now_ms();
+	cr_assert_eq(gw_get(c, NULL, "k", 1, &result), ERR_MALFORMED);
+	cr_assert(strstr(result.reason, "the script says so") != NULL, "%s", result.reason);
+	/* Nobody says which message it was. */
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
+	cr_assert_leq(now_ms() - start_ms, 2000);
+	gw_close(c);
+}
+
+Test(connection, no_message_has_more_operations_than_a_region_reads, .fini = stop)
+{
+	fake_start(&fake, say_ok);
+	struct gw_connection *c = fake_connect(&fake, 5000, 65536, 65536);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	for (uint32_t i = 0; i < 5000; i++)
+		cr_assert_eq(gw_submit(c, &o), 0);
+	uint64_t start_ms = now_ms();
+	while (gw_pending(c) && now_ms() - start_ms < 4000)
+		gw_poll(c, 10, note, NULL);
+	cr_assert_leq(fake.operations_most, REQUEST_OPERATIONS_MAX);
+	cr_assert_gt(fake.operations_most, 256);
 	gw_close(c);
 }
 

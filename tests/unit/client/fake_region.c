@@ -77,6 +77,9 @@ static void react(struct fake_region *fake, void *socket, zmq_msg_t *identity, c
 		zmq_send(socket, zmq_msg_data(identity), zmq_msg_size(identity), ZMQ_SNDMORE);
 		zmq_send(socket, "\x12\xff\xff\xff\x7fgarbage", 12, 0);
 		return;
+	case ANSWER_CODE_OF_NONE:
+		answer.number = 0;
+		__attribute__((fallthrough));
 	case ANSWER_CODE:
 		answer.code = reaction.code;
 		answer.reason = (char *)(uintptr_t) "the script says so";
@@ -102,6 +105,8 @@ static void request_take(struct fake_region *fake, void *socket)
 	must(zmq_msg_recv(&body, socket, 0) >= 0 && !zmq_msg_more(&body), "body");
 	Godwit__Client__Request *request = godwit__client__request__unpack(NULL, zmq_msg_size(&body), zmq_msg_data(&body));
 	must(request && request->protocol == 1 && request->client_id, "a request that the generated code reads");
+	if (request->n_operations > fake->operations_most)
+		fake->operations_most = (uint32_t)request->n_operations;
 	for (size_t i = 0; i < request->n_operations; i++) {
 		const Godwit__Client__Operation *o = request->operations[i];
 		uint32_t place = fake->seen_count;

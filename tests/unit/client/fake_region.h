@@ -11,7 +11,7 @@
 #include "client/godwit.h"
 #include "proto/client.pb-c.h"
 
-#define SEEN_MAX 4096u
+#define SEEN_MAX 8192u
 
 struct seen {
 	uint64_t number, settled, age_ms, client_id;
@@ -19,7 +19,7 @@ struct seen {
 	uint32_t copy; /* 1 for the first time that this number came */
 	char key[64], value[64];
 };
-enum what { ANSWER_OK, ANSWER_NOTHING, ANSWER_TWICE, ANSWER_GARBAGE, ANSWER_CODE, ANSWER_PROTOCOL };
+enum what { ANSWER_OK, ANSWER_NOTHING, ANSWER_TWICE, ANSWER_GARBAGE, ANSWER_CODE, ANSWER_CODE_OF_NONE, ANSWER_PROTOCOL };
 struct reaction {
 	enum what what;
 	int code;
@@ -31,7 +31,7 @@ struct fake_region {
 	struct reaction (*script)(struct fake_region *fake, const struct seen *seen);
 	_Atomic int phase; /* for scripts */
 	_Atomic bool stop;
-	_Atomic uint32_t seen_count, rebind;
+	_Atomic uint32_t seen_count, rebind, operations_most; /* in one message */
 	struct seen seen[SEEN_MAX];
 	pthread_t thread;
 };

@@ -54,10 +54,10 @@ Test(router, plan)
 	size = pack(kinds, 4, PROTOCOL, 0, bytes);
 	router_plan(&plan, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
-	size = pack(kinds, ROUTER_OPERATIONS_MAX, PROTOCOL, 9, bytes);
+	size = pack(kinds, REQUEST_OPERATIONS_MAX, PROTOCOL, 9, bytes);
 	router_plan(&plan, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, 0);
-	size = pack(kinds, ROUTER_OPERATIONS_MAX + 1, PROTOCOL, 9, bytes);
+	size = pack(kinds, REQUEST_OPERATIONS_MAX + 1, PROTOCOL, 9, bytes);
 	router_plan(&plan, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
 	router_plan(&plan, (const uint8_t *)"\x1a\x05", 2, PROTOCOL);
