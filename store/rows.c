@@ -348,7 +348,11 @@ static int environment_open(struct rows *rows, const char *path, struct error_co
 		 * gigabyte at each start. */
 		const off_t hole = lseek(rows->data_fd, 0, SEEK_HOLE);
 		rows->allocated = hole > 0 ? (uint64_t)hole : 0;
-		result = allocate_upto(rows, used_bytes(rows) + ROWS_RESERVE, error);
+		/* What is in use has to be there, or reading it is a SIGBUS. Room beyond it is asked for again before each write:
+		 * without it the rows are full, and can still be read. */
+		result = allocate_upto(rows, used_bytes(rows), error);
+		if (result == 0)
+			(void)allocate_upto(rows, used_bytes(rows) + ROWS_RESERVE, NULL);
 	}
 	if (result < 0)
 		return result;

@@ -266,9 +266,30 @@ static int note_write(const char *dir, bool clean, struct error_context *error)
 	return directory_sync(rows, error);
 }
 
+/* On a full disk: in the place of the note that is there, which takes no room. 17 bytes are not torn. */
+static int note_overwrite(const char *path, const uint8_t note[static NOTE_SIZE], struct error_context *error)
+{
+	const int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	const bool good = pwrite(fd, note, NOTE_SIZE, 0) == NOTE_SIZE && fdatasync(fd) == 0;
+	const int code = errno;
+	close(fd);
+	return good ? 0 : error_set(error, ERR_IO, "%s: %s", path, strerror(code));
+}
+
 int snapshot_note_boot(const char *dir, struct error_context *error)
 {
-	return note_write(dir, false, error);
+	char path[PATH_SIZE];
+	uint8_t note[NOTE_SIZE] = {0};
+
+	int result = note_write(dir, false, error);
+	if (result != ERR_DISK_FULL)
+		return result;
+	result = path_make(path, dir, "rows/boot", error);
+	if (result == 0)
+		result = boot_id_read(note, error);
+	return result == 0 ? note_overwrite(path, note, error) : result;
 }
 
 int snapshot_note_clean(struct rows *rows, const char *dir, struct error_context *error)

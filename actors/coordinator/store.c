@@ -115,6 +115,12 @@ static int log_apply_rest(struct port *port, uint64_t end_lsn, struct error_cont
 		uint64_t before = port->applied.applied_lsn;
 		int code = rows_apply_log(port->rows, port->reader, end_lsn, ENTRIES_A_RECOVERY_STEP, clock_read().wall_ms,
 		    record_recovered, port, &port->applied, error);
+		if (code == ERR_DISK_FULL) {
+			/* It starts all the same: what is durable can be read and streamed, and the rest is applied once there is room. */
+			logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error ? error->text : "");
+			port->rows_are_full = port->apply_is_blocked = true;
+			break;
+		}
 		if (code)
 			return code;
 		if (port->applied.applied_lsn == before)
@@ -182,7 +188,8 @@ int store_start(struct port *port, struct error_context *error)
 		code = log_apply_rest(port, found.end_lsn, error);
 	if (code)
 		return code;
-	port->durable_lsn = port->apply_idle_lsn = found.end_lsn;
+	port->durable_lsn = found.end_lsn;
+	port->apply_idle_lsn = port->rows_are_full ? 0 : found.end_lsn;
 	if (snapshot_newest(dir, &port->snapshot_lsn, path) < 0)
 		port->snapshot_lsn = 0;
 	char vector[VECTOR_TEXT_MAX];

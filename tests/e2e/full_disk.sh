@@ -51,6 +51,15 @@ held=0
 for i in $(seq 0 50 $((rows - 1))); do godwit get "big-$i" -r us >/dev/null 2>&1 || held=$((held + 50)); done
 [ $held -gt 0 ] || fail "everything fitted in: that proves nothing"
 
+# Killed while the disk is full, it starts again, reads and streams; its other processes as well.
+for role in coordinator router streamer; do
+	kill -9 "$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" -f "godwit-$role")" || fail "no $role"
+done
+for i in $(seq 100); do [ "$(godwit get base -r us 2>/dev/null)" = "from before" ] && break; sleep 0.1; done
+[ "$(godwit get base -r us)" = "from before" ] || fail "a region killed on a full disk does not come back"
+sleep 1
+processes=$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" | sort | tr '\n' ' ')
+
 rm "$work/data/us/filler" && mount -o remount,size=2g "$work/data/us" || fail "remount"
 start=$(now_ms)
 until godwit put after "there is room" -r us >/dev/null 2>&1; do
