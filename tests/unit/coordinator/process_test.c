@@ -333,6 +333,35 @@ static void reused(struct gw_connection *c)
 	atomic_store(&link->inbound, LINK_DOWN);
 }
 
+/* What the streamer has met is durable before it is known; the first one stands; what another life has met counts for nothing.
+ */
+static void T39_peer_store(void)
+{
+	struct shm_coordinator *coordinator = &shm.layout->coordinator;
+	struct store_id met = {{1, 2, 3}}, other = {{9}}, stores[REGIONS_MAX];
+	store_table_read(&coordinator->stores, stores);
+	struct store_id own = stores[3];
+	CHECK(store_id_is_known(&own) && !store_id_is_known(&stores[5]), "before anything was met");
+	store_seen_write(&shm.layout->links[5].seen, &other, &other);
+	usleep(100000);
+	store_table_read(&coordinator->stores, stores);
+	CHECK(!store_id_is_known(&stores[5]), "met by another life of the directory");
+	store_seen_write(&shm.layout->links[5].seen, &own, &met);
+	for (int i = 0; i < 5000 && !store_id_is_known(&stores[5]); i++) {
+		usleep(1000);
+		store_table_read(&coordinator->stores, stores);
+	}
+	CHECK(store_id_is_equal(&stores[5], &met), "not published");
+	stop(0, SIGKILL);
+	memset(stores, 0, sizeof stores);
+	store_table_write(&coordinator->stores, stores);
+	store_seen_write(&shm.layout->links[5].seen, &own, &other);
+	start(0);
+	usleep(100000);
+	store_table_read(&coordinator->stores, stores);
+	CHECK(store_id_is_equal(&stores[3], &own) && store_id_is_equal(&stores[5], &met), "not what the log says");
+}
+
 static void draining(struct gw_connection *c)
 {
 	char admin[256], *json = NULL;
@@ -426,6 +455,7 @@ int main(int argc, char **argv)
 	versions_and_deletes(c);
 	scans(c);
 	reused(c);
+	T39_peer_store();
 	draining(c);
 	T28_inbound(c);
 	/* Without a coordinator reads go on, and writes are refused or unknown, never lost silently. */

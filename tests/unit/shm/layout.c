@@ -36,6 +36,40 @@ static int create_fresh(struct shm *shm)
 	return fresh;
 }
 
+/* The data directory was removed and the memory was not: the new store's log must not be dropped for the old one's peers. */
+Test(layout, what_was_acknowledged_of_another_store_counts_for_nothing)
+{
+	static struct shm_link link;
+	const struct store_id before = {{1}}, now = {{2}};
+	const struct vector said = {{500, 7}};
+	struct vector acked;
+	shm_link_acked(&link, &now, &acked);
+	cr_assert_eq(acked.sequence[0], 0);
+	vector_slot_write(&link.acked, &said);
+	atomic_store(&link.acked_tag, shm_store_tag(&before));
+	shm_link_acked(&link, &before, &acked);
+	cr_assert_eq(acked.sequence[0], 500);
+	shm_link_acked(&link, &now, &acked);
+	cr_assert_eq(acked.sequence[0] + acked.sequence[1], 0);
+}
+
+Test(layout, stores_are_kept_by_region)
+{
+	static struct store_table_slot table;
+	static struct store_seen_slot seen;
+	struct store_id ids[REGIONS_MAX] = {{{0}}}, read[REGIONS_MAX], met;
+	const struct store_id own = {{1, 2}}, other = {{3}};
+	for (uint32_t i = 0; i < REGIONS_MAX; i += 3)
+		ids[i].bytes[i] = (uint8_t)(i + 1);
+	store_table_write(&table, ids);
+	store_table_read(&table, read);
+	cr_assert_eq(memcmp(ids, read, sizeof ids), 0);
+	cr_assert_not(store_seen_read(&seen, &own, &met));
+	store_seen_write(&seen, &own, &ids[15]);
+	cr_assert(store_seen_read(&seen, &own, &met) && store_id_is_equal(&met, &ids[15]));
+	cr_assert_not(store_seen_read(&seen, &other, &met));
+}
+
 Test(layout, what_is_made_can_be_attached_and_is_kept)
 {
 	struct shm made, reader, again;

@@ -96,6 +96,35 @@ Test(rows, M12_a_log_applied_twice_changes_nothing)
 	log_close(log);
 }
 
+Test(rows, T39_the_first_store_met_of_a_region_stands)
+{
+	struct log *log = log_start(&place, NULL, NULL);
+	struct rows *rows = rows_start(&place, NULL);
+	struct apply_result result;
+	struct log_reader *reader;
+	uint8_t body[LOG_PEER_STORE_SIZE] = {2, 11, 12};
+	uint64_t end = 0;
+
+	cr_assert_not(store_id_is_known(&rows_meta_now(rows)->peer_stores[2]));
+	cr_assert_eq(log_append(log, LOG_PEER_STORE, body, sizeof(body), &end), 0);
+	body[1] = 77;
+	cr_assert_eq(log_append(log, LOG_PEER_STORE, body, sizeof(body), &end), 0);
+	wait_durable(log, end);
+	cr_assert_eq(log_reader_open(&reader, place.log, NULL), 0);
+	cr_assert_eq(rows_apply_log(rows, reader, end, 0, 1, NULL, NULL, &result, NULL), 0);
+	cr_assert_eq(result.applied_lsn, end);
+	log_reader_close(reader);
+	rows_close(rows);
+	log_close(log);
+	log = log_start(&place, NULL, NULL); /* it is no damage to recovery */
+	rows = rows_start(&place, NULL);
+	const struct store_id expected = {{11, 12}};
+	cr_assert(store_id_is_equal(&rows_meta_now(rows)->peer_stores[2], &expected));
+	cr_assert_not(store_id_is_known(&rows_meta_now(rows)->peer_stores[1]));
+	rows_close(rows);
+	log_close(log);
+}
+
 Test(rows, a_gap_in_the_log_is_corruption)
 {
 	struct log *log = log_start(&place, NULL, NULL);
