@@ -12,6 +12,8 @@ void causality_deinit(struct causality *c)
 	free(c->node_of);
 	free(c->session_first);
 	free(c->lane_first);
+	free(c->lane_nodes);
+	free(c->lane_start);
 	free(c->lane_columns);
 	free(c->lane_unknown);
 	free(c->writes.first);
@@ -150,6 +152,12 @@ static void lanes_build(struct causality *c)
 		}
 	}
 	c->lane_first[sessions] = c->lane_count;
+	c->lane_start = memory_zeroed((size_t)c->lane_count + 1, sizeof *c->lane_start);
+	c->lane_nodes = memory_resize(NULL, c->node_count, sizeof *c->lane_nodes);
+	for (uint32_t lane = 0; lane < c->lane_count; lane++)
+		c->lane_start[lane + 1] = c->lane_start[lane] + counts[lane];
+	for (uint32_t i = 0; i < c->node_count; i++)
+		c->lane_nodes[c->lane_start[c->nodes[i].lane] + c->nodes[i].index - 1] = i;
 	for (uint32_t i = 0; i < c->node_count; i++)
 		c->nodes[i].column = c->lane_columns[c->nodes[i].lane];
 	free(counts);
@@ -230,20 +238,22 @@ const struct key_entry *causality_removals(
 	return low ? *first + low - 1 : NULL;
 }
 
-/* Of a lane of the node's own session, how many had ended when it started. */
+/* Of a lane of the node's own session, how many had ended when it started. In a lane, ends rise. */
 uint32_t causality_session_known(const struct causality *c, uint32_t number, uint32_t lane)
 {
 	const struct node *node = &c->nodes[number];
-	uint32_t known = 0;
+	const uint32_t *nodes = c->lane_nodes + c->lane_start[lane];
+	uint32_t low = 0, high = c->lane_start[lane + 1] - c->lane_start[lane];
 	if (lane == node->lane)
 		return node->index - 1;
-	if (c->lane_unknown[lane])
-		return 0;
-	/* Only sessions with several operations under way at once come here. */
-	for (uint32_t i = c->session_first[node->session]; i < number; i++)
-		if (c->nodes[i].lane == lane && c->nodes[i].end_ns <= node->start_ns && c->nodes[i].index > known)
-			known = c->nodes[i].index;
-	return known;
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+		if (c->nodes[nodes[middle]].end_ns <= node->start_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 struct edges {
@@ -251,30 +261,16 @@ struct edges {
 	uint32_t *waiting;    /* per node: how many come directly before it and are not ordered yet */
 };
 
-/* The last node of each lane of the session that had ended. One that ended after it in the same lane would not have. */
-static uint32_t session_before(const struct causality *c, uint32_t number, uint32_t *before, bool *was_found)
+/* The last node of each lane of the session that had ended, and who wrote what it read. */
+static uint32_t nodes_before(const struct causality *c, uint32_t number, uint32_t *before)
 {
 	const struct node *node = &c->nodes[number];
-	uint32_t first = c->lane_first[node->session], lanes = c->lane_first[node->session + 1] - first, found = 0, left = 0;
-	for (uint32_t l = 0; l < lanes; l++) {
-		was_found[l] = c->lane_unknown[first + l];
-		left += !was_found[l];
+	uint32_t count = 0;
+	for (uint32_t lane = c->lane_first[node->session]; lane < c->lane_first[node->session + 1]; lane++) {
+		uint32_t known = c->lane_unknown[lane] ? 0 : causality_session_known(c, number, lane);
+		if (known > 0)
+			before[count++] = c->lane_nodes[c->lane_start[lane] + known - 1];
 	}
-	for (uint32_t i = number; i-- > c->session_first[node->session] && left > 0;) {
-		uint32_t lane = c->nodes[i].lane - first;
-		if (was_found[lane] || c->nodes[i].end_ns > node->start_ns)
-			continue;
-		was_found[lane] = true;
-		left--;
-		before[found++] = i;
-	}
-	return found;
-}
-
-static uint32_t nodes_before(const struct causality *c, uint32_t number, uint32_t *before, bool *was_found)
-{
-	const struct node *node = &c->nodes[number];
-	uint32_t count = session_before(c, number, before, was_found);
 	for (uint32_t t = node->first; t < node->first + node->count; t++)
 		if (c->touches[t].source != NO_NODE && c->touches[t].source != number)
 			before[count++] = c->touches[t].source;
@@ -286,13 +282,11 @@ uint32_t causality_left_before(const struct causality *c, uint32_t number, const
 	const struct node *node = &c->nodes[number];
 	uint32_t lanes = c->lane_first[node->session + 1] - c->lane_first[node->session], left = NO_NODE;
 	uint32_t *before = memory_resize(NULL, (size_t)lanes + node->count, sizeof *before);
-	bool *scratch = memory_resize(NULL, lanes, sizeof *scratch);
-	uint32_t count = nodes_before(c, number, before, scratch);
+	uint32_t count = nodes_before(c, number, before);
 	for (uint32_t i = 0; i < count; i++)
 		if (!done[before[i]])
 			left = before[i];
 	free(before);
-	free(scratch);
 	assert(left != NO_NODE);
 	return left;
 }
@@ -316,11 +310,10 @@ static void order_build(struct causality *c)
 		if (c->lane_first[s + 1] - c->lane_first[s] > lanes_max)
 			lanes_max = c->lane_first[s + 1] - c->lane_first[s];
 	uint32_t *before = memory_resize(NULL, (size_t)lanes_max + c->keyed->count, sizeof *before);
-	bool *scratch = memory_resize(NULL, lanes_max, sizeof *scratch);
 	struct edges e = {.first = memory_zeroed((size_t)c->node_count + 2, sizeof *e.first),
 	    .waiting = memory_zeroed(c->node_count, sizeof *e.waiting)};
 	for (uint32_t i = 0; i < c->node_count; i++) {
-		e.waiting[i] = nodes_before(c, i, before, scratch);
+		e.waiting[i] = nodes_before(c, i, before);
 		for (uint32_t j = 0; j < e.waiting[i]; j++)
 			e.first[before[j] + 2]++;
 	}
@@ -328,7 +321,7 @@ static void order_build(struct causality *c)
 		e.first[i] = edge_count += e.first[i];
 	e.to = memory_resize(NULL, edge_count, sizeof *e.to);
 	for (uint32_t i = 0; i < c->node_count; i++) {
-		uint32_t count = nodes_before(c, i, before, scratch);
+		uint32_t count = nodes_before(c, i, before);
 		for (uint32_t j = 0; j < count; j++)
 			e.to[e.first[before[j] + 1]++] = i;
 	}
@@ -345,7 +338,6 @@ static void order_build(struct causality *c)
 		}
 	}
 	free(before);
-	free(scratch);
 	free(e.first);
 	free(e.to);
 	free(e.waiting);

@@ -48,6 +48,8 @@ struct causality {
 	uint32_t *node_of;       /* per operation of the history */
 	uint32_t *session_first; /* per session and one more: its nodes */
 	uint32_t *lane_first;    /* per session and one more: its lanes */
+	uint32_t *lane_nodes;    /* nodes by lane, then by index */
+	uint32_t *lane_start;    /* per lane and one more: its part of lane_nodes */
 	uint32_t *lane_columns;  /* per lane */
 	bool *lane_unknown;      /* per lane: its only operation is unknown, and before none of its session */
 	uint32_t lane_count, column_count;

@@ -20,7 +20,6 @@ static bool still_violation(struct trial *t, const bool *keep)
 		if (keep[i])
 			continue;
 		t->changed[i].optional = true;
-		t->changed[i].end_ns = INT64_MAX;
 		t->changed[i].differs = REGISTER_ANY;
 	}
 	return register_check(t->changed, t->count, t->effort, &fault) == VERDICT_VIOLATION;

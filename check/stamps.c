@@ -14,33 +14,22 @@ static bool has_stamp(const struct causality *c, uint32_t node)
 	return c->nodes[node].column != NO_LANE && operation_of(c, node)->has_version;
 }
 
-/* Per lane, at each index: the node with the highest stamp up to there. */
-static uint32_t *highest_build(const struct causality *c, uint32_t *lane_at)
+/* For each place in lane_nodes: the node with the highest stamp of its lane up to there. */
+static uint32_t *highest_build(const struct causality *c)
 {
-	uint32_t *lane_counts = memory_zeroed(c->lane_count, sizeof *lane_counts), total = 0;
 	uint32_t *highest = memory_resize(NULL, c->node_count, sizeof *highest);
-	for (uint32_t i = 0; i < c->node_count; i++)
-		lane_counts[c->nodes[i].lane]++;
-	for (uint32_t l = 0; l < c->lane_count; l++) {
-		lane_at[l] = total;
-		total += lane_counts[l];
-	}
-	/* Nodes of a lane come in the order of their index. */
-	for (uint32_t i = 0; i < c->node_count; i++) {
-		uint32_t at = lane_at[c->nodes[i].lane] + c->nodes[i].index - 1;
-		uint32_t before = c->nodes[i].index > 1 ? highest[at - 1] : NO_NODE;
+	for (uint32_t at = 0; at < c->node_count; at++) {
+		uint32_t node = c->lane_nodes[at], before = c->nodes[node].index > 1 ? highest[at - 1] : NO_NODE;
 		bool is_higher =
-		    has_stamp(c, i) && (before == NO_NODE || operation_of(c, i)->hlc > operation_of(c, before)->hlc);
-		highest[at] = is_higher ? i : before;
+		    has_stamp(c, node) && (before == NO_NODE || operation_of(c, node)->hlc > operation_of(c, before)->hlc);
+		highest[at] = is_higher ? node : before;
 	}
-	free(lane_counts);
 	return highest;
 }
 
 void check_stamps(const struct causality *c, struct check *check)
 {
-	uint32_t *lane_at = memory_resize(NULL, c->lane_count, sizeof *lane_at), stamps = 0;
-	uint32_t *highest = highest_build(c, lane_at);
+	uint32_t *highest = highest_build(c), stamps = 0;
 	char text[2][DESCRIPTION_MAX];
 	for (uint32_t i = 0; i < c->node_count; i++) {
 		const struct operation *o = operation_of(c, i);
@@ -49,7 +38,7 @@ void check_stamps(const struct causality *c, struct check *check)
 		stamps++;
 		for (uint32_t l = 0; l < c->lane_count; l++) {
 			uint32_t known = c->lane_columns[l] == NO_LANE ? 0 : causality_known(c, i, l);
-			uint32_t before = known ? highest[lane_at[l] + known - 1] : NO_NODE;
+			uint32_t before = known ? highest[c->lane_start[l] + known - 1] : NO_NODE;
 			if (before == NO_NODE || before == i || operation_of(c, before)->hlc < o->hlc)
 				continue;
 			check_fails(check, VERDICT_VIOLATION,
@@ -61,6 +50,5 @@ void check_stamps(const struct causality *c, struct check *check)
 		}
 	}
 	check_counts(check, "%u writes with a version", stamps);
-	free(lane_at);
 	free(highest);
 }
