@@ -351,8 +351,9 @@ static int environment_open(struct rows *rows, const char *path, struct error_co
 		/* What is in use has to be there, or reading it is a SIGBUS. Room beyond it is asked for again before each write:
 		 * without it the rows are full, and can still be read. */
 		result = allocate_upto(rows, used_bytes(rows), error);
-		if (result == 0)
-			(void)allocate_upto(rows, used_bytes(rows) + ROWS_RESERVE, NULL);
+		const bool is_new = info.me_last_pgno <= 1; /* its tables are still to be made, which takes room */
+		if (result == 0 && allocate_upto(rows, used_bytes(rows) + ROWS_RESERVE, is_new ? error : NULL) < 0 && is_new)
+			result = ERR_DISK_FULL;
 	}
 	if (result < 0)
 		return result;
