@@ -39,6 +39,11 @@ static void history_add(struct lag_history *history, uint64_t at_ns)
 
 void lag_note(struct lag_history *history, uint64_t sequence, uint64_t lsn, uint64_t now_ns)
 {
+	/* After a standstill: what is new now is not as old as what waited for its sample. */
+	if (history->pending_ns && sequence > history->sequence && now_ns >= history->pending_ns + LAG_SAMPLE_SPACING_NS) {
+		history_add(history, history->pending_ns);
+		history->pending_ns = 0;
+	}
 	if (lsn > history->lsn)
 		history->lsn = lsn;
 	if (sequence > history->sequence) {

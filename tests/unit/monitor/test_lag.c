@@ -37,6 +37,16 @@ Test(lag, T55_caught_up_and_idle_is_zero)
 	cr_assert_eq(lag.bytes, 100);
 }
 
+Test(lag, T55_what_comes_after_a_standstill_is_not_as_old_as_what_was_before)
+{
+	lag_note(&history, 100, 5000, 10 * SECOND);
+	lag_note(&history, 101, 5100, 10 * SECOND + 10 * MS); /* too close to the sample before for one of its own */
+	lag_note(&history, 150, 9000, 13 * SECOND);
+	cr_assert_eq(lag_now(100, 13 * SECOND).ms, 2990);
+	cr_assert_eq(lag_now(101, 13 * SECOND).ms, 0);
+	cr_assert_eq(lag_now(101, 14 * SECOND).records, 49);
+}
+
 Test(lag, T55_never_negative)
 {
 	lag_note(&history, 100, 5000, 10 * SECOND);
