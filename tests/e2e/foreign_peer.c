@@ -208,7 +208,7 @@ static int pose(char **arguments)
 		stop_with("key", &error);
 	if (socket_bind(&socket, context, ZMQ_ROUTER, endpoint, &options, &error) != 0)
 		stop_with("bind", &error);
-	while (time(NULL) < until && sent < 2) {
+	while (time(NULL) < until && sent < 3) {
 		zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
 		zmq_poll(&item, 1, 200);
 		while (socket_receive(socket, &message, false) == 0) {
