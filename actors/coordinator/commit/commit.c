@@ -260,7 +260,7 @@ static void action_do(struct commit *c, const struct action *action)
 		t = NULL;
 	switch (action->type) {
 	case ACTION_VOTE:
-		if (t && t->voted && !t->promised && !t->accepted_ballot)
+		if (t && t->voted && !is_promised(t))
 			vote_send(c, t, action->to);
 		return;
 	case ACTION_PROMISED:
@@ -364,8 +364,8 @@ static void prepares_run(struct commit *c, uint32_t key)
 {
 	while (c->keys[key].prepare_first != NOBODY && room(c)) {
 		struct transaction *t = &c->transactions[c->keys[key].prepare_first];
-		wait_off(c, t);
 		uint64_t serial = t->serial;
+		key_give(c, wait_remove(c, t));
 		participant_try(c, t);
 		if (t->serial == serial && t->wait_key == key)
 			return;
@@ -428,6 +428,8 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		}
 		return;
 	}
+	if (t->wait_key != NOBODY && c->keys[t->wait_key].holders == NOBODY)
+		wake(c, t->wait_key);
 	if (!t->logged && !t->coordinating && c->now_ns >= t->touched_ns + 10 * o->in_doubt_ns) {
 		/* Nothing of it is on disk here, and nobody asks any more. */
 		wait_off(c, t);

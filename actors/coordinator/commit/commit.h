@@ -222,6 +222,7 @@ struct commit_effects {
 struct commit_options {
 	uint8_t region;
 	uint32_t regions; /* bit mask of all configured ones */
+	uint64_t incarnation; /* random, another at each start: answers to the one before are not taken for this one's (B27) */
 	uint64_t drift_max_ms;
 	uint64_t resend_ns;	/* a coordinator asks again */
 	uint64_t in_doubt_ns;	/* a participant starts recovery */

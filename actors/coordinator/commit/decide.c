@@ -34,8 +34,7 @@ static bool any_duplicate(const struct commit *c, const struct transaction *t)
 
 void coordinator_try(struct commit *c, struct transaction *t)
 {
-	bool free_to = (!t->promised && !t->accepted_ballot) || BROKEN(M5);
-	if (!t->coordinating || !t->sent || t->committing || t->withdrawn || !free_to)
+	if (!t->coordinating || !t->sent || t->committing || t->withdrawn || is_promised(t))
 		return;
 	uint32_t yes = BROKEN(M2) ? t->yes_messages : (uint32_t)__builtin_popcount(t->yes);
 	if (yes < votes_needed(c, t) || (t->body.ack_all && t->no))

@@ -20,16 +20,23 @@ void wait_on(struct commit *c, struct transaction *t, uint32_t index)
 	*link = transaction_index(c, t);
 }
 
-void wait_off(struct commit *c, struct transaction *t)
+/* Without waking those behind it: for whoever goes through them all. The reference stays. */
+uint32_t wait_remove(struct commit *c, struct transaction *t)
 {
-	if (t->wait_key == NOBODY)
-		return;
 	uint32_t index = t->wait_key, *link = &c->keys[index].prepare_first;
 	while (*link != transaction_index(c, t))
 		link = &c->transactions[*link].wait_next;
 	*link = t->wait_next;
 	t->wait_key = t->wait_next = NOBODY;
-	wake(c, index); /* who stood behind it */
+	return index;
+}
+
+void wait_off(struct commit *c, struct transaction *t)
+{
+	if (t->wait_key == NOBODY)
+		return;
+	uint32_t index = wait_remove(c, t);
+	wake(c, index);
 	key_give(c, index);
 }
 
@@ -162,7 +169,7 @@ static void wound(struct commit *c, struct transaction *t)
 
 void participant_try(struct commit *c, struct transaction *t)
 {
-	if (t->promised || t->accepted_ballot || t->voted || t->decided_known || t->coordinating)
+	if (is_promised(t) || t->voted || t->decided_known || t->coordinating)
 		return;
 	uint32_t key;
 	if (conflict(c, t, false, NULL, &key)) {
@@ -221,7 +228,7 @@ void participant_prepare(struct commit *c, uint8_t from, const struct commit_mes
 		return;
 	}
 	t->touched_ns = c->now_ns;
-	if (t->promised || t->accepted_ballot || t->wait_key != NOBODY || !transaction_learn(c, t, m->body, m->body_size))
+	if (is_promised(t) || t->wait_key != NOBODY || !transaction_learn(c, t, m->body, m->body_size))
 		return;
 	if (t->voted)
 		later(c, ACTION_VOTE, t, t->id)->to = 1u << from;

@@ -86,7 +86,7 @@ static void ask(struct commit *c, struct read *r, uint32_t to)
 	struct commit_message question = {.type = COMMIT_ASK,
 	    .id = {.region = c->options.region},
 	    .read = r->id,
-	    .ballot = c->born,
+	    .ballot = c->options.incarnation,
 	    .keyspace = key->keyspace,
 	    .key = key->bytes,
 	    .key_size = key->size};
@@ -132,7 +132,7 @@ bool read_confirm(struct commit *c, struct request *request, const struct commit
 
 /* ---- for whoever asks ---- */
 
-static void tell(struct commit *c, uint32_t index, uint8_t to, uint64_t read)
+static void tell(struct commit *c, uint32_t index, uint8_t to, uint64_t read, uint64_t incarnation)
 {
 	struct key *key = &c->keys[index];
 	struct commit_row row = {0};
@@ -141,6 +141,7 @@ static void tell(struct commit *c, uint32_t index, uint8_t to, uint64_t read)
 	struct commit_message reply = {.type = COMMIT_TOLD,
 	    .id = {.region = c->options.region},
 	    .read = read,
+	    .ballot = incarnation,
 	    .version = row.version,
 	    .live = row.live,
 	    .value = row.live ? row.value : NULL,
@@ -169,12 +170,13 @@ void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
 	for (uint32_t at = key->holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next)
 		blockers++;
 	if (is_ready(c, key, blockers)) {
-		tell(c, index, from, m->read);
+		tell(c, index, from, m->read, m->ballot);
 		key_give(c, index);
 		return;
 	}
 	for (uint32_t at = key->read_first; at != NOBODY; at = c->waiting_reads[at].next) {
-		if (c->waiting_reads[at].from == from && c->waiting_reads[at].read == m->read) {
+		if (c->waiting_reads[at].from == from && c->waiting_reads[at].read == m->read &&
+		    c->waiting_reads[at].incarnation == m->ballot) {
 			key_give(c, index);
 			return;
 		}
@@ -186,7 +188,7 @@ void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
 	}
 	struct waiting_read *w = &c->waiting_reads[at];
 	c->waiting_read_free = w->next;
-	*w = (struct waiting_read){.used = true, .from = from, .read = m->read, .serial = ++c->serial, .key = index, .blockers = blockers,
+	*w = (struct waiting_read){.used = true, .from = from, .read = m->read, .incarnation = m->ballot, .serial = ++c->serial, .key = index, .blockers = blockers,
 	    .next = key->read_first};
 	key->read_first = at;
 	c->waiting_read_count++;
@@ -220,7 +222,7 @@ void reads_run(struct commit *c, uint32_t index)
 		w->next = c->waiting_read_free;
 		c->waiting_read_free = at;
 		c->waiting_read_count--;
-		tell(c, index, w->from, w->read);
+		tell(c, index, w->from, w->read, w->incarnation);
 		key_give(c, index);
 		link = &c->keys[index].read_first;
 	}
@@ -229,7 +231,7 @@ void reads_run(struct commit *c, uint32_t index)
 void read_told(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	uint32_t index = (uint32_t)(m->read & 0xffff);
-	if (index >= c->options.reads || !c->reads[index].used || c->reads[index].id != m->read)
+	if (m->ballot != c->options.incarnation || index >= c->options.reads || !c->reads[index].used || c->reads[index].id != m->read)
 		return;
 	struct read *r = &c->reads[index];
 	if (r->replies & 1u << from)

@@ -81,6 +81,12 @@ struct transaction {
 	struct commit_id over[COMMIT_HOLDS_MAX];
 };
 
+/* Somebody else may decide it: no vote under the coordinator's own ballot any more. */
+static inline bool is_promised(const struct transaction *t)
+{
+	return !BROKEN(M5) && (t->promised || t->accepted_ballot);
+}
+
 enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONFIRMING, REQUEST_DELAYED };
 struct request {
 	enum request_state state;
@@ -125,7 +131,7 @@ struct read { /* asked by a client of this region (or by the machine for a reque
 struct waiting_read { /* asked by any region, held back by what is undecided here */
 	bool used;
 	uint8_t from;
-	uint64_t read, serial, since_ns;
+	uint64_t read, incarnation, serial;
 	uint32_t key, blockers, next;
 };
 
@@ -276,6 +282,7 @@ void decide(struct commit *c, struct transaction *t, uint8_t value, bool streame
 bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool final);
 void tell_decided(struct commit *c, uint8_t to, struct commit_id id);
 void wait_on(struct commit *c, struct transaction *t, uint32_t key);
+uint32_t wait_remove(struct commit *c, struct transaction *t);
 void wait_off(struct commit *c, struct transaction *t);
 void streamed(struct commit *c, const uint8_t *bytes, size_t size);
 /* Shows a commit: rows, history, requests. applied: the rows hold it already. */

@@ -348,6 +348,8 @@ void request_timer(struct commit *c, struct request *r)
 		withdraw(c, t, t->reason, t->reason_final);
 		return;
 	}
+	if (r->state == REQUEST_WAITING && c->keys[r->wait_key].holders == NOBODY)
+		wake(c, r->wait_key); /* keys that wait for each other's queues */
 	if (r->state == REQUEST_DELAYED && c->now_ns >= r->not_before_ns)
 		request_start(c, r);
 }

@@ -184,5 +184,9 @@ int main(int argc, char **argv)
 	    (unsigned long long)totals->unknown, (unsigned long long)totals->repeats, (unsigned long long)totals->recovered,
 	    (unsigned long long)totals->crashes, (unsigned long long)totals->machine_crashes, (unsigned long long)totals->losses,
 	    (unsigned long long)totals->cuts, (unsigned long long)totals->pauses, (unsigned long long)totals->messages);
+	if (code == 0 && totals->seeds >= 50 && totals->ok < totals->seeds * operations / 10) {
+		fprintf(stderr, "sim-commit: too little was acknowledged: that proves nothing\n");
+		code = SIM_LIVENESS;
+	}
 	return code;
 }

@@ -126,6 +126,8 @@ static void effect_answer(struct sim *sim, struct sim_node *node, const struct c
 	if (a->is_read && a->code == ERR_OK && a->value_size)
 		memcpy(&event.value, a->value, sizeof event.value);
 	sim_trace(sim, "%u answers #%u %s %s value %u", node->region, event.operation, error_name(a->code), sim_id(a->version), event.value);
+	if (!a->is_read && a->code == ERR_OK)
+		check_acknowledged(sim, event.operation, a->version);
 	if (!sim->calm && chance_of(&sim->chance, 30))
 		return;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS), event);
@@ -300,7 +302,7 @@ void node_start(struct sim *sim, struct sim_node *node)
 			bound = stored > bound ? stored : bound;
 		}
 	}
-	struct commit_options options = {.region = node->region, .regions = (1u << sim->n) - 1, .transactions = 512, .requests = 256,
+	struct commit_options options = {.region = node->region, .regions = (1u << sim->n) - 1, .incarnation = chance_next(&sim->chance), .transactions = 512, .requests = 256,
 	    .reads = 128, .keys = 8192, .memory = 16384, .arena = 8u << 20, .lookup = lookup, .user = node, .resend_ns = 200 * SIM_MS,
 	    .in_doubt_ns = 400 * SIM_MS, .unstreamed_ns = 2000 * SIM_MS};
 	int code = commit_new(&node->machine, &options, bound, 0);

@@ -180,6 +180,7 @@ void fault_end(struct sim *sim);
 
 /* check.c */
 void check_entry(struct sim *sim, struct sim_node *node, const struct sim_entry *entry);
+void check_acknowledged(struct sim *sim, uint32_t operation, struct commit_id id);
 bool check_quiet(struct sim *sim);
 void check_end(struct sim *sim);
 
