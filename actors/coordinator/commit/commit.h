@@ -114,7 +114,7 @@ struct commit_message {
 	uint8_t type, vote, decision, accepted_value;
 	int16_t reason;	 /* of NO: an ERR_ code */
 	bool is_final;	 /* the condition can never hold again */
-	bool coordinates, withdrawn, dead, forgotten, has_body;
+	bool coordinates, withdrawn, dead, forgotten, committed;
 	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot;
 	uint64_t read; /* ASK, TOLD */

@@ -19,6 +19,7 @@ void coordinator_send(struct commit *c, struct transaction *t)
 		struct commit_message *m = send(c, to, COMMIT_PREPARE, t->id);
 		m->body = t->body.bytes;
 		m->body_size = t->body.size;
+		previous_put(c, t, m);
 	}
 	if (!c->others)
 		coordinator_try(c, t);

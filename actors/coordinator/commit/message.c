@@ -51,7 +51,7 @@ long commit_message_encode(const struct commit_message *m, uint8_t *out, size_t 
 	*out++ = m->vote;
 	*out++ = m->decision;
 	*out++ = m->accepted_value;
-	*out++ = (uint8_t)(m->is_final | m->coordinates << 1 | m->withdrawn << 2 | m->dead << 3 | m->forgotten << 4 | m->live << 5);
+	*out++ = (uint8_t)(m->is_final | m->coordinates << 1 | m->withdrawn << 2 | m->dead << 3 | m->forgotten << 4 | m->live << 5 | m->committed << 6);
 	out = put_u16(out, (uint16_t)m->reason);
 	out = put_id(out, m->id);
 	out = put_id(out, m->version);
@@ -176,6 +176,7 @@ int commit_message_decode(
 	m->dead = flags >> 3 & 1;
 	m->forgotten = flags >> 4 & 1;
 	m->live = flags >> 5 & 1;
+	m->committed = flags >> 6 & 1;
 	m->reason = (int16_t)take_u16(&cursor);
 	m->id = take_id(&cursor);
 	m->version = take_id(&cursor);
@@ -191,7 +192,7 @@ int commit_message_decode(
 	m->body_size = take_u32(&cursor);
 	m->body = m->body_size && m->body_size <= COMMIT_BODY_MAX ? take(&cursor, m->body_size) : NULL;
 	struct commit_body body;
-	if (cursor.bad || cursor.at != cursor.end || !m->type || m->type >= COMMIT_MESSAGE_TYPES || flags > 63 ||
+	if (cursor.bad || cursor.at != cursor.end || !m->type || m->type >= COMMIT_MESSAGE_TYPES || flags > 127 ||
 	    m->vote > COMMIT_ABSTAIN || m->decision > COMMIT_COMMITTED || m->accepted_value > COMMIT_COMMITTED ||
 	    m->key_size > KEY_SIZE_MAX || m->value_size > VALUE_SIZE_MAX || m->id.share || m->reason > 0)
 		return ERR_MALFORMED;

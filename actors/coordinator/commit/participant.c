@@ -75,7 +75,7 @@ struct transaction *conflict(
 		uint32_t at = c->keys[t->operations[i].key].holders;
 		for (; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next) {
 			struct transaction *h = &c->transactions[at >> 8];
-			if (h == t)
+			if (h == t || (accepting && holds_by_promise(h)))
 				continue;
 			/* A coordinator frees a lock only with a decision: that it went on says that t is decided. */
 			if (accepting && h->id.region == t->id.region && h->body.born == t->body.born && commit_id_compare(h->id, t->id) > 0)
@@ -199,11 +199,19 @@ void participant_try(struct commit *c, struct transaction *t)
 		return;
 	}
 	for (uint32_t i = 0; i < t->body.operation_count; i++)
-		t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
+		if (commit_id_compare(c->keys[t->operations[i].key].row.stamp, t->operations[i].previous) > 0)
+			t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
 	t->voted = true;
 	hold(c, t);
 	append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
 	later(c, ACTION_VOTE, t, t->id)->to = 1u << t->id.region;
+}
+
+/* What the coordinator's rows were: a vote names the newer of that and its own. */
+static void previous_take(struct transaction *t, const struct commit_message *m)
+{
+	for (uint32_t i = 0; m->seen_count == t->body.operation_count && i < m->seen_count; i++)
+		t->operations[i].previous = m->seen[i].stamp;
 }
 
 void participant_prepare(struct commit *c, uint8_t from, const struct commit_message *m)
@@ -224,16 +232,19 @@ void participant_prepare(struct commit *c, uint8_t from, const struct commit_mes
 			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED);
 			return;
 		}
+		previous_take(t, m);
 		participant_try(c, t);
 		return;
 	}
 	t->touched_ns = c->now_ns;
 	if (is_promised(t) || t->wait_key != NOBODY || !transaction_learn(c, t, m->body, m->body_size))
 		return;
-	if (t->voted)
+	if (t->voted) {
 		later(c, ACTION_VOTE, t, t->id)->to = 1u << from;
-	else
-		participant_try(c, t);
+		return;
+	}
+	previous_take(t, m);
+	participant_try(c, t);
 }
 
 void participant_withdraw(struct commit *c, uint8_t from, const struct commit_message *m)

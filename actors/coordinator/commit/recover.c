@@ -36,9 +36,24 @@ void recover(struct commit *c, struct transaction *t)
 	t->promised = t->ballot;
 	t->phase = PHASE_PROMISING;
 	t->over_count = 0;
+	if (t->operations)
+		hold(c, t);
 	c->counts.recoveries++;
 	append(c, COMMIT_ENTRY_PROMISE, t, t->ballot, 0, !t->body_logged, false);
 	later(c, ACTION_RECOVER, t, t->id)->ballot = t->ballot;
+}
+
+/* h is a later transaction of t's coordinator on a key of both, and names what that coordinator's row was. True: does not stand in
+ * t's way. After a restart the coordinator may have forgotten t, but not that it committed it. */
+static bool went_on(
+    const struct transaction *h, uint32_t operation, const struct transaction *t, struct reply *reply, struct proof *proof)
+{
+	int order = commit_id_compare(h->operations[operation].previous, t->id);
+	if (order == 0)
+		proof->committed = true;
+	else if (order < 0)
+		reply->withdrawn = true;
+	return order <= 0 || h->body.born == t->body.born;
 }
 
 /* What this region has to say of t, at this moment. seen may be NULL. */
@@ -60,7 +75,9 @@ static void state_of(struct commit *c, struct transaction *t, struct reply *repl
 		history_below(c, &c->keys[index], t->id, &seen[i], proof);
 		for (uint32_t at = c->keys[index].holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next) {
 			const struct transaction *h = &c->transactions[at >> 8];
-			if (h == t || (h->id.region == t->id.region && h->body.born == t->body.born && commit_id_compare(h->id, t->id) > 0))
+			if (h == t || holds_by_promise(h))
+				continue;
+			if (h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0 && went_on(h, at & 255, t, reply, proof))
 				continue;
 			bool listed = false;
 			for (uint32_t j = 0; j < reply->hold_count; j++)
@@ -72,6 +89,7 @@ static void state_of(struct commit *c, struct transaction *t, struct reply *repl
 		}
 	}
 	reply->dead = proof->dead;
+	reply->committed = proof->committed;
 	reply->forgotten |= proof->forgotten;
 }
 
@@ -97,6 +115,8 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 		recover_end(c, t);
 		wait_off(c, t);
 		t->promised = m->ballot;
+		if (t->operations)
+			hold(c, t);
 		append(c, COMMIT_ENTRY_PROMISE, t, m->ballot, 0, !t->body_logged, false);
 	} else if (m->ballot < t->promised) {
 		return;
@@ -121,6 +141,7 @@ void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
 	m->withdrawn = reply.withdrawn;
 	m->dead = reply.dead;
 	m->forgotten = reply.forgotten;
+	m->committed = reply.committed;
 	m->accepted_ballot = reply.accepted_ballot;
 	m->accepted_value = reply.accepted_value;
 	m->hold_count = reply.hold_count;
@@ -325,8 +346,24 @@ static void accept(struct commit *c, struct transaction *t, uint64_t ballot, uin
 	append(c, COMMIT_ENTRY_ACCEPT, t, ballot, value, !t->body_logged, false);
 }
 
+static bool is_known_committed(const struct transaction *t)
+{
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		if ((t->promises & 1u << r) && t->recovery->replies[r].committed)
+			return t->operations != NULL;
+	return false;
+}
+
 static void propose(struct commit *c, struct transaction *t)
 {
+	if (is_known_committed(t)) {
+		/* Nothing is left to decide. What it replaced is not known for certain: it names itself. */
+		for (uint32_t i = 0; i < t->body.operation_count; i++)
+			t->operations[i].previous = t->id;
+		c->counts.recovered++;
+		decide(c, t, COMMIT_COMMITTED, true, false);
+		return;
+	}
 	uint8_t value = choose(c, t);
 	if (value == COMMIT_UNDECIDED)
 		return;
@@ -391,6 +428,7 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	    .withdrawn = m->withdrawn,
 	    .dead = m->dead,
 	    .forgotten = m->forgotten,
+	    .committed = m->committed,
 	    .accepted_value = m->accepted_value,
 	    .accepted_ballot = m->accepted_ballot,
 	    .hold_count = m->hold_count};

@@ -93,8 +93,11 @@ void replay(struct commit *c, const struct commit_event *e)
 	t->body_logged |= body.bytes != NULL;
 	if (type == COMMIT_ENTRY_PREPARE && t->operations)
 		replay_prepare(c, t);
-	else if (type == COMMIT_ENTRY_PROMISE && c->head.ballot > t->promised)
+	else if (type == COMMIT_ENTRY_PROMISE && c->head.ballot > t->promised) {
 		t->promised = c->head.ballot;
+		if (t->operations)
+			hold(c, t);
+	}
 	else if (type == COMMIT_ENTRY_ACCEPT)
 		replay_accept(c, t);
 }

@@ -40,7 +40,7 @@ struct operation_state {
 };
 
 struct reply { /* to RECOVER */
-	bool here, yes, coordinates, withdrawn, dead, forgotten;
+	bool here, yes, coordinates, withdrawn, dead, forgotten, committed;
 	uint8_t accepted_value;
 	uint64_t accepted_ballot;
 	uint32_t hold_count;
@@ -85,6 +85,12 @@ struct transaction {
 static inline bool is_promised(const struct transaction *t)
 {
 	return !BROKEN(M5) && (t->promised || t->accepted_ballot);
+}
+
+/* In recovery, and no more than that here: in the way of new votes, so that it is not outrun, but of nothing else. */
+static inline bool holds_by_promise(const struct transaction *t)
+{
+	return t->holding && !t->voted && !t->coordinating && t->accepted_value != COMMIT_COMMITTED && !t->decided_known;
 }
 
 enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONFIRMING, REQUEST_DELAYED };
