@@ -38,7 +38,8 @@
 #define SIM_KEY_SIZE         24u
 #define SIM_RING_BYTES       (64u * 1024)
 #define SIM_DRIFT_MAX_MS     500u
-#define SIM_WIPED_OPERATIONS 60u                  /* after a region came back without its disk */
+#define SIM_WIPED_OPERATIONS 60u /* after a region came back without its disk */
+#define SIM_EVENTS_MAX       50000000u
 #define SIM_SEGMENT          32u                  /* entries of the log */
 #define SIM_LIVE_NS          (90ull * 1000000000) /* after the faults, by then all must be equal */
 #define SIM_MS               1000000ull
