@@ -137,6 +137,14 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 		struct commit_request_name name;
 		commit_body_request(&t->body, &at, &name);
 		const struct memory_answer *answer = memory_find(&c->memory, name.client_id, name.number);
+		/* It may be waiting here as well, and be done all the same. */
+		const struct request *here = answer && answer->state == MEMORY_PARKED ? &c->requests[answer->sequence] : NULL;
+		if (here && here->duplicate) {
+			struct commit_message *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
+			m->read = i;
+			m->version = here->duplicate_of;
+			return true;
+		}
 		if (answer && answer->state == MEMORY_DONE) {
 			struct commit_message *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
 			m->read = i;
