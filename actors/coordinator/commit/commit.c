@@ -440,7 +440,9 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		return;
 	if (!t->next_ns) {
 		/* Not all regions at once. */
-		uint32_t turn = (c->options.region + REGIONS_MAX - t->id.region) % REGIONS_MAX;
+		uint32_t turn = 0;
+		for (uint32_t r = (t->id.region + 1u) % REGIONS_MAX; r != c->options.region; r = (r + 1) % REGIONS_MAX)
+			turn += c->options.regions >> r & 1;
 		t->next_ns = t->since_ns + o->in_doubt_ns + turn * o->in_doubt_ns / 3;
 	}
 	if (c->now_ns >= t->next_ns) {
