@@ -2,9 +2,9 @@
  *
  * A transaction's body, the same bytes in messages and log entries:
  *   u8 1 | u8 ack all | u64 born | u16 requests | (u64 client, u64 number)... | u16 operations | operation...
- *   operation: u8 kind | u8 condition | u16 keyspace | u16 key size | key | u32 value size | value | IF_VERSION: u64 hlc, u8 region, u16 share
- * An entry's head:
- *   u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows) | u16 previous | (u64 hlc, u8 region)... */
+ *   operation: u8 kind | u8 condition | u16 keyspace | u16 key size | key | u32 value size | value | IF_VERSION: u64 hlc, u8
+ * region, u16 share An entry's head: u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows) |
+ * u16 previous | (u64 hlc, u8 region)... */
 #include <assert.h>
 #include <string.h>
 

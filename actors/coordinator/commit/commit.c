@@ -88,8 +88,8 @@ uint32_t commit_held_keys(const struct commit *c)
 bool commit_room(const struct commit *c)
 {
 	return c->action_tail - c->action_head + 4096 <= c->action_capacity &&
-	    c->applying_tail - c->applying_head + 4 * COMMIT_OPERATIONS_MAX <= c->applying_capacity &&
-	    c->key_count + 4 * COMMIT_OPERATIONS_MAX <= c->options.keys;
+	       c->applying_tail - c->applying_head + 4 * COMMIT_OPERATIONS_MAX <= c->applying_capacity &&
+	       c->key_count + 4 * COMMIT_OPERATIONS_MAX <= c->options.keys;
 }
 
 uint64_t commit_oldest_lsn(const struct commit *c)
@@ -109,7 +109,8 @@ uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, u
 		if (t->noted || t->decided_known)
 			continue;
 		if (count < capacity)
-			list[count] = (struct commit_in_doubt){.id = t->id, .voted = t->voted, .coordinating = t->coordinating, .since_ns = t->since_ns};
+			list[count] = (struct commit_in_doubt){
+			    .id = t->id, .voted = t->voted, .coordinating = t->coordinating, .since_ns = t->since_ns};
 		count++;
 	}
 	return count;
@@ -120,7 +121,7 @@ uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, u
 bool room(const struct commit *c)
 {
 	return c->out->count + STEP_ROOM <= COMMIT_EFFECTS_MAX && c->out->scratch_used + STEP_SCRATCH <= COMMIT_SCRATCH &&
-	    c->freed_count + 4 * COMMIT_OPERATIONS_MAX <= c->freed_capacity;
+	       c->freed_count + 4 * COMMIT_OPERATIONS_MAX <= c->freed_capacity;
 }
 
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type)
@@ -149,8 +150,8 @@ struct commit_message *send(struct commit *c, uint32_t to, enum commit_message_t
 	return &effect->send.message;
 }
 
-uint64_t append(
-    struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body, bool is_streamed)
+uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body,
+    bool is_streamed)
 {
 	struct commit_head *head = &c->head;
 	head->id = t->id;
@@ -159,7 +160,9 @@ uint64_t append(
 	head->own_lock = t->coordinating;
 	head->previous_count = 0;
 	with_body = with_body && t->operations;
-	if (with_body && (type == COMMIT_ENTRY_PREPARE || type == COMMIT_ENTRY_COMMIT)) {
+	bool names = type == COMMIT_ENTRY_PREPARE || type == COMMIT_ENTRY_COMMIT ||
+	             (type == COMMIT_ENTRY_ACCEPT && value == COMMIT_COMMITTED);
+	if (names && t->operations) {
 		head->previous_count = t->body.operation_count;
 		for (uint32_t i = 0; i < head->previous_count; i++)
 			head->previous[i] = t->operations[i].previous;
@@ -264,19 +267,19 @@ static void action_do(struct commit *c, const struct action *action)
 			vote_send(c, t, action->to);
 		return;
 	case ACTION_PROMISED:
-		if (t && t->promised == action->ballot)
+		if (decided_find(c, action->id))
+			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to; /* since then, and not on disk perhaps */
+		else if (t && t->promised == action->ballot)
 			recover_promise_send(c, t, (uint8_t)action->to);
-		else if (!t)
-			tell_decided(c, (uint8_t)action->to, action->id);
 		return;
 	case ACTION_RECOVER:
 		if (t && t->promised == action->ballot && t->ballot == action->ballot && t->phase == PHASE_PROMISING)
 			recover_own(c, t);
 		return;
 	case ACTION_ACCEPTED:
-		if (!t) {
-			tell_decided(c, (uint8_t)action->to, action->id);
-		} else if (t->accepted_ballot == action->ballot) {
+		if (decided_find(c, action->id)) {
+			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to;
+		} else if (t && t->accepted_ballot == action->ballot) {
 			struct commit_message *m = send(c, 1u << action->to, COMMIT_ACCEPTED, t->id);
 			m->ballot = action->ballot;
 			struct commit_seen *seen = scratch_take(c, t->body.operation_count * sizeof *seen);
@@ -287,6 +290,15 @@ static void action_do(struct commit *c, const struct action *action)
 			m->seen_count = t->body.operation_count;
 		}
 		return;
+	case ACTION_REFUSED: {
+		struct commit_message *m = send(c, 1u << action->to, COMMIT_VOTE, action->id);
+		m->vote = action->vote;
+		m->reason = (int16_t)action->answer.code;
+		m->version = action->answer.version;
+		m->read = action->answer.number;
+		m->is_final = action->answer.is_read;
+		return;
+	}
 	case ACTION_OWN_ACCEPTED:
 		if (t && t->accepted_ballot == action->ballot && t->ballot == action->ballot && t->phase == PHASE_ACCEPTING)
 			recover_accept_own(c, t);
@@ -448,7 +460,8 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 	if (c->now_ns >= t->next_ns) {
 		t->attempts++;
 		uint64_t spread = (t->id.hlc * 2654435761u + c->options.region * 40503u + t->attempts * 7919u) % 1000;
-		t->next_ns = c->now_ns + o->in_doubt_ns / 2 + o->in_doubt_ns * spread / 500 * (t->attempts < 4 ? t->attempts : 4) / 2;
+		t->next_ns =
+		    c->now_ns + o->in_doubt_ns / 2 + o->in_doubt_ns * spread / 500 * (t->attempts < 4 ? t->attempts : 4) / 2;
 		if (BROKEN(M4)) {
 			decide(c, t, COMMIT_ABORTED, false, false);
 			return;
@@ -516,8 +529,10 @@ static void drain(struct commit *c)
 		done = wakes_drain(c) && done;
 		done = sweep_drain(c) && done;
 		done = wakes_drain(c) && done;
-		done = done && (c->action_head == c->action_tail || c->actions[c->action_head % c->action_capacity].ticket > c->durable);
-		done = done && (c->applying_head == c->applying_tail || c->applying[c->applying_head % c->applying_capacity].ticket > c->applied);
+		done = done && (c->action_head == c->action_tail ||
+		                   c->actions[c->action_head % c->action_capacity].ticket > c->durable);
+		done = done && (c->applying_head == c->applying_tail ||
+		                   c->applying[c->applying_head % c->applying_capacity].ticket > c->applied);
 	}
 	c->out->more = !done;
 	bool alive = c->transaction_count || c->request_oldest != NOBODY || c->read_oldest != NOBODY;

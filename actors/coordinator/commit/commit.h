@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The strong commit of one region as a pure step: coordinator of its own clients' transactions, participant and acceptor of all,
- * recoverer of those whose coordinator fell silent. docs/spec/README.md states the rules; this states the machine.
+ * The strong commit of one region as a pure step: coordinator of its own clients' transactions, participant and acceptor of
+ * all, recoverer of those whose coordinator fell silent. docs/spec/README.md states the rules; this states the machine.
  *
  *   TRANSACTION, READ, MESSAGE, STREAMED, TIMER ... --> commit_step --> appends, sends, answers, in the order to do them
  *                                                  ^
  *   DURABLE(ticket), APPLIED(ticket) --------------+   what waited for its entry: votes, promises, answers
  *
  * What the port does:
- *  1. Effects in their order, and before the next event. Each APPEND is one log entry (head, then body); it takes the next ticket,
- *     1, 2, 3, ... counted by commit_ticket(). A streamed one also gets the region's next dot and travels on its stream. The log must
- *     take it: room is asked for ahead (REFUSE); if the log refuses all the same, the process stops as for a failed sync.
+ *  1. Effects in their order, and before the next event. Each APPEND is one log entry (head, then body); it takes the next
+ * ticket, 1, 2, 3, ... counted by commit_ticket(). A streamed one also gets the region's next dot and travels on its stream.
+ * The log must take it: room is asked for ahead (REFUSE); if the log refuses all the same, the process stops as for a failed
+ * sync.
  *  2. No send waits for the disk: whatever depends on an entry is emitted only after DURABLE for its ticket. Sends may be lost.
- *  3. DURABLE when a group is synced, with its highest ticket; APPLIED when the rows hold the log up to a ticket. Between the two a
- *     row that `lookup` gives may be older than what the machine knows; never newer than DURABLE.
+ *  3. DURABLE when a group is synced, with its highest ticket; APPLIED when the rows hold the log up to a ticket. Between the
+ * two a row that `lookup` gives may be older than what the machine knows; never newer than DURABLE.
  *  4. An inbound stream record that is a COMMIT: append it to the log, then step STREAMED: it takes the next ticket. Not while
  *     commit_room() is false.
- *  5. At start: apply the log to the rows to its end, commit_init with the stored bound, step REPLAY for every strong entry still
- *     in the log, oldest first, then START. forgotten_hlc: 0 when the log still has its first entry, else the largest stamp or
- *     bound before the first one replayed.
+ *  5. At start: apply the log to the rows to its end, commit_init with the stored bound, step REPLAY for every strong entry
+ * still in the log, oldest first, then START. forgotten_hlc: 0 when the log still has its first entry, else the largest stamp
+ * or bound before the first one replayed.
  *  6. `more`: step CONTINUE at once, as often as it says so. timer_ns: step TIMER then (0: not needed).
  *  7. The log is not cut behind commit_oldest_lsn(). */
 #ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_COMMIT_H
@@ -32,10 +33,10 @@
 
 #define COMMIT_OPERATIONS_MAX 256u
 #define COMMIT_REQUESTS_MAX   256u /* blind writes that share one transaction */
-#define COMMIT_BODY_MAX	      (4u * 1024 * 1024)
+#define COMMIT_BODY_MAX       (4u * 1024 * 1024)
 #define COMMIT_HOLDS_MAX      8u
 #define COMMIT_EFFECTS_MAX    256u
-#define COMMIT_SCRATCH	      (96u * 1024)
+#define COMMIT_SCRATCH        (96u * 1024)
 
 /* Names a transaction and, with share, the versions it makes. Ordered by HLC, then region: the order of commits. */
 struct commit_id {
@@ -64,11 +65,11 @@ struct commit_operation {
 	struct commit_id expected;
 };
 
-/* A row as committed. stamp: last transaction that touched it (a check does); version: last that wrote it. Each is a maximum, so
- * commits may arrive in any order. previous: the stamp that the newest stamp replaced. All zero: never written. */
+/* A row as committed. stamp: last transaction that touched it (a check does); version: last that wrote it. Each is a maximum,
+ * so commits may arrive in any order. previous: the stamp that the newest stamp replaced. All zero: never written. */
 struct commit_row {
 	struct commit_id stamp, version, previous;
-	bool live; /* has a value */
+	bool live;            /* has a value */
 	const uint8_t *value; /* borrowed until the end of the turn */
 	uint32_t value_size;
 };
@@ -96,9 +97,9 @@ enum commit_message_type {
 	COMMIT_ACCEPT,
 	COMMIT_ACCEPTED,
 	COMMIT_BLOCKED, /* accepting COMMIT has to wait: see holds */
-	COMMIT_FETCH,	/* what is this transaction? */
-	COMMIT_KNOWN,	/* this */
-	COMMIT_ASK,	/* a strong read's question */
+	COMMIT_FETCH,   /* what is this transaction? */
+	COMMIT_KNOWN,   /* this */
+	COMMIT_ASK,     /* a strong read's question */
 	COMMIT_TOLD,
 	COMMIT_MESSAGE_TYPES
 };
@@ -112,8 +113,8 @@ struct commit_seen {
 };
 struct commit_message {
 	uint8_t type, vote, decision, accepted_value;
-	int16_t reason;	 /* of NO: an ERR_ code */
-	bool is_final;	 /* the condition can never hold again */
+	int16_t reason; /* of NO: an ERR_ code */
+	bool is_final;  /* the condition can never hold again */
 	bool coordinates, withdrawn, dead, forgotten, committed;
 	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot;
@@ -169,7 +170,7 @@ struct commit_event {
 			uint64_t ticket, lsn; /* lsn: end of what is durable */
 		} durable;
 		uint64_t applied; /* ticket */
-		uint32_t peers; /* bit mask of those that seem reachable: a hint */
+		uint32_t peers;   /* bit mask of those that seem reachable: a hint */
 		struct {
 			const uint8_t *bytes; /* a COMMIT entry, head and body */
 			size_t size;
@@ -221,19 +222,20 @@ struct commit_effects {
 
 struct commit_options {
 	uint8_t region;
-	uint32_t regions; /* bit mask of all configured ones */
+	uint32_t regions;     /* bit mask of all configured ones */
 	uint64_t incarnation; /* random, another at each start: answers to the one before are not taken for this one's (B27) */
 	uint64_t drift_max_ms;
-	uint64_t resend_ns;	/* a coordinator asks again */
-	uint64_t in_doubt_ns;	/* a participant starts recovery */
-	uint64_t unstreamed_ns; /* a commit known by message has to have come by stream */
+	uint64_t resend_ns;                                   /* a coordinator asks again */
+	uint64_t in_doubt_ns;                                 /* a participant starts recovery */
+	uint64_t unstreamed_ns;                               /* a commit known by message has to have come by stream */
 	uint32_t transactions, requests, reads, keys, memory; /* capacities; 0: default. keys and memory: powers of two */
-	uint64_t arena; /* bytes, a power of two; 0: 256 MiB */
+	uint64_t arena;                                       /* bytes, a power of two; 0: 256 MiB */
 	commit_lookup *lookup;
 	void *user;
 };
 struct commit_counts { /* totals */
-	uint64_t commits, aborts, withdrawn, wounded, requeued, shared, recovered, recoveries, reads, reads_waited, noted, rescued;
+	uint64_t commits, aborts, withdrawn, wounded, requeued, shared, recovered, recoveries, reads, reads_waited, noted,
+	    rescued;
 	uint64_t contradictions; /* a decision that differs from one known: a broken promise somewhere */
 };
 struct commit_in_doubt {

@@ -5,14 +5,14 @@
 
 #include "core/bytes.h"
 
-#define ID_SIZE	   11u
+#define ID_SIZE    11u
 #define FIXED_SIZE (5 + 2 + 2 * ID_SIZE + 24 + 1 + 2 + 2 + 2 + 4 + 4)
 #define SEEN_SIZE  (2 * ID_SIZE + 1)
 
 size_t commit_message_size(const struct commit_message *m)
 {
 	return FIXED_SIZE + (size_t)m->hold_count * ID_SIZE + (size_t)m->seen_count * SEEN_SIZE + m->key_size + m->value_size +
-	    (m->body ? m->body_size : 0);
+	       (m->body ? m->body_size : 0);
 }
 
 static uint8_t *put_u16(uint8_t *out, uint16_t value)
@@ -51,7 +51,8 @@ long commit_message_encode(const struct commit_message *m, uint8_t *out, size_t 
 	*out++ = m->vote;
 	*out++ = m->decision;
 	*out++ = m->accepted_value;
-	*out++ = (uint8_t)(m->is_final | m->coordinates << 1 | m->withdrawn << 2 | m->dead << 3 | m->forgotten << 4 | m->live << 5 | m->committed << 6);
+	*out++ = (uint8_t)(m->is_final | m->coordinates << 1 | m->withdrawn << 2 | m->dead << 3 | m->forgotten << 4 |
+	                   m->live << 5 | m->committed << 6);
 	out = put_u16(out, (uint16_t)m->reason);
 	out = put_id(out, m->id);
 	out = put_id(out, m->version);

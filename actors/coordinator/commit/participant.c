@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a region does with others' transactions: it votes once, for one transaction a key at a time, and waits with its vote while
- * another holds a key. Nothing else is kept of a NO: only a YES binds. */
+ * What a region does with others' transactions: it votes once, for one transaction a key at a time, and waits with its vote
+ * while another holds a key. Nothing else is kept of a NO: only a YES binds. */
 #include <assert.h>
 #include <string.h>
 
@@ -78,7 +78,8 @@ struct transaction *conflict(
 			if (h == t || (accepting && holds_by_promise(h)))
 				continue;
 			/* A coordinator frees a lock only with a decision: that it went on says that t is decided. */
-			if (accepting && h->id.region == t->id.region && h->body.born == t->body.born && commit_id_compare(h->id, t->id) > 0)
+			if (accepting && h->id.region == t->id.region && h->body.born == t->body.born &&
+			    commit_id_compare(h->id, t->id) > 0)
 				continue;
 			if (accepting && passed_over(h, m))
 				continue;
@@ -121,12 +122,13 @@ enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *re
 	return vote;
 }
 
-static struct commit_message *refuse(struct commit *c, struct commit_id id, enum commit_vote vote, int16_t reason)
+static struct commit_answer *refuse(struct commit *c, struct commit_id id, enum commit_vote vote, int16_t reason)
 {
-	struct commit_message *m = send(c, 1u << id.region, COMMIT_VOTE, id);
-	m->vote = (uint8_t)vote;
-	m->reason = reason;
-	return m;
+	struct action *action = later(c, ACTION_REFUSED, NULL, id);
+	action->to = id.region;
+	action->vote = (uint8_t)vote;
+	action->answer.code = reason;
+	return &action->answer;
 }
 
 /* The same request may have been committed under another name, from another region. */
@@ -140,20 +142,21 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 		/* It may be waiting here as well, and be done all the same. */
 		const struct request *here = answer && answer->state == MEMORY_PARKED ? &c->requests[answer->sequence] : NULL;
 		if (here && here->duplicate) {
-			struct commit_message *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
-			m->read = i;
+			struct commit_answer *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
+			m->number = i;
 			m->version = here->duplicate_of;
 			return true;
 		}
 		if (answer && answer->state == MEMORY_DONE) {
-			struct commit_message *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
-			m->read = i;
-			m->version = (struct commit_id){
-			    .hlc = answer->hlc, .region = (uint8_t)answer->sequence, .share = (uint16_t)(answer->sequence >> 8)};
+			struct commit_answer *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
+			m->number = i;
+			m->version = (struct commit_id){.hlc = answer->hlc,
+			    .region = (uint8_t)answer->sequence,
+			    .share = (uint16_t)(answer->sequence >> 8)};
 			return true;
 		}
 		if (!answer && name.number <= memory_client_mark(&c->memory, name.client_id, 0)) {
-			refuse(c, t->id, COMMIT_NO, ERR_EXPIRED)->read = i;
+			refuse(c, t->id, COMMIT_NO, ERR_EXPIRED)->number = i;
 			return true;
 		}
 	}
@@ -200,8 +203,8 @@ void participant_try(struct commit *c, struct transaction *t)
 	else
 		vote = check_rows(c, t, &reason, &final, &stamp);
 	if (vote != COMMIT_YES) {
-		struct commit_message *m = refuse(c, t->id, vote, reason);
-		m->is_final = final;
+		struct commit_answer *m = refuse(c, t->id, vote, reason);
+		m->is_read = final;
 		m->version = stamp;
 		transaction_free(c, t);
 		return;

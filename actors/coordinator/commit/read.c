@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A strong read: the newest version that a majority has committed. A region answers when all that was prepared on the key at the
- * time of asking is decided there and in its rows; so the asker needs one round, and never sees what may yet be taken back. */
+ * A strong read: the newest version that a majority has committed. A region answers when all that was prepared on the key at
+ * the time of asking is decided there and in its rows; so the asker needs one round, and never sees what may yet be taken back.
+ */
 #include <assert.h>
 #include <string.h>
 
@@ -188,7 +189,13 @@ void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
 	}
 	struct waiting_read *w = &c->waiting_reads[at];
 	c->waiting_read_free = w->next;
-	*w = (struct waiting_read){.used = true, .from = from, .read = m->read, .incarnation = m->ballot, .serial = ++c->serial, .key = index, .blockers = blockers,
+	*w = (struct waiting_read){.used = true,
+	    .from = from,
+	    .read = m->read,
+	    .incarnation = m->ballot,
+	    .serial = ++c->serial,
+	    .key = index,
+	    .blockers = blockers,
 	    .next = key->read_first};
 	key->read_first = at;
 	c->waiting_read_count++;
@@ -231,7 +238,8 @@ void reads_run(struct commit *c, uint32_t index)
 void read_told(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	uint32_t index = (uint32_t)(m->read & 0xffff);
-	if (m->ballot != c->options.incarnation || index >= c->options.reads || !c->reads[index].used || c->reads[index].id != m->read)
+	if (m->ballot != c->options.incarnation || index >= c->options.reads || !c->reads[index].used ||
+	    c->reads[index].id != m->read)
 		return;
 	struct read *r = &c->reads[index];
 	if (r->replies & 1u << from)

@@ -43,21 +43,18 @@ void recover(struct commit *c, struct transaction *t)
 	later(c, ACTION_RECOVER, t, t->id)->ballot = t->ballot;
 }
 
-/* h is a later transaction of t's coordinator on a key of both, and names what that coordinator's row was. True: does not stand in
- * t's way. After a restart the coordinator may have forgotten t, but not that it committed it. */
-static bool went_on(
-    const struct transaction *h, uint32_t operation, const struct transaction *t, struct reply *reply, struct proof *proof)
+/* h is a later transaction of t's coordinator on a key of both, and names what that coordinator's row was. True: does not stand
+ * in t's way. After a restart the coordinator may have forgotten t, but not that it committed it. */
+static bool went_on(const struct transaction *h, uint32_t operation, const struct transaction *t, struct reply *reply)
 {
-	int order = commit_id_compare(h->operations[operation].previous, t->id);
-	if (order == 0)
-		proof->committed = true;
-	else if (order < 0)
-		reply->withdrawn = true;
-	return order <= 0 || h->body.born == t->body.born;
+	bool older = commit_id_compare(h->operations[operation].previous, t->id) < 0;
+	reply->withdrawn |= older;
+	return older || h->body.born == t->body.born;
 }
 
 /* What this region has to say of t, at this moment. seen may be NULL. */
-static void state_of(struct commit *c, struct transaction *t, struct reply *reply, struct commit_seen *seen, struct proof *proof)
+static void state_of(
+    struct commit *c, struct transaction *t, struct reply *reply, struct commit_seen *seen, struct proof *proof)
 {
 	*reply = (struct reply){.here = true, .yes = t->voted};
 	reply->coordinates = t->id.region == c->options.region;
@@ -73,11 +70,21 @@ static void state_of(struct commit *c, struct transaction *t, struct reply *repl
 		uint32_t index = t->operations[i].key;
 		settle_known(c, index);
 		history_below(c, &c->keys[index], t->id, &seen[i], proof);
-		for (uint32_t at = c->keys[index].holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next) {
+		/* What its own vote or the value accepted here names. */
+		if (commit_id_compare(t->operations[i].previous, seen[i].stamp) > 0 &&
+		    commit_id_compare(t->operations[i].previous, t->id) < 0)
+			seen[i].stamp = t->operations[i].previous;
+		for (uint32_t at = c->keys[index].holders; at != NOBODY;
+		     at = c->transactions[at >> 8].operations[at & 255].next) {
 			const struct transaction *h = &c->transactions[at >> 8];
 			if (h == t || holds_by_promise(h))
 				continue;
-			if (h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0 && went_on(h, at & 255, t, reply, proof))
+			if (commit_id_equal(h->operations[at & 255].previous, t->id)) {
+				proof->committed = true; /* a vote or a value names what is committed, and nothing else */
+				continue;
+			}
+			if (h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0 &&
+			    went_on(h, at & 255, t, reply))
 				continue;
 			bool listed = false;
 			for (uint32_t j = 0; j < reply->hold_count; j++)
@@ -186,8 +193,8 @@ static uint32_t potential(const struct commit *c, const struct transaction *t, u
 static bool needs_abort_of(const struct commit *c, const struct transaction *b, const struct transaction *t)
 {
 	uint32_t coordinator = 1u << t->id.region;
-	if (b->phase != PHASE_PROMISING || (uint32_t)__builtin_popcount(b->promises) < c->quorum || (b->promises & coordinator) ||
-	    (t->promises & coordinator) || b->id.region == t->id.region)
+	if (b->phase != PHASE_PROMISING || (uint32_t)__builtin_popcount(b->promises) < c->quorum ||
+	    (b->promises & coordinator) || (t->promises & coordinator) || b->id.region == t->id.region)
 		return false;
 	for (uint32_t r = 0; r < REGIONS_MAX; r++)
 		if ((b->promises & 1u << r) && (b->recovery->replies[r].accepted_ballot || b->recovery->replies[r].withdrawn))
@@ -216,7 +223,7 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 				continue;
 			}
 			bool may = c->n > 3 && needs_abort_of(c, b, t) &&
-			    (commit_id_compare(t->id, b->id) > 0 || !needs_abort_of(c, t, b));
+			           (commit_id_compare(t->id, b->id) > 0 || !needs_abort_of(c, t, b));
 			if (may && t->over_count < COMMIT_HOLDS_MAX) {
 				t->over[t->over_count++] = id;
 				continue;
@@ -248,7 +255,8 @@ static bool condition_is_broken(const struct transaction *t, bool all_settled)
 		const struct commit_seen *seen = &t->recovery->seen[i];
 		if (operation.condition == COMMIT_IF_VERSION) {
 			int order = commit_id_compare(seen->version, operation.expected);
-			if (order > 0 || (order == 0 && seen->version.share != operation.expected.share) || (order < 0 && all_settled))
+			if (order > 0 || (order == 0 && seen->version.share != operation.expected.share) ||
+			    (order < 0 && all_settled))
 				return true;
 		}
 		if (operation.condition == COMMIT_IF_ABSENT && seen->live && all_settled)
@@ -335,6 +343,13 @@ static bool may_accept(
 	return true;
 }
 
+static void previous_join(struct transaction *t, const struct commit_seen *seen, uint32_t count)
+{
+	for (uint32_t i = 0; t->operations && count == t->body.operation_count && i < count; i++)
+		if (commit_id_compare(seen[i].stamp, t->operations[i].previous) > 0)
+			t->operations[i].previous = seen[i].stamp;
+}
+
 static void accept(struct commit *c, struct transaction *t, uint64_t ballot, uint8_t value)
 {
 	wait_off(c, t);
@@ -375,6 +390,8 @@ static void propose(struct commit *c, struct transaction *t)
 			blocker->urgent = true;
 		return; /* with the next ballot */
 	}
+	if (value == COMMIT_COMMITTED)
+		previous_join(t, t->recovery->seen, t->body.operation_count);
 	t->proposed = value;
 	t->phase = PHASE_ACCEPTING;
 	t->accepts = 0;
@@ -448,8 +465,8 @@ static void accept_count(struct commit *c, struct transaction *t)
 		struct commit_seen seen;
 		struct proof proof = {0};
 		history_below(c, &c->keys[t->operations[i].key], t->id, &seen, &proof);
-		seen_join(t, t->recovery->seen, 0);
-		t->operations[i].previous = t->recovery->seen[i].stamp;
+		if (commit_id_compare(t->recovery->seen[i].stamp, t->operations[i].previous) > 0)
+			t->operations[i].previous = t->recovery->seen[i].stamp;
 		if (commit_id_compare(seen.stamp, t->operations[i].previous) > 0)
 			t->operations[i].previous = seen.stamp;
 	}
@@ -467,13 +484,16 @@ void recover_accept_own(struct commit *c, struct transaction *t)
 		m->body_size = t->operations ? t->body.size : 0;
 		m->hold_count = t->over_count;
 		memcpy(m->holds, t->over, sizeof t->over);
+		if (t->proposed == COMMIT_COMMITTED)
+			previous_put(c, t, m);
 	}
 	accept_count(c, t);
 }
 
 void recover_accept(struct commit *c, uint8_t from, const struct commit_message *m)
 {
-	if (m->ballot < REGIONS_MAX || m->ballot % REGIONS_MAX != from || !m->decision || m->decision > COMMIT_COMMITTED || m->hold_count > COMMIT_HOLDS_MAX)
+	if (m->ballot < REGIONS_MAX || m->ballot % REGIONS_MAX != from || !m->decision || m->decision > COMMIT_COMMITTED ||
+	    m->hold_count > COMMIT_HOLDS_MAX)
 		return;
 	struct transaction *t = transaction_find(c, m->id);
 	if (t && t->decided_known)
@@ -501,6 +521,8 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 			return;
 		}
 		recover_end(c, t);
+		if (m->decision == COMMIT_COMMITTED)
+			previous_join(t, m->seen, m->seen_count);
 		accept(c, t, m->ballot, m->decision);
 	}
 	t->next_ns = c->now_ns + c->options.in_doubt_ns;

@@ -58,8 +58,11 @@ static void replay_accept(struct commit *c, struct transaction *t)
 	}
 	if (c->head.ballot > t->promised)
 		t->promised = c->head.ballot;
-	if (c->head.value == COMMIT_COMMITTED && t->operations)
+	if (c->head.value == COMMIT_COMMITTED && t->operations) {
+		for (uint32_t i = 0; i < t->body.operation_count && i < c->head.previous_count; i++)
+			t->operations[i].previous = c->head.previous[i];
 		hold(c, t);
+	}
 }
 
 void replay(struct commit *c, const struct commit_event *e)
@@ -97,8 +100,7 @@ void replay(struct commit *c, const struct commit_event *e)
 		t->promised = c->head.ballot;
 		if (t->operations)
 			hold(c, t);
-	}
-	else if (type == COMMIT_ENTRY_ACCEPT)
+	} else if (type == COMMIT_ENTRY_ACCEPT)
 		replay_accept(c, t);
 }
 

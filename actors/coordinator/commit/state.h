@@ -14,20 +14,20 @@
 #include "core/broken.h"
 #include "core/hlc.h"
 
-#define NOBODY		 UINT32_MAX
-#define ANSWER_REFUSED	 16 /* state in the memory of answers: sequence is minus the code */
-#define BALLOT_WITHDRAW	 1u /* the coordinator's ABORT; real ballots start at REGIONS_MAX */
-#define KEY_INLINE	 40u
-#define REPLY_HOLDS_MAX	 COMMIT_HOLDS_MAX
-#define HEAD_SIZE_MAX	 (8 + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
-#define STEP_ROOM	 24u /* effects that one piece of work may add */
-#define STEP_SCRATCH	 (40u * 1024)
+#define NOBODY          UINT32_MAX
+#define ANSWER_REFUSED  16 /* state in the memory of answers: sequence is minus the code */
+#define BALLOT_WITHDRAW 1u /* the coordinator's ABORT; real ballots start at REGIONS_MAX */
+#define KEY_INLINE      40u
+#define REPLY_HOLDS_MAX COMMIT_HOLDS_MAX
+#define HEAD_SIZE_MAX   (8 + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
+#define STEP_ROOM       24u /* effects that one piece of work may add */
+#define STEP_SCRATCH    (40u * 1024)
 
 struct arena {
 	uint8_t *bytes;
 	uint64_t size;
-	uint32_t free[40];  /* by order: first block / 256; NOBODY */
-	uint8_t *orders;    /* by block: 0 not a start, else order + 1, with 0x80 when free */
+	uint32_t free[40]; /* by order: first block / 256; NOBODY */
+	uint8_t *orders;   /* by block: 0 not a start, else order + 1, with 0x80 when free */
 	uint64_t used;
 };
 void *arena_take(struct arena *arena, size_t size); /* NULL when there is no room */
@@ -56,8 +56,8 @@ struct transaction {
 	struct commit_id id;
 	struct commit_body body;
 	struct operation_state *operations; /* one blob with the body's bytes; NULL: unknown */
-	uint64_t serial;		    /* of this use of the slot; 0: free */
-	uint32_t newer, older;		    /* list of all */
+	uint64_t serial;                    /* of this use of the slot; 0: free */
+	uint32_t newer, older;              /* list of all */
 	uint32_t hash_next;
 	bool coordinating, waiting, holding, voted, logged, committing, withdrawn, decided_known, noted, sent, urgent, forgot;
 	bool body_logged;
@@ -117,7 +117,7 @@ struct key {
 	uint8_t *bytes;
 	struct commit_row row; /* newest committed; value not kept */
 	uint64_t apply_ticket;
-	uint32_t holders; /* transaction << 8 | operation */
+	uint32_t holders;       /* transaction << 8 | operation */
 	uint32_t prepare_first; /* transactions waiting, oldest first */
 	uint32_t request_first, request_last;
 	uint32_t read_first;
@@ -155,6 +155,7 @@ enum action_type {
 	ACTION_BOUND,
 	ACTION_RECOVER,
 	ACTION_OWN_ACCEPTED,
+	ACTION_REFUSED, /* a NO or ABSTAIN: it tells of rows that may not be on disk yet */
 };
 struct action { /* waits for a ticket */
 	uint64_t ticket, serial, ballot;
@@ -162,7 +163,8 @@ struct action { /* waits for a ticket */
 	uint32_t to;
 	uint32_t transaction;
 	struct commit_id id;
-	struct commit_answer answer;
+	struct commit_answer answer; /* REFUSED: code, version, number (which request), is_read (final) */
+	uint8_t vote;
 };
 struct applying {
 	uint64_t ticket;
@@ -230,8 +232,8 @@ struct commit {
 	enum { SWEEP_NONE, SWEEP_TRANSACTIONS, SWEEP_REQUESTS, SWEEP_READS } sweep;
 	struct commit_counts counts;
 	struct commit_effects *out; /* of this step */
-	struct commit_head head; /* scratch of entries */
-	uint8_t *body; /* scratch of a new body, COMMIT_BODY_MAX */
+	struct commit_head head;    /* scratch of entries */
+	uint8_t *body;              /* scratch of a new body, COMMIT_BODY_MAX */
 };
 
 /* table.c */
@@ -254,9 +256,10 @@ void unhold(struct commit *c, struct transaction *t);
 void wake(struct commit *c, uint32_t key);
 uint8_t decided_find(const struct commit *c, struct commit_id id);
 void decided_add(struct commit *c, struct commit_id id, uint8_t value);
-void history_add(struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live);
+void history_add(
+    struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live);
 struct proof {
-	bool dead;	/* a commit above it replaced one below it: it never commits */
+	bool dead;      /* a commit above it replaced one below it: it never commits */
 	bool committed; /* it is there, or a commit names it as what it replaced */
 	bool forgotten; /* the row has gone past it, and what lies directly above is not known */
 };
@@ -268,7 +271,8 @@ void history_below(
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type);
 void *scratch_take(struct commit *c, size_t size);
 struct commit_message *send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id);
-uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body, bool streamed);
+uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body,
+    bool streamed);
 struct action *later(struct commit *c, enum action_type type, struct transaction *t, struct commit_id id);
 void answer_later(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
 void previous_put(struct commit *c, const struct transaction *t, struct commit_message *m);
@@ -281,7 +285,8 @@ void participant_try(struct commit *c, struct transaction *t);
 void participant_withdraw(struct commit *c, uint8_t from, const struct commit_message *m);
 void participant_decided(struct commit *c, uint8_t from, const struct commit_message *m);
 /* The first transaction that stands in the way of t on one of its keys; NULL. What is known to be committed is noted first. */
-struct transaction *conflict(struct commit *c, struct transaction *t, bool accepting, const struct commit_message *m, uint32_t *key);
+struct transaction *conflict(
+    struct commit *c, struct transaction *t, bool accepting, const struct commit_message *m, uint32_t *key);
 bool settle_known(struct commit *c, uint32_t key);
 /* Decides here. The entry is appended; locks go; whoever waits is woken. */
 void decide(struct commit *c, struct transaction *t, uint8_t value, bool streamed, bool in_log);
@@ -292,7 +297,8 @@ uint32_t wait_remove(struct commit *c, struct transaction *t);
 void wait_off(struct commit *c, struct transaction *t);
 void streamed(struct commit *c, const uint8_t *bytes, size_t size);
 /* Shows a commit: rows, history, requests. applied: the rows hold it already. */
-void commit_rows(struct commit *c, const struct commit_body *body, struct commit_id id, const struct commit_id *previous, bool applied);
+void commit_rows(
+    struct commit *c, const struct commit_body *body, struct commit_id id, const struct commit_id *previous, bool applied);
 enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *reason, bool *final, struct commit_id *stamp);
 
 /* decide.c */

@@ -68,9 +68,9 @@ int tables_init(struct commit *c)
 
 void tables_free(struct commit *c)
 {
-	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads, c->waiting_reads,
-	    c->actions, c->applying, c->decided, c->decided_buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body,
-	    c->arena.bytes, c->arena.orders};
+	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads,
+	    c->waiting_reads, c->actions, c->applying, c->decided, c->decided_buckets, c->history, c->history_buckets, c->wakes,
+	    c->freed, c->body, c->arena.bytes, c->arena.orders};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]);
 	memory_deinit(&c->memory);
@@ -250,7 +250,8 @@ void key_give(struct commit *c, uint32_t index)
 	assert(key->used && key->references);
 	if (--key->references)
 		return;
-	assert(key->holders == NOBODY && key->prepare_first == NOBODY && key->request_first == NOBODY && key->read_first == NOBODY);
+	assert(key->holders == NOBODY && key->prepare_first == NOBODY && key->request_first == NOBODY &&
+	       key->read_first == NOBODY);
 	uint32_t *link = &c->key_buckets[key->hash & (c->options.keys - 1)];
 	while (*link != index)
 		link = &c->keys[*link].chain;
@@ -342,18 +343,20 @@ void decided_add(struct commit *c, struct commit_id id, uint8_t value)
 	*bucket = place;
 }
 
-void history_add(struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live)
+void history_add(
+    struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live)
 {
 	uint64_t *bucket = &c->history_buckets[key->hash & (c->memory_size - 1)];
 	uint64_t place = ++c->history_count;
 	struct history *h = &c->history[place & (c->memory_size - 1)];
 	forget(c, h->id.hlc);
-	*h = (struct history){.key_hash = key->hash, .next = *bucket, .id = id, .previous = previous, .writes = writes, .live = live};
+	*h = (struct history){
+	    .key_hash = key->hash, .next = *bucket, .id = id, .previous = previous, .writes = writes, .live = live};
 	*bucket = place;
 }
 
-static void replaced(struct commit_id id, struct commit_id newer, struct commit_id older, struct commit_seen *seen, struct proof *proof,
-    bool *above_known)
+static void replaced(struct commit_id id, struct commit_id newer, struct commit_id older, struct commit_seen *seen,
+    struct proof *proof, bool *above_known)
 {
 	if (commit_id_compare(newer, id) > 0) {
 		if (commit_id_compare(older, id) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Clients' requests before and between their transactions. One waits at the first key that it cannot have, in order of arrival; the
- * transactions of other regions that wait there go first. Blind writes that wait for one key share a transaction: each has a
- * version of its own, and only the last one's is that of the row. */
+ * Clients' requests before and between their transactions. One waits at the first key that it cannot have, in order of arrival;
+ * the transactions of other regions that wait there go first. Blind writes that wait for one key share a transaction: each has
+ * a version of its own, and only the last one's is that of the row. */
 #include <assert.h>
 #include <string.h>
 
@@ -206,8 +206,8 @@ static void transaction_begin(struct commit *c, struct transaction *t, const uin
 	for (uint32_t i = 0; i < t->body.operation_count; i++)
 		t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
 	hold(c, t);
-	/* With five regions and more, two coordinators may be gone at once: what the lock of one means for the transaction of the other
-	 * must then outlive a restart (docs/spec). */
+	/* With five regions and more, two coordinators may be gone at once: what the lock of one means for the transaction of
+	 * the other must then outlive a restart (docs/spec). */
 	if (c->n > 3)
 		append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
 	if (c->n > 3 || t->id.hlc > c->bound_durable)
@@ -302,7 +302,8 @@ void requests_run(struct commit *c, uint32_t index)
 			begin(c, list, count, key->row.stamp.hlc);
 			continue;
 		}
-		/* Others wait behind it: out of their way while it looks at its keys, then back to the front if it must wait on. */
+		/* Others wait behind it: out of their way while it looks at its keys, then back to the front if it must wait
+		 * on. */
 		request_unwait(c, r);
 		uint32_t first = key->request_first, last = key->request_last;
 		key->request_first = key->request_last = NOBODY;
@@ -329,7 +330,8 @@ void request_timer(struct commit *c, struct request *r)
 				uint32_t index = r->wait_key;
 				if (index != NOBODY)
 					c->keys[index].references++;
-				request_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", no_version);
+				request_end(
+				    c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", no_version);
 				if (index != NOBODY) {
 					wake(c, index);
 					key_give(c, index);
@@ -398,10 +400,12 @@ static int validate(const struct commit_event *e, size_t *size)
 		if (o[i].value_size > VALUE_SIZE_MAX)
 			return ERR_VALUE_TOO_LARGE;
 		if (o[i].kind < COMMIT_PUT || o[i].kind > COMMIT_CHECK || o[i].condition > COMMIT_IF_VERSION ||
-		    (o[i].kind == COMMIT_CHECK && o[i].condition == COMMIT_ALWAYS) || (o[i].kind != COMMIT_PUT && o[i].value_size))
+		    (o[i].kind == COMMIT_CHECK && o[i].condition == COMMIT_ALWAYS) ||
+		    (o[i].kind != COMMIT_PUT && o[i].value_size))
 			return ERR_MALFORMED;
 		for (uint32_t j = 0; j < i; j++)
-			if (o[j].keyspace == o[i].keyspace && o[j].key_size == o[i].key_size && !memcmp(o[j].key, o[i].key, o[i].key_size))
+			if (o[j].keyspace == o[i].keyspace && o[j].key_size == o[i].key_size &&
+			    !memcmp(o[j].key, o[i].key, o[i].key_size))
 				return ERR_MALFORMED;
 		*size += operation_size(&o[i]);
 	}

@@ -46,7 +46,8 @@ void check_entry(struct sim *sim, struct sim_node *node, const struct sim_entry 
 		if (!commit_id_equal(d->id, head.id))
 			continue;
 		if (d->value != value)
-			sim_fail(sim, SIM_SAFETY, "%s is committed in one region and aborted in another (T52)", sim_id(head.id));
+			sim_fail(
+			    sim, SIM_SAFETY, "%s is committed in one region and aborted in another (T52)", sim_id(head.id));
 		if (value == COMMIT_COMMITTED && (d->size != body.size || memcmp(d->body, body.bytes, body.size) != 0))
 			sim_fail(sim, SIM_SAFETY, "%s is not the same everywhere (T34)", sim_id(head.id));
 		return;
@@ -86,12 +87,13 @@ void check_acknowledged(struct sim *sim, uint32_t operation, struct commit_id id
 	for (uint32_t r = 0; r < sim->n; r++)
 		count += sim->nodes[r].lost || is_on_disk(&sim->nodes[r], id);
 	if (count < sim->n / 2 + 1)
-		sim_fail(sim, SIM_SAFETY, "#%u is acknowledged as %s, which is on %u of %u disks", operation, sim_id(id), count, sim->n);
+		sim_fail(sim, SIM_SAFETY, "#%u is acknowledged as %s, which is on %u of %u disks", operation, sim_id(id), count,
+		    sim->n);
 }
 
 /* ---- the history ---- */
 
-struct applied { /* one request of one committed transaction, or one read */
+struct applied {             /* one request of one committed transaction, or one read */
 	struct commit_id id; /* with share */
 	uint32_t operation;
 	bool is_read, shown; /* shown: its values are those of the rows (the last of those that share) */
@@ -139,10 +141,12 @@ static void collect(struct sim *sim)
 			commit_body_request(&body, &at, &name);
 			uint32_t operation = operation_of(sim, &name);
 			if (count[operation]++)
-				sim_fail(sim, SIM_SAFETY, "#%u was applied twice: %s and %s (B08)", operation, sim_id(ids[operation]), sim_id(d->id));
+				sim_fail(sim, SIM_SAFETY, "#%u was applied twice: %s and %s (B08)", operation,
+				    sim_id(ids[operation]), sim_id(d->id));
 			ids[operation] = d->id;
 			ids[operation].share = (uint16_t)j;
-			all[all_count++] = (struct applied){.id = ids[operation], .operation = operation, .shown = j + 1 == body.request_count};
+			all[all_count++] = (struct applied){
+			    .id = ids[operation], .operation = operation, .shown = j + 1 == body.request_count};
 		}
 	}
 	for (uint32_t i = 0; i < sim->operation_count; i++) {
@@ -155,9 +159,11 @@ static void collect(struct sim *sim)
 		if (op->outcome == SIM_OK && !count[i])
 			sim_fail(sim, SIM_SAFETY, "#%u was acknowledged as %s, and is lost (T46)", i, sim_id(op->version));
 		if (op->outcome == SIM_OK && (!commit_id_equal(ids[i], op->version) || ids[i].share != op->version.share))
-			sim_fail(sim, SIM_SAFETY, "#%u was acknowledged as %s, and is %s", i, sim_id(op->version), sim_id(ids[i]));
+			sim_fail(
+			    sim, SIM_SAFETY, "#%u was acknowledged as %s, and is %s", i, sim_id(op->version), sim_id(ids[i]));
 		if ((op->outcome == SIM_REFUSED || op->outcome == SIM_CHECK_FAILED) && count[i])
-			sim_fail(sim, SIM_SAFETY, "#%u was refused (%s), and applied as %s (B17)", i, error_name(op->code), sim_id(ids[i]));
+			sim_fail(sim, SIM_SAFETY, "#%u was refused (%s), and applied as %s (B17)", i, error_name(op->code),
+			    sim_id(ids[i]));
 	}
 	free(count);
 	free(ids);
@@ -176,11 +182,11 @@ static void check_order(struct sim *sim)
 			const struct sim_access *a = &op->accesses[j];
 			const struct commit_row *row = &rows[a->key].row;
 			bool holds = a->condition == COMMIT_ALWAYS || (a->condition == COMMIT_IF_ABSENT && !row->live) ||
-			    (a->condition == COMMIT_IF_VERSION && commit_id_equal(row->version, a->expected) &&
-			        row->version.share == a->expected.share);
+			             (a->condition == COMMIT_IF_VERSION && commit_id_equal(row->version, a->expected) &&
+			                 row->version.share == a->expected.share);
 			if (!holds)
-				sim_fail(sim, SIM_SAFETY, "#%u committed as %s over %s of key %u against its condition", all[i].operation,
-				    sim_id(all[i].id), sim_id(row->version), a->key);
+				sim_fail(sim, SIM_SAFETY, "#%u committed as %s over %s of key %u against its condition",
+				    all[i].operation, sim_id(all[i].id), sim_id(row->version), a->key);
 		}
 		for (uint32_t j = 0; j < op->count; j++) {
 			const struct sim_access *a = &op->accesses[j];
@@ -196,10 +202,11 @@ static void check_order(struct sim *sim)
 		const struct sim_node *node = &sim->nodes[r];
 		for (uint32_t k = 0; node->up && k < sim->keys; k++) {
 			const struct sim_row *have = &node->rows[k], *must = &rows[k];
-			if (commit_id_compare(have->row.version, must->row.version) != 0 || have->row.version.share != must->row.version.share ||
-			    have->row.live != must->row.live || (must->row.live && have->value != must->value))
-				sim_fail(sim, SIM_SAFETY, "region %u has %s of key %u, the log of all says %s", r, sim_id(have->row.version), k,
-				    sim_id(must->row.version));
+			if (commit_id_compare(have->row.version, must->row.version) != 0 ||
+			    have->row.version.share != must->row.version.share || have->row.live != must->row.live ||
+			    (must->row.live && have->value != must->value))
+				sim_fail(sim, SIM_SAFETY, "region %u has %s of key %u, the log of all says %s", r,
+				    sim_id(have->row.version), k, sim_id(must->row.version));
 		}
 	}
 }
@@ -215,8 +222,9 @@ static void cycle_at(struct sim *sim, uint32_t i)
 	const struct sim_operation *op = &sim->operations[all[i].operation];
 	for (uint32_t e = edges_first[i]; e < edges_first[i + 1]; e++) {
 		if (color[edges[e]] == 1)
-			sim_fail(sim, SIM_SAFETY, "not strictly serializable: #%u (%s) comes before #%u (%s), and after it (T46)",
-			    all[i].operation, sim_id(all[i].id), all[edges[e]].operation, sim_id(all[edges[e]].id));
+			sim_fail(sim, SIM_SAFETY,
+			    "not strictly serializable: #%u (%s) comes before #%u (%s), and after it (T46)", all[i].operation,
+			    sim_id(all[i].id), all[edges[e]].operation, sim_id(all[edges[e]].id));
 		if (!color[edges[e]])
 			cycle_at(sim, edges[e]);
 	}
@@ -224,7 +232,8 @@ static void cycle_at(struct sim *sim, uint32_t i)
 		if (sim->operations[all[j].operation].start_ns <= op->end_ns || op->outcome != SIM_OK)
 			continue;
 		if (color[j] == 1)
-			sim_fail(sim, SIM_SAFETY, "not strictly serializable: #%u (%s) ended before #%u (%s) began, and comes after it (T46)",
+			sim_fail(sim, SIM_SAFETY,
+			    "not strictly serializable: #%u (%s) ended before #%u (%s) began, and comes after it (T46)",
 			    all[i].operation, sim_id(all[i].id), all[j].operation, sim_id(all[j].id));
 		if (!color[j])
 			cycle_at(sim, j);
@@ -301,8 +310,12 @@ static void check_key(struct sim *sim, uint32_t key, struct register_operation *
 			if (a->key != key)
 				continue;
 			struct register_operation *r = &list[count];
-			*r = (struct register_operation){.start_ns = (int64_t)op->start_ns, .end_ns = INT64_MAX, .reads = REGISTER_ANY,
-			    .differs = REGISTER_ANY, .writes = REGISTER_NOTHING, .source = i};
+			*r = (struct register_operation){.start_ns = (int64_t)op->start_ns,
+			    .end_ns = INT64_MAX,
+			    .reads = REGISTER_ANY,
+			    .differs = REGISTER_ANY,
+			    .writes = REGISTER_NOTHING,
+			    .source = i};
 			r->optional = op->outcome == SIM_UNKNOWN;
 			if (!r->optional)
 				r->end_ns = (int64_t)op->end_ns;
@@ -311,9 +324,9 @@ static void check_key(struct sim *sim, uint32_t key, struct register_operation *
 					continue;
 				r->reads = op->read_value;
 			} else {
-				uint32_t condition = a->condition == COMMIT_IF_VERSION ? a->expected_value :
-				    a->condition == COMMIT_IF_ABSENT			? REGISTER_ABSENT :
-											  REGISTER_ANY;
+				uint32_t condition = a->condition == COMMIT_IF_VERSION  ? a->expected_value
+				                     : a->condition == COMMIT_IF_ABSENT ? REGISTER_ABSENT
+				                                                        : REGISTER_ANY;
 				if (op->outcome == SIM_CHECK_FAILED) {
 					if (op->count > 1 || condition == REGISTER_ANY)
 						continue;
@@ -334,9 +347,10 @@ static void check_key(struct sim *sim, uint32_t key, struct register_operation *
 	register_minimize(list, count, 20000000, keep);
 	for (uint32_t i = 0; i < count; i++)
 		if (keep[i])
-			fprintf(stderr, "  #%u %.3f to %.3f ms%s: reads %d, differs from %d, writes %d\n", list[i].source, (double)list[i].start_ns / 1e6,
-			    list[i].optional ? 0.0 : (double)list[i].end_ns / 1e6, list[i].optional ? " (unknown)" : "", (int)list[i].reads,
-			    (int)list[i].differs, (int)list[i].writes);
+			fprintf(stderr, "  #%u %.3f to %.3f ms%s: reads %d, differs from %d, writes %d\n", list[i].source,
+			    (double)list[i].start_ns / 1e6, list[i].optional ? 0.0 : (double)list[i].end_ns / 1e6,
+			    list[i].optional ? " (unknown)" : "", (int)list[i].reads, (int)list[i].differs,
+			    (int)list[i].writes);
 	sim_fail(sim, SIM_SAFETY, "key %u is not linearizable: %s (T46, T48)", key, fault.reason ? fault.reason : "");
 }
 
@@ -349,7 +363,8 @@ static void check_stuck(struct sim *sim)
 			continue;
 		uint32_t count = commit_in_doubt(node->machine, list, 4);
 		if (count)
-			sim_fail(sim, SIM_LIVENESS, "region %u has %u in doubt, the first is %s (voted %d)", r, count, sim_id(list[0].id), list[0].voted);
+			sim_fail(sim, SIM_LIVENESS, "region %u has %u in doubt, the first is %s (voted %d)", r, count,
+			    sim_id(list[0].id), list[0].voted);
 		if (commit_held_keys(node->machine))
 			sim_fail(sim, SIM_LIVENESS, "region %u holds %u keys", r, commit_held_keys(node->machine));
 		if (node->applied != node->count)

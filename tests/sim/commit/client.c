@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A client has one operation open. What is not answered in time is asked again, there or in another region, and called unknown in
- * the end. A refusal is final only if it was sent to one region once: another copy may be applied. */
+ * A client has one operation open. What is not answered in time is asked again, there or in another region, and called unknown
+ * in the end. A refusal is final only if it was sent to one region once: another copy may be applied. */
 #include <assert.h>
 #include <string.h>
 
@@ -71,8 +71,8 @@ static void operation_send(struct sim *sim, uint32_t index, uint8_t region)
 	struct sim_operation *op = &sim->operations[index];
 	op->copies++;
 	op->regions |= 1u << region;
-	sim_trace(sim, "client %u asks %u for #%u kind %u key %u of %u value %u (number %llu)", op->client, region, index, op->kind,
-	    op->accesses[0].key, op->count, op->accesses[0].value, (unsigned long long)op->number);
+	sim_trace(sim, "client %u asks %u for #%u kind %u key %u of %u value %u (number %llu)", op->client, region, index,
+	    op->kind, op->accesses[0].key, op->count, op->accesses[0].value, (unsigned long long)op->number);
 	if (!sim->calm && chance_of(&sim->chance, 20))
 		return;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS),

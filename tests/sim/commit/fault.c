@@ -32,7 +32,8 @@ void fault_draw(struct sim *sim)
 
 static void start_later(struct sim *sim, struct sim_node *node)
 {
-	uint64_t delay_ms = chance_of(&sim->chance, 700) ? 5 + chance_below(&sim->chance, 200) : chance_below(&sim->chance, 6000);
+	uint64_t delay_ms =
+	    chance_of(&sim->chance, 700) ? 5 + chance_below(&sim->chance, 200) : chance_below(&sim->chance, 6000);
 	sim_push(sim, sim->now_ns + delay_ms * SIM_MS, (struct sim_event){.kind = SIM_START, .region = node->region});
 }
 
@@ -46,8 +47,8 @@ static void cut_links(struct sim *sim)
 	for (uint32_t i = 0; i < sim->n; i++) {
 		for (uint32_t j = 0; j < sim->n; j++) {
 			bool one = i == a || j == a, pair = (i == a && j == b) || (i == b && j == a), way = i == a && j == b;
-			if ((shape == 0 && one) || (shape == 1 && (one || i == b || j == b)) || (shape == 2 && way) || (shape == 3 && pair) ||
-			    (shape == 4 && chance_of(chance, 400)))
+			if ((shape == 0 && one) || (shape == 1 && (one || i == b || j == b)) || (shape == 2 && way) ||
+			    (shape == 3 && pair) || (shape == 4 && chance_of(chance, 400)))
 				sim->links[i][j].cut = true;
 		}
 	}
@@ -114,7 +115,8 @@ void fault_next(struct sim *sim)
 			node_peers(sim, node, chance_of(chance, 700) ? ~0u : (uint32_t)chance_next(chance));
 		break;
 	}
-	sim_push(sim, sim->now_ns + (1 + chance_below(chance, 2 * sim->fault_gap_ms)) * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
+	sim_push(sim, sim->now_ns + (1 + chance_below(chance, 2 * sim->fault_gap_ms)) * SIM_MS,
+	    (struct sim_event){.kind = SIM_FAULT});
 }
 
 void fault_end(struct sim *sim)

@@ -55,8 +55,8 @@ static void on_crash(int signal)
 }
 
 struct totals {
-	_Atomic uint64_t seeds, hours_ns, ok, reads, refused, failed, unknown, repeats, crashes, machine_crashes, losses, cuts, pauses,
-	    recovered, messages;
+	_Atomic uint64_t seeds, hours_ns, ok, reads, refused, failed, unknown, repeats, crashes, machine_crashes, losses, cuts,
+	    pauses, recovered, messages;
 	_Atomic uint64_t stop;
 };
 
@@ -65,8 +65,8 @@ const char *sim_id(struct commit_id id)
 	static char texts[8][48];
 	static uint32_t next;
 	char *text = texts[next++ % 8];
-	snprintf(text, sizeof texts[0], "%llu.%u@%u/%u", (unsigned long long)(id.hlc >> 16) % 10000000, (unsigned)(id.hlc & 0xffff), id.region,
-	    id.share);
+	snprintf(text, sizeof texts[0], "%llu.%u@%u/%u", (unsigned long long)(id.hlc >> 16) % 10000000,
+	    (unsigned)(id.hlc & 0xffff), id.region, id.share);
 	return text;
 }
 
@@ -128,7 +128,8 @@ static uint64_t number(const char *flag, const char *text, uint64_t most)
 	errno = 0;
 	unsigned long long value = text ? strtoull(text, &end, 10) : 0;
 	if (!text || *text < '0' || *text > '9' || *end || errno || value > most) {
-		fprintf(stderr, "sim-commit: %s: '%s' is not a number up to %llu\n", flag, text ? text : "", (unsigned long long)most);
+		fprintf(stderr, "sim-commit: %s: '%s' is not a number up to %llu\n", flag, text ? text : "",
+		    (unsigned long long)most);
 		exit(SIM_USAGE);
 	}
 	return value;
@@ -177,13 +178,16 @@ int main(int argc, char **argv)
 		one_seed(seed, operations, trace, totals);
 	else
 		code = many_seeds(first, seeds, jobs, operations, totals);
-	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu reads, %llu checks failed, %llu refused, %llu unknown, %llu "
-	       "repeats; %llu recovered; %llu process kills, %llu machine crashes, %llu disks lost, %llu cuts, %llu pauses, %llu messages\n",
+	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu reads, %llu checks failed, %llu refused, %llu "
+	       "unknown, %llu "
+	       "repeats; %llu recovered; %llu process kills, %llu machine crashes, %llu disks lost, %llu cuts, %llu pauses, "
+	       "%llu messages\n",
 	    (unsigned long long)totals->seeds, (double)totals->hours_ns / 3.6e12, (unsigned long long)totals->ok,
 	    (unsigned long long)totals->reads, (unsigned long long)totals->failed, (unsigned long long)totals->refused,
 	    (unsigned long long)totals->unknown, (unsigned long long)totals->repeats, (unsigned long long)totals->recovered,
-	    (unsigned long long)totals->crashes, (unsigned long long)totals->machine_crashes, (unsigned long long)totals->losses,
-	    (unsigned long long)totals->cuts, (unsigned long long)totals->pauses, (unsigned long long)totals->messages);
+	    (unsigned long long)totals->crashes, (unsigned long long)totals->machine_crashes,
+	    (unsigned long long)totals->losses, (unsigned long long)totals->cuts, (unsigned long long)totals->pauses,
+	    (unsigned long long)totals->messages);
 	if (code == 0 && totals->seeds >= 50 && totals->ok < totals->seeds * operations / 10) {
 		fprintf(stderr, "sim-commit: too little was acknowledged: that proves nothing\n");
 		code = SIM_LIVENESS;

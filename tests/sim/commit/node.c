@@ -69,7 +69,8 @@ static void sync_start(struct sim *sim, struct sim_node *node)
 	uint64_t took = 100000 + chance_below(&sim->chance, 3 * SIM_MS);
 	if (!sim->calm && chance_of(&sim->chance, sim->late_sync))
 		took += chance_below(&sim->chance, 400 * SIM_MS);
-	sim_push(sim, sim->now_ns + took, (struct sim_event){.kind = SIM_SYNCED, .region = node->region, .incarnation = node->incarnation});
+	sim_push(sim, sim->now_ns + took,
+	    (struct sim_event){.kind = SIM_SYNCED, .region = node->region, .incarnation = node->incarnation});
 }
 
 static void effect_append(struct sim *sim, struct sim_node *node, const struct commit_effect *effect)
@@ -91,15 +92,16 @@ static void effect_append(struct sim *sim, struct sim_node *node, const struct c
 		static struct commit_head head;
 		struct commit_body body;
 		commit_entry_open(entry.bytes, entry.size, &head, &body);
-		sim_trace(sim, "%u appends %s %s ballot %llu value %u%s", node->region, names[entry.type - COMMIT_ENTRY_PREPARE],
-		    sim_id(head.id), (unsigned long long)head.ballot, head.value, entry.streamed ? " streamed" : "");
+		sim_trace(sim, "%u appends %s %s ballot %llu value %u%s", node->region,
+		    names[entry.type - COMMIT_ENTRY_PREPARE], sim_id(head.id), (unsigned long long)head.ballot, head.value,
+		    entry.streamed ? " streamed" : "");
 		for (uint32_t i = 0; i < head.previous_count; i++)
 			sim_trace(sim, "      replaces %s", sim_id(head.previous[i]));
 	}
 }
 
-static const char *const message_names[] = {"", "PREPARE", "VOTE", "WITHDRAW", "WITHDRAWN", "DECIDED", "RECOVER", "PROMISED", "ACCEPT",
-    "ACCEPTED", "BLOCKED", "FETCH", "KNOWN", "ASK", "TOLD"};
+static const char *const message_names[] = {"", "PREPARE", "VOTE", "WITHDRAW", "WITHDRAWN", "DECIDED", "RECOVER", "PROMISED",
+    "ACCEPT", "ACCEPTED", "BLOCKED", "FETCH", "KNOWN", "ASK", "TOLD"};
 
 static void effect_send(struct sim *sim, struct sim_node *node, const struct commit_effect *effect)
 {
@@ -111,10 +113,11 @@ static void effect_send(struct sim *sim, struct sim_node *node, const struct com
 	for (uint8_t to = 0; to < sim->n; to++) {
 		if (!(effect->send.to & 1u << to))
 			continue;
-		sim_trace(sim, "%u -> %u %s %s ballot %llu vote %u decision %u", node->region, to, message_names[m->type], sim_id(m->id),
-		    (unsigned long long)m->ballot, m->vote, m->decision);
+		sim_trace(sim, "%u -> %u %s %s ballot %llu vote %u decision %u", node->region, to, message_names[m->type],
+		    sim_id(m->id), (unsigned long long)m->ballot, m->vote, m->decision);
 		sim_network(sim, node->region, to,
-		    (struct sim_event){.kind = SIM_MESSAGE, .region = to, .peer = node->region, .bytes = bytes, .size = (uint32_t)size});
+		    (struct sim_event){
+		        .kind = SIM_MESSAGE, .region = to, .peer = node->region, .bytes = bytes, .size = (uint32_t)size});
 	}
 	free(bytes);
 }
@@ -125,7 +128,8 @@ static void effect_answer(struct sim *sim, struct sim_node *node, const struct c
 	struct sim_event event = {.kind = SIM_ANSWER, .operation = (uint32_t)a->route, .code = a->code, .version = a->version};
 	if (a->is_read && a->code == ERR_OK && a->value_size)
 		memcpy(&event.value, a->value, sizeof event.value);
-	sim_trace(sim, "%u answers #%u %s %s value %u", node->region, event.operation, error_name(a->code), sim_id(a->version), event.value);
+	sim_trace(sim, "%u answers #%u %s %s value %u", node->region, event.operation, error_name(a->code), sim_id(a->version),
+	    event.value);
 	if (!a->is_read && a->code == ERR_OK)
 		check_acknowledged(sim, event.operation, a->version);
 	if (!sim->calm && chance_of(&sim->chance, 30))
@@ -163,7 +167,8 @@ static void step(struct sim *sim, struct sim_node *node, struct commit_event eve
 	assert(commit_ticket(node->machine) == node->count - node->base);
 	if (out->timer_ns && (!node->timer_ns || out->timer_ns < node->timer_ns)) {
 		node->timer_ns = out->timer_ns;
-		sim_push(sim, out->timer_ns, (struct sim_event){.kind = SIM_TIMER, .region = node->region, .incarnation = node->incarnation});
+		sim_push(sim, out->timer_ns,
+		    (struct sim_event){.kind = SIM_TIMER, .region = node->region, .incarnation = node->incarnation});
 	}
 	sync_start(sim, node);
 }
@@ -182,8 +187,12 @@ void node_stream(struct sim *sim, struct sim_node *node, const struct sim_event 
 {
 	if (event->sequence != node->sequences[event->origin] + 1 || !commit_room(node->machine))
 		return;
-	struct sim_entry entry = {.type = COMMIT_ENTRY_COMMIT, .streamed = true, .origin = event->origin, .sequence = event->sequence,
-	    .size = event->size, .bytes = malloc(event->size)};
+	struct sim_entry entry = {.type = COMMIT_ENTRY_COMMIT,
+	    .streamed = true,
+	    .origin = event->origin,
+	    .sequence = event->sequence,
+	    .size = event->size,
+	    .bytes = malloc(event->size)};
 	assert(entry.bytes);
 	memcpy(entry.bytes, event->bytes, event->size);
 	entry_add(sim, node, entry);
@@ -204,7 +213,8 @@ void node_synced(struct sim *sim, struct sim_node *node)
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, SIM_MS),
 	    (struct sim_event){.kind = SIM_APPLY, .region = node->region, .incarnation = node->incarnation});
 	step(sim, node,
-	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {.ticket = node->durable - node->base, .lsn = node->durable}});
+	    (struct commit_event){
+	        .type = COMMIT_EVENT_DURABLE, .durable = {.ticket = node->durable - node->base, .lsn = node->durable}});
 }
 
 void node_apply(struct sim *sim, struct sim_node *node)
@@ -239,8 +249,13 @@ void node_pump(struct sim *sim, struct sim_node *node)
 			next[entry->origin]++;
 			sent++;
 			sim_network(sim, node->region, to,
-			    (struct sim_event){.kind = SIM_STREAM, .region = to, .peer = node->region, .origin = entry->origin,
-			        .sequence = entry->sequence, .bytes = entry->bytes, .size = entry->size});
+			    (struct sim_event){.kind = SIM_STREAM,
+			        .region = to,
+			        .peer = node->region,
+			        .origin = entry->origin,
+			        .sequence = entry->sequence,
+			        .bytes = entry->bytes,
+			        .size = entry->size});
 		}
 	}
 	sim_push(sim, sim->now_ns + (10 + chance_below(&sim->chance, 60)) * SIM_MS,
@@ -256,21 +271,33 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t index)
 	if (op->kind == SIM_READ) {
 		step(sim, node,
 		    (struct commit_event){.type = COMMIT_EVENT_READ,
-		        .read = {.route = index, .number = op->number, .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
-		            .key = (const uint8_t *)keys[0], .key_size = 3}});
+		        .read = {.route = index,
+		            .number = op->number,
+		            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
+		            .key = (const uint8_t *)keys[0],
+		            .key_size = 3}});
 		return;
 	}
 	struct commit_operation operations[SIM_OPS_KEYS];
 	for (uint32_t i = 0; i < op->count; i++) {
 		const struct sim_access *a = &op->accesses[i];
-		operations[i] = (struct commit_operation){.kind = a->kind, .condition = a->condition, .key = (const uint8_t *)keys[i],
-		    .key_size = 3, .expected = a->expected, .value = (const uint8_t *)&a->value,
+		operations[i] = (struct commit_operation){.kind = a->kind,
+		    .condition = a->condition,
+		    .key = (const uint8_t *)keys[i],
+		    .key_size = 3,
+		    .expected = a->expected,
+		    .value = (const uint8_t *)&a->value,
 		    .value_size = a->kind == COMMIT_PUT ? sizeof a->value : 0};
 	}
 	step(sim, node,
 	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
-	        .transaction = {.route = index, .client_id = sim->clients[op->client].id, .number = op->number, .settled = op->number - 1,
-	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns), .ack_all = op->ack_all, .count = op->count,
+	        .transaction = {.route = index,
+	            .client_id = sim->clients[op->client].id,
+	            .number = op->number,
+	            .settled = op->number - 1,
+	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
+	            .ack_all = op->ack_all,
+	            .count = op->count,
 	            .operations = operations}});
 }
 
@@ -302,9 +329,20 @@ void node_start(struct sim *sim, struct sim_node *node)
 			bound = stored > bound ? stored : bound;
 		}
 	}
-	struct commit_options options = {.region = node->region, .regions = (1u << sim->n) - 1, .incarnation = chance_next(&sim->chance), .transactions = 512, .requests = 256,
-	    .reads = 128, .keys = 8192, .memory = 16384, .arena = 8u << 20, .lookup = lookup, .user = node, .resend_ns = 200 * SIM_MS,
-	    .in_doubt_ns = 400 * SIM_MS, .unstreamed_ns = 2000 * SIM_MS};
+	struct commit_options options = {.region = node->region,
+	    .regions = (1u << sim->n) - 1,
+	    .incarnation = chance_next(&sim->chance),
+	    .transactions = 512,
+	    .requests = 256,
+	    .reads = 128,
+	    .keys = 8192,
+	    .memory = 16384,
+	    .arena = 8u << 20,
+	    .lookup = lookup,
+	    .user = node,
+	    .resend_ns = 200 * SIM_MS,
+	    .in_doubt_ns = 400 * SIM_MS,
+	    .unstreamed_ns = 2000 * SIM_MS};
 	int code = commit_new(&node->machine, &options, bound, 0);
 	assert(code == 0);
 	sim_trace(sim, "%u starts", node->region);
@@ -312,10 +350,14 @@ void node_start(struct sim *sim, struct sim_node *node)
 	for (uint64_t i = 0; i < count; i++)
 		step(sim, node,
 		    (struct commit_event){.type = COMMIT_EVENT_REPLAY,
-		        .replay = {.type = node->entries[i].type, .bytes = node->entries[i].bytes, .size = node->entries[i].size, .lsn = i,
+		        .replay = {.type = node->entries[i].type,
+		            .bytes = node->entries[i].bytes,
+		            .size = node->entries[i].size,
+		            .lsn = i,
 		            .streamed = node->entries[i].streamed}});
 	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_START});
-	sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});
+	sim_push(
+	    sim, sim->now_ns, (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});
 }
 
 void node_kill(struct sim *sim, struct sim_node *node, bool machine)

@@ -16,11 +16,11 @@
 #include "actors/coordinator/commit/commit.h"
 
 #define SIM_REGIONS_MAX 5u
-#define SIM_CLIENTS	8u
-#define SIM_KEYS_MAX	12u
-#define SIM_OPS_KEYS	4u
-#define SIM_MS		1000000ull
-#define SIM_LIVE_NS	(120ull * 1000000000)
+#define SIM_CLIENTS     8u
+#define SIM_KEYS_MAX    12u
+#define SIM_OPS_KEYS    4u
+#define SIM_MS          1000000ull
+#define SIM_LIVE_NS     (120ull * 1000000000)
 
 enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
 
@@ -37,7 +37,19 @@ static inline bool chance_of(struct chance *c, uint32_t per_mille)
 	return chance_next(c) % 1000 < per_mille;
 }
 
-enum sim_event_kind { SIM_MESSAGE, SIM_STREAM, SIM_SYNCED, SIM_APPLY, SIM_TIMER, SIM_PUMP, SIM_CLIENT, SIM_REQUEST, SIM_ANSWER, SIM_START, SIM_FAULT };
+enum sim_event_kind {
+	SIM_MESSAGE,
+	SIM_STREAM,
+	SIM_SYNCED,
+	SIM_APPLY,
+	SIM_TIMER,
+	SIM_PUMP,
+	SIM_CLIENT,
+	SIM_REQUEST,
+	SIM_ANSWER,
+	SIM_START,
+	SIM_FAULT
+};
 struct sim_event {
 	uint64_t time_ns, order;
 	enum sim_event_kind kind;
@@ -138,8 +150,8 @@ struct sim {
 	uint32_t decision_count, decision_capacity;
 	uint32_t fault_gap_ms, late_sync, lose_after_ok, think_ms, blind;
 	struct {
-		uint64_t crashes, machine_crashes, losses, cuts, pauses, messages, ok, refused, failed, unknown, reads, repeats, recovered,
-		    over;
+		uint64_t crashes, machine_crashes, losses, cuts, pauses, messages, ok, refused, failed, unknown, reads, repeats,
+		    recovered, over;
 	} counts;
 };
 

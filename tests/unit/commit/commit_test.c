@@ -396,7 +396,8 @@ Test(commit, killed_at_each_point)
 		cr_assert_eq(world_value(w, 2, "a") != NULL, there);
 		cr_assert(!was_ok || there, "point %u: acknowledged and gone", point);
 		if (world_answer(w, 1) && code_of(w, 1) != ERR_UNKNOWN_OUTCOME)
-			cr_assert_eq(code_of(w, 1) == ERR_OK, there, "point %u: %s, and there: %d", point, error_name(code_of(w, 1)), there);
+			cr_assert_eq(code_of(w, 1) == ERR_OK, there, "point %u: %s, and there: %d", point,
+			    error_name(code_of(w, 1)), there);
 		world_free(w);
 	}
 }
@@ -440,7 +441,7 @@ Test(commit, B08_a_repeat_waits_where_it_becomes_known_as_done)
 	world_deliver(w, 5, COMMIT_PREPARE);
 	world_drop(w, 2, 1, 0);
 	world_wait(w, 3, WORLD_SECOND + WORLD_SECOND / 5); /* 0 and 1 commit the first */
-	world_wait(w, 5, WORLD_SECOND / 2); /* 2 asks 0 again */
+	world_wait(w, 5, WORLD_SECOND / 2);                /* 2 asks 0 again */
 	world_wait(w, ALL, 10 * WORLD_SECOND);
 	quiet(w, ALL);
 	/* One name, however many streams it came by. */
@@ -456,5 +457,58 @@ Test(commit, B08_a_repeat_waits_where_it_becomes_known_as_done)
 			first = head;
 		cr_assert(commit_id_equal(first.id, head.id), "applied twice");
 	}
+	world_free(w);
+}
+
+/* docs/spec, "What spin found", 3: what a region accepted names what it replaces, and so is not in the way of it. */
+Test(commit, T52_an_accepted_value_names_what_it_replaced)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "first");
+	world_deliver(w, 5, COMMIT_PREPARE);
+	world_deliver(w, 5, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, 1), ERR_OK); /* by 0 and 2; 1 has heard nothing */
+	world_drop(w, 0, 255, 0);
+	w->now_ns += WORLD_SECOND / 10;
+	world_put(w, 1, 2, "a", "second");
+	world_deliver(w, 3, COMMIT_PREPARE); /* 0 votes: over the first */
+	world_drop(w, 0, 1, COMMIT_VOTE);
+	world_drop(w, 1, 255, 0);
+	/* 0 recovers the second; 1 coordinates it, so it comes to ABORT there, or 0 is lost before. */
+	for (uint32_t i = 0; i < 100 && !world_pending(w, COMMIT_ACCEPT); i++) {
+		world_wait(w, 0, WORLD_SECOND / 50);
+		world_deliver(w, 3, 0);
+	}
+	world_lose(w, 0);
+	world_drop(w, 0, 255, 0);
+	world_wait(w, 6, 20 * WORLD_SECOND);
+	quiet(w, 6);
+	cr_assert_not_null(world_value(w, 1, "a"));
+	cr_assert_str_eq(world_value(w, 1, "a"), world_value(w, 2, "a"));
+	world_free(w);
+}
+
+/* Found by the simulator, seed 52776: a NO that names a commit before that is on disk made another region answer ok for it. */
+Test(commit, T46_a_refusal_waits_for_the_disk_too)
+{
+	struct world *w = world_new(3);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "one");
+	w->regions[2].slow_disk = true;
+	world_transaction(w, 2, 1, 7, 1, 1, &o);
+	world_sync(w, 2);
+	world_deliver(w, 6, COMMIT_PREPARE);
+	world_deliver(w, 6, COMMIT_VOTE); /* COMMIT is appended */
+	world_drop(w, 2, 0, 0);
+	world_transaction(w, 0, 2, 7, 1, 1, &o);
+	world_deliver(w, 5, COMMIT_PREPARE);
+	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0, "told what is on no disk");
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(code_of(w, 2), 1, "answered for what is on no disk");
+	world_sync(w, 2);
+	world_wait(w, ALL, WORLD_SECOND / 2);
+	world_sync(w, 2);
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert(commit_id_equal(world_answer(w, 1)->version, world_answer(w, 2)->version));
 	world_free(w);
 }

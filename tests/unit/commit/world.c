@@ -66,7 +66,8 @@ void world_sync(struct world *w, uint8_t index)
 	if (!region->up || region->durable == region->count)
 		return;
 	region->durable = region->count;
-	step(w, index, (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {region->durable - region->base, region->durable}});
+	step(w, index,
+	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {region->durable - region->base, region->durable}});
 	apply(region);
 	step(w, index, (struct commit_event){.type = COMMIT_EVENT_APPLIED, .applied = region->applied - region->base});
 }
@@ -76,7 +77,8 @@ static void entry_add(struct world_region *region, enum commit_entry type, bool 
 {
 	region->entries = realloc(region->entries, (region->count + 1) * sizeof *region->entries);
 	struct world_entry *entry = &region->entries[region->count++];
-	*entry = (struct world_entry){.type = type, .streamed = streamed, .size = head_size + body_size, .bytes = malloc(head_size + body_size)};
+	*entry = (struct world_entry){
+	    .type = type, .streamed = streamed, .size = head_size + body_size, .bytes = malloc(head_size + body_size)};
 	memcpy(entry->bytes, head, head_size);
 	if (body_size)
 		memcpy(entry->bytes + head_size, body, body_size);
@@ -90,7 +92,8 @@ static void message_add(struct world *w, uint8_t from, const struct commit_effec
 		assert(w->message_count < WORLD_MESSAGES);
 		size_t size = commit_message_size(&effect->send.message);
 		struct world_message *m = &w->messages[w->message_count++];
-		*m = (struct world_message){.from = from, .to = to, .type = effect->send.message.type, .size = size, .bytes = malloc(size)};
+		*m = (struct world_message){
+		    .from = from, .to = to, .type = effect->send.message.type, .size = size, .bytes = malloc(size)};
 		assert(commit_message_encode(&effect->send.message, m->bytes, size) == (long)size);
 	}
 }
@@ -105,14 +108,17 @@ static void step(struct world *w, uint8_t index, struct commit_event event)
 		for (uint32_t i = 0; i < effects.count; i++) {
 			const struct commit_effect *e = &effects.effects[i];
 			if (e->type == COMMIT_EFFECT_APPEND) {
-				entry_add(region, e->append.type, e->append.streamed, e->append.head, e->append.head_size, e->append.body,
-				    e->append.body_size);
+				entry_add(region, e->append.type, e->append.streamed, e->append.head, e->append.head_size,
+				    e->append.body, e->append.body_size);
 			} else if (e->type == COMMIT_EFFECT_SEND) {
 				message_add(w, index, e);
 			} else {
 				assert(w->answer_count < WORLD_ANSWERS);
 				struct world_answer *a = &w->answers[w->answer_count++];
-				*a = (struct world_answer){.region = index, .route = e->answer.route, .code = e->answer.code, .version = e->answer.version};
+				*a = (struct world_answer){.region = index,
+				    .route = e->answer.route,
+				    .code = e->answer.code,
+				    .version = e->answer.version};
 				if (e->answer.value_size)
 					memcpy(a->value, e->answer.value, e->answer.value_size);
 			}
@@ -139,15 +145,27 @@ void world_start(struct world *w, uint8_t index)
 			bound = stored > bound ? stored : bound;
 		}
 	}
-	struct commit_options options = {.region = index, .regions = (1u << w->n) - 1, .incarnation = ++region->starts * 100 + index,
-	    .transactions = 256, .requests = 1024, .reads = 64, .keys = 8192, .memory = 4096, .arena = 16u << 20, .lookup = lookup, .user = region,
-	    .resend_ns = WORLD_SECOND / 5, .in_doubt_ns = WORLD_SECOND, .unstreamed_ns = 5 * WORLD_SECOND};
+	struct commit_options options = {.region = index,
+	    .regions = (1u << w->n) - 1,
+	    .incarnation = ++region->starts * 100 + index,
+	    .transactions = 256,
+	    .requests = 1024,
+	    .reads = 64,
+	    .keys = 8192,
+	    .memory = 4096,
+	    .arena = 16u << 20,
+	    .lookup = lookup,
+	    .user = region,
+	    .resend_ns = WORLD_SECOND / 5,
+	    .in_doubt_ns = WORLD_SECOND,
+	    .unstreamed_ns = 5 * WORLD_SECOND};
 	assert(commit_new(&region->machine, &options, bound, 0) == 0);
 	uint32_t count = region->count;
 	for (uint32_t i = 0; i < count; i++)
 		step(w, index,
 		    (struct commit_event){.type = COMMIT_EVENT_REPLAY,
-		        .replay = {region->entries[i].type, region->entries[i].bytes, region->entries[i].size, i, region->entries[i].streamed}});
+		        .replay = {region->entries[i].type, region->entries[i].bytes, region->entries[i].size, i,
+		            region->entries[i].streamed}});
 	step(w, index, (struct commit_event){.type = COMMIT_EVENT_START});
 }
 
@@ -191,16 +209,24 @@ void world_free(struct world *w)
 
 struct commit_operation world_operation(enum commit_kind kind, const char *key, const char *value)
 {
-	return (struct commit_operation){.kind = (uint8_t)kind, .key = (const uint8_t *)key, .key_size = (uint32_t)strlen(key),
-	    .value = (const uint8_t *)value, .value_size = value ? (uint32_t)strlen(value) : 0};
+	return (struct commit_operation){.kind = (uint8_t)kind,
+	    .key = (const uint8_t *)key,
+	    .key_size = (uint32_t)strlen(key),
+	    .value = (const uint8_t *)value,
+	    .value_size = value ? (uint32_t)strlen(value) : 0};
 }
 
 void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t client, uint64_t number, uint32_t count,
     const struct commit_operation *operations)
 {
 	step(w, region,
-	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION, .transaction = {.route = route, .client_id = client, .number = number,
-	        .deadline_ns = w->now_ns + 2 * WORLD_SECOND, .count = count, .operations = operations}});
+	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
+	        .transaction = {.route = route,
+	            .client_id = client,
+	            .number = number,
+	            .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
+	            .count = count,
+	            .operations = operations}});
 }
 
 void world_put(struct world *w, uint8_t region, uint64_t route, const char *key, const char *value)
@@ -212,8 +238,11 @@ void world_put(struct world *w, uint8_t region, uint64_t route, const char *key,
 void world_get(struct world *w, uint8_t region, uint64_t route, const char *key)
 {
 	step(w, region,
-	    (struct commit_event){.type = COMMIT_EVENT_READ, .read = {.route = route, .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
-	        .key = (const uint8_t *)key, .key_size = (uint32_t)strlen(key)}});
+	    (struct commit_event){.type = COMMIT_EVENT_READ,
+	        .read = {.route = route,
+	            .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
+	            .key = (const uint8_t *)key,
+	            .key_size = (uint32_t)strlen(key)}});
 }
 
 static struct world_message message_take(struct world *w, uint32_t place)
@@ -293,11 +322,13 @@ void world_streams(struct world *w)
 				bool has = to == from || !region->up;
 				for (uint32_t j = 0; j < region->count && !has; j++)
 					has = region->entries[j].streamed && region->entries[j].size == entry.size &&
-					    !memcmp(region->entries[j].bytes, entry.bytes, entry.size);
+					      !memcmp(region->entries[j].bytes, entry.bytes, entry.size);
 				if (has)
 					continue;
 				entry_add(region, COMMIT_ENTRY_COMMIT, true, entry.bytes, entry.size, NULL, 0);
-				step(w, to, (struct commit_event){.type = COMMIT_EVENT_STREAMED, .streamed = {entry.bytes, entry.size}});
+				step(w, to,
+				    (struct commit_event){
+				        .type = COMMIT_EVENT_STREAMED, .streamed = {entry.bytes, entry.size}});
 			}
 		}
 	}

@@ -74,7 +74,7 @@ uint32_t world_drop(struct world *w, uint8_t from, uint8_t to, uint8_t type); /*
 uint32_t world_pending(const struct world *w, uint8_t type);
 void world_wait(struct world *w, uint32_t regions, uint64_t ns); /* timers run, messages between `regions` pass */
 void world_streams(struct world *w); /* all that is on the disk of a region that is up reaches the others */
-const struct world_answer *world_answer(const struct world *w, uint64_t route); /* the newest; NULL */
+const struct world_answer *world_answer(const struct world *w, uint64_t route);  /* the newest; NULL */
 const char *world_value(const struct world *w, uint8_t region, const char *key); /* as applied; NULL */
 uint32_t world_in_doubt(const struct world *w, uint8_t region);
 
