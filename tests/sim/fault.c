@@ -73,7 +73,7 @@ static void pause_process(struct sim *sim, struct sim_node *node)
 {
 	enum actor actor = (enum actor)chance_below(&sim->chance, ACTORS);
 	struct sim_process *process = &node->processes[actor];
-	if (!process->up)
+	if (!process->up || process->paused_until_ns > sim->now_ns)
 		return;
 	sim->counts.pauses++;
 	process->paused_until_ns = process->changed_ns = sim->now_ns + chance_below(&sim->chance, 3000) * SIM_MS;
