@@ -7,6 +7,7 @@
 
 #include "core/broken.h"
 #include "core/bytes.h"
+#include "core/commit_entry.h"
 #include "core/row.h"
 
 /* Hashed: keyspace, key size (both u16 little endian), key, row bytes. The size keeps a key's end apart from a row's start. */
@@ -17,6 +18,10 @@
 struct digest row_digest(uint16_t keyspace, const uint8_t *key, size_t key_size, const uint8_t *row, size_t row_size)
 {
 	assert(key_size <= KEY_SIZE_MAX);
+	if (commit_row_is(row, row_size) && row_size >= COMMIT_ROW_UNDIGESTED) {
+		row += COMMIT_ROW_UNDIGESTED;
+		row_size -= COMMIT_ROW_UNDIGESTED;
+	}
 	uint8_t bytes[DIGEST_COPY_MAX];
 	XXH128_hash_t hash;
 	bytes_put_u16(bytes, keyspace);

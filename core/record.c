@@ -5,11 +5,31 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "core/commit_entry.h"
 #include "core/error.h"
 #include "core/varint.h"
 
+_Static_assert(RECORD_ENTRY_MAX >= COMMIT_BODY_MAX + COMMIT_HEAD_MAX, "a record holds the largest transaction");
+
+static long transaction_encode(const struct record *r, uint8_t *out, size_t capacity)
+{
+	assert(r->dot.region < REGIONS_MAX && r->dot.sequence >= 1 && r->entry_size && r->entry_size <= RECORD_ENTRY_MAX);
+	size_t size = 4 + varint_size(r->dot.sequence) + 8 + r->entry_size;
+	if (size > capacity)
+		return ERR_FULL;
+	out[0] = RECORD_TRANSACTION;
+	out[1] = r->dot.region;
+	bytes_put_u16(out + 2, 0);
+	out += 4 + varint_encode(r->dot.sequence, out + 4);
+	bytes_put_u64(out, r->hlc);
+	memcpy(out + 8, r->entry, r->entry_size);
+	return (long)size;
+}
+
 long record_encode(const struct record *r, uint8_t *out, size_t capacity)
 {
+	if (r->flags == RECORD_TRANSACTION)
+		return transaction_encode(r, out, capacity);
 	assert(r->dot.region < REGIONS_MAX && r->dot.sequence >= 1 && !vector_covers_dot(&r->context, r->dot));
 	assert(r->keyspace < KEYSPACES_MAX && !(r->flags & ~RECORD_TOMBSTONE));
 	assert(r->key_size >= 1 && r->key_size <= KEY_SIZE_MAX && r->value_size <= VALUE_SIZE_MAX);
@@ -57,11 +77,28 @@ static long blob_decode(const uint8_t *at, const uint8_t *end, uint32_t size_max
 /* Flags, origin, keyspace and sequence: the part that every reader needs. */
 static long head_decode(const uint8_t *bytes, size_t size, struct dot *dot)
 {
-	if (size < 5 || (bytes[0] & ~RECORD_TOMBSTONE) || bytes[1] >= REGIONS_MAX || bytes_get_u16(bytes + 2) >= KEYSPACES_MAX)
+	if (size < 5 || bytes[0] > RECORD_TRANSACTION || bytes[1] >= REGIONS_MAX || bytes_get_u16(bytes + 2) >= KEYSPACES_MAX)
 		return ERR_MALFORMED;
 	dot->region = bytes[1];
 	long n = varint_decode(bytes + 4, size - 4, &dot->sequence);
 	return n < 0 || !dot->sequence ? ERR_MALFORMED : 4 + n;
+}
+
+/* What stands behind the stamp. */
+static long transaction_decode(struct record *r, const uint8_t *bytes, const uint8_t *at, const uint8_t *end)
+{
+	struct commit_head head;
+	struct commit_body body;
+	r->context = (struct vector){0};
+	r->client_id = r->request = 0;
+	r->key = r->value = NULL;
+	r->key_size = r->value_size = 0;
+	r->entry = at;
+	r->entry_size = (uint32_t)(end - at);
+	if (r->keyspace || (size_t)(end - at) > RECORD_ENTRY_MAX || commit_entry_open(at, (size_t)(end - at), &head, &body) < 0 ||
+	    !body.bytes || head.previous_count != body.operation_count || head.id.hlc != r->hlc)
+		return ERR_MALFORMED;
+	return end - bytes;
 }
 
 long record_decode(struct record *r, const uint8_t *bytes, size_t size)
@@ -77,6 +114,10 @@ long record_decode(struct record *r, const uint8_t *bytes, size_t size)
 		return ERR_MALFORMED;
 	r->hlc = bytes_get_u64(at);
 	at += 8;
+	if (r->flags & RECORD_TRANSACTION)
+		return transaction_decode(r, bytes, at, end);
+	r->entry = NULL;
+	r->entry_size = 0;
 	if ((n = vector_decode(&r->context, at, (size_t)(end - at))) < 0 || vector_covers_dot(&r->context, r->dot))
 		return ERR_MALFORMED;
 	at += n;

@@ -6,6 +6,7 @@
 
 #include "core/broken.h"
 #include "core/bytes.h"
+#include "core/commit_entry.h"
 #include "core/error.h"
 #include "core/varint.h"
 
@@ -237,4 +238,13 @@ bool row_is_deleted(const struct row *row)
 			return false;
 	}
 	return true;
+}
+
+int row_bytes_are_deleted(const uint8_t *bytes, size_t size)
+{
+	struct commit_row committed;
+	struct row row;
+	if (commit_row_is(bytes, size))
+		return commit_row_decode(&committed, bytes, size) < 0 ? ERR_MALFORMED : !committed.live;
+	return row_decode(&row, bytes, size) < 0 ? ERR_MALFORMED : row_is_deleted(&row);
 }

@@ -61,13 +61,15 @@ long row_encode(const struct row *row, uint8_t *out, size_t capacity);
 int row_decode(struct row *row, const uint8_t *bytes, size_t size);
 /* True when no sibling carries a value: such rows are left out of digests (collection happens at different times). */
 bool row_is_deleted(const struct row *row);
+/* The same of stored bytes, of whatever level; ERR_MALFORMED, else 0 or 1. */
+int row_bytes_are_deleted(const uint8_t *bytes, size_t size);
 
 /* The winner among siblings, only ever chosen when read. A pure function of the set. */
 enum strategy { STRATEGY_LWW, STRATEGY_FWW, STRATEGY_PRIORITY };
 /* priority[region id], used by STRATEGY_PRIORITY only. Index of the winner; row must have a sibling. */
 uint32_t row_winner(const struct row *row, enum strategy strategy, const uint32_t priority[static REGIONS_MAX]);
 
-/* Digests: 128-bit sum over rows of XXH3-128(keyspace, key, row bytes). Sum, not XOR: equal hashes must not cancel. */
+/* Digests: 128-bit sum over rows of XXH3-128(keyspace, key, row bytes; of a strong row without what it replaced). Sum, not XOR: equal hashes must not cancel. */
 struct digest {
 	uint64_t low, high;
 };

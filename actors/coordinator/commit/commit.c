@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/encode.h"
 #include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
 
@@ -172,7 +171,7 @@ uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t,
 	effect->append.type = type;
 	effect->append.streamed = is_streamed;
 	effect->append.head = bytes;
-	effect->append.head_size = head_put(bytes, head, with_body);
+	effect->append.head_size = commit_head_put(bytes, head, with_body);
 	effect->append.body = with_body ? t->body.bytes : NULL;
 	effect->append.body_size = with_body ? t->body.size : 0;
 	if (c->durable_lsn < t->first_lsn)

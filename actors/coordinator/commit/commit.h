@@ -28,63 +28,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/commit_entry.h"
 #include "core/error.h"
-#include "core/record.h"
 
-#define COMMIT_OPERATIONS_MAX 256u
-#define COMMIT_REQUESTS_MAX   256u /* blind writes that share one transaction */
-#define COMMIT_BODY_MAX       (4u * 1024 * 1024)
 #define COMMIT_HOLDS_MAX      8u
 #define COMMIT_EFFECTS_MAX    256u
 #define COMMIT_SCRATCH        (96u * 1024)
 
-/* Names a transaction and, with share, the versions it makes. Ordered by HLC, then region: the order of commits. */
-struct commit_id {
-	uint64_t hlc;
-	uint16_t share; /* which of the requests that share the transaction; 0 in a transaction's name */
-	uint8_t region;
-};
-static inline int commit_id_compare(struct commit_id a, struct commit_id b)
-{
-	if (a.hlc != b.hlc)
-		return a.hlc < b.hlc ? -1 : 1;
-	return a.region != b.region ? (a.region < b.region ? -1 : 1) : 0;
-}
-static inline bool commit_id_equal(struct commit_id a, struct commit_id b)
-{
-	return a.hlc == b.hlc && a.region == b.region;
-}
-
-enum commit_kind { COMMIT_PUT = 1, COMMIT_DELETE, COMMIT_CHECK /* a version check alone: raises the stamp */ };
-enum commit_condition { COMMIT_ALWAYS, COMMIT_IF_ABSENT, COMMIT_IF_VERSION };
-struct commit_operation {
-	uint8_t kind, condition;
-	uint16_t keyspace;
-	uint32_t key_size, value_size;
-	const uint8_t *key, *value;
-	struct commit_id expected;
-};
-
-/* A row as committed. stamp: last transaction that touched it (a check does); version: last that wrote it. Each is a maximum,
- * so commits may arrive in any order. previous: the stamp that the newest stamp replaced. All zero: never written. */
-struct commit_row {
-	struct commit_id stamp, version, previous;
-	bool live;            /* has a value */
-	const uint8_t *value; /* borrowed until the end of the turn */
-	uint32_t value_size;
-};
 /* The row as applied. Must give the same until the next APPLIED is stepped. */
 typedef void commit_lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row);
-
-/* Log entries, and their numbers in the log. Head and body are opaque; COMMIT's can be walked with commit_entry_open. */
-enum commit_entry {
-	COMMIT_ENTRY_PREPARE = 16, /* this region's YES (or, of its own transaction, its lock) */
-	COMMIT_ENTRY_PROMISE = 17,
-	COMMIT_ENTRY_ACCEPT = 18,
-	COMMIT_ENTRY_COMMIT = 19, /* a decision; apply its operations to the rows in one transaction */
-	COMMIT_ENTRY_ABORT = 20,  /* a decision */
-	COMMIT_ENTRY_BOUND = 21,  /* u64: no stamp above it was given out */
-};
 
 enum commit_message_type {
 	COMMIT_PREPARE = 1,
@@ -104,7 +56,6 @@ enum commit_message_type {
 	COMMIT_MESSAGE_TYPES
 };
 enum commit_vote { COMMIT_NONE, COMMIT_YES, COMMIT_NO, COMMIT_ABSTAIN };
-enum commit_value { COMMIT_UNDECIDED, COMMIT_ABORTED, COMMIT_COMMITTED };
 
 /* What a region knows of a row below a transaction in question. */
 struct commit_seen {
@@ -255,37 +206,5 @@ const struct commit_counts *commit_counts(const struct commit *c);
 uint32_t commit_held_keys(const struct commit *c);
 /* Undecided transactions, oldest first; returns how many there are. */
 uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, uint32_t capacity);
-
-/* ---- bodies and entries ---- */
-struct commit_body {
-	const uint8_t *bytes;
-	uint32_t size;
-	bool ack_all;
-	uint64_t born; /* the coordinator's incarnation: stamp below all of its transactions */
-	uint32_t request_count, operation_count;
-	uint32_t requests_at, operations_at;
-};
-struct commit_request_name {
-	uint64_t client_id, number;
-};
-/* Checks everything, caps included: 0 or ERR_MALFORMED. */
-int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size);
-/* Walk: *at starts at requests_at or operations_at of an opened body. */
-void commit_body_request(const struct commit_body *body, uint32_t *at, struct commit_request_name *name);
-void commit_body_operation(const struct commit_body *body, uint32_t *at, struct commit_operation *operation);
-
-struct commit_head {
-	struct commit_id id;
-	uint64_t ballot;
-	uint8_t value;
-	bool own_lock;
-	uint32_t previous_count;
-	struct commit_id previous[COMMIT_OPERATIONS_MAX]; /* of COMMIT: what each operation replaced */
-};
-/* Splits an entry. body->bytes is NULL when it has none. */
-int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *head, struct commit_body *body);
-/* What a COMMIT does to a row; true when it changed anything. share: body.request_count - 1. */
-bool commit_row_apply(struct commit_row *row, struct commit_id id, uint16_t share, struct commit_id previous,
-    const struct commit_operation *operation);
 
 #endif

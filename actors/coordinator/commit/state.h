@@ -19,7 +19,6 @@
 #define BALLOT_WITHDRAW 1u /* the coordinator's ABORT; real ballots start at REGIONS_MAX */
 #define KEY_INLINE      40u
 #define REPLY_HOLDS_MAX COMMIT_HOLDS_MAX
-#define HEAD_SIZE_MAX   (8 + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
 #define STEP_ROOM       24u /* effects that one piece of work may add */
 #define STEP_SCRATCH    (40u * 1024)
 
@@ -97,7 +96,7 @@ enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONF
 struct request {
 	enum request_state state;
 	bool answered, blind, ack_all, duplicate;
-	uint64_t route, client_id, number, deadline_ns, arrived_ns, not_before_ns;
+	uint64_t route, client_id, number, first_ms, deadline_ns, arrived_ns, not_before_ns;
 	uint8_t *operations; /* encoded, in the arena */
 	uint32_t operations_size, operation_count;
 	uint32_t next, wait_key, transaction;

@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/encode.h"
 #include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
 
@@ -183,10 +182,11 @@ static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, 
 static uint32_t body_build(struct commit *c, const uint32_t *list, uint32_t count)
 {
 	const struct request *last = &c->requests[list[count - 1]];
-	uint8_t *out = body_begin(c->body, last->ack_all, c->born, count);
-	for (uint32_t i = 0; i < count; i++, out += 16) {
-		bytes_put_u64(out, c->requests[list[i]].client_id);
-		bytes_put_u64(out + 8, c->requests[list[i]].number);
+	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct request *r = &c->requests[list[i]];
+		struct commit_request_name name = {.client_id = r->client_id, .number = r->number, .first_ms = r->first_ms};
+		out = commit_request_name_put(out, &name);
 	}
 	bytes_put_u16(out, (uint16_t)last->operation_count);
 	memcpy(out + 2, last->operations, last->operations_size);
@@ -390,7 +390,7 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 static int validate(const struct commit_event *e, size_t *size)
 {
 	const struct commit_operation *o = e->transaction.operations;
-	*size = BODY_BEGIN_SIZE + 2 + 16 * (size_t)COMMIT_REQUESTS_MAX;
+	*size = COMMIT_BODY_BEGIN_SIZE + 2 + COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX;
 	if (!e->transaction.client_id || !e->transaction.number || !e->transaction.count ||
 	    e->transaction.count > COMMIT_OPERATIONS_MAX)
 		return ERR_MALFORMED;
@@ -407,7 +407,7 @@ static int validate(const struct commit_event *e, size_t *size)
 			if (o[j].keyspace == o[i].keyspace && o[j].key_size == o[i].key_size &&
 			    !memcmp(o[j].key, o[i].key, o[i].key_size))
 				return ERR_MALFORMED;
-		*size += operation_size(&o[i]);
+		*size += commit_operation_size(&o[i]);
 	}
 	return *size > COMMIT_BODY_MAX ? ERR_VALUE_TOO_LARGE : 0;
 }
@@ -428,7 +428,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 		code = ERR_NO_QUORUM;
 	else if (c->request_free == NOBODY || !commit_room(c))
 		code = ERR_OVERLOADED;
-	uint8_t *blob = code ? NULL : arena_take(&c->arena, size - BODY_BEGIN_SIZE - 2 - 16 * (size_t)COMMIT_REQUESTS_MAX);
+	uint8_t *blob = code ? NULL : arena_take(&c->arena, size - COMMIT_BODY_BEGIN_SIZE - 2 - COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX);
 	if (!blob) {
 		answer_now(c, e, code ? code : ERR_OVERLOADED, NULL, no_version);
 		return;
@@ -452,7 +452,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	    .newer = NOBODY};
 	uint8_t *out = blob;
 	for (uint32_t i = 0; i < e->transaction.count; i++)
-		out = operation_put(out, &e->transaction.operations[i]);
+		out = commit_operation_put(out, &e->transaction.operations[i]);
 	r->operations_size = (uint32_t)(out - blob);
 	r->blind = e->transaction.count == 1 && e->transaction.operations[0].condition == COMMIT_ALWAYS;
 	if (r->older != NOBODY)

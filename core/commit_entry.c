@@ -1,15 +1,11 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * A transaction's body, the same bytes in messages and log entries:
- *   u8 1 | u8 ack all | u64 born | u16 requests | (u64 client, u64 number)... | u16 operations | operation...
- *   operation: u8 kind | u8 condition | u16 keyspace | u16 key size | key | u32 value size | value | IF_VERSION: u64 hlc, u8
- * region, u16 share An entry's head: u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows) |
- * u16 previous | (u64 hlc, u8 region)... */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/commit_entry.h"
+
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/commit.h"
-#include "actors/coordinator/commit/encode.h"
 #include "core/bytes.h"
 
 struct cursor {
@@ -86,7 +82,7 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 	if (cursor.bad || version != 1 || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
 		return ERR_MALFORMED;
 	body->requests_at = (uint32_t)(cursor.at - bytes);
-	take(&cursor, (size_t)body->request_count * 16);
+	take(&cursor, (size_t)body->request_count * COMMIT_REQUEST_NAME_SIZE);
 	body->operation_count = take_u16(&cursor);
 	body->operations_at = (uint32_t)(cursor.at - bytes);
 	if (cursor.bad || !body->operation_count || body->operation_count > COMMIT_OPERATIONS_MAX)
@@ -104,7 +100,8 @@ void commit_body_request(const struct commit_body *body, uint32_t *at, struct co
 {
 	name->client_id = bytes_get_u64(body->bytes + *at);
 	name->number = bytes_get_u64(body->bytes + *at + 8);
-	*at += 16;
+	name->first_ms = bytes_get_u64(body->bytes + *at + 16);
+	*at += COMMIT_REQUEST_NAME_SIZE;
 }
 
 void commit_body_operation(const struct commit_body *body, uint32_t *at, struct commit_operation *operation)
@@ -115,12 +112,12 @@ void commit_body_operation(const struct commit_body *body, uint32_t *at, struct 
 	*at = (uint32_t)(cursor.at - body->bytes);
 }
 
-size_t operation_size(const struct commit_operation *o)
+size_t commit_operation_size(const struct commit_operation *o)
 {
 	return 1 + 1 + 2 + 2 + (size_t)o->key_size + 4 + o->value_size + (o->condition == COMMIT_IF_VERSION ? 11 : 0);
 }
 
-uint8_t *operation_put(uint8_t *out, const struct commit_operation *o)
+uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *o)
 {
 	*out++ = o->kind;
 	*out++ = o->condition;
@@ -142,7 +139,7 @@ uint8_t *operation_put(uint8_t *out, const struct commit_operation *o)
 	return out;
 }
 
-uint8_t *body_begin(uint8_t *out, bool ack_all, uint64_t born, uint32_t request_count)
+uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint32_t request_count)
 {
 	*out++ = 1;
 	*out++ = ack_all;
@@ -151,7 +148,7 @@ uint8_t *body_begin(uint8_t *out, bool ack_all, uint64_t born, uint32_t request_
 	return out + 10;
 }
 
-size_t head_put(uint8_t *out, const struct commit_head *head, bool has_body)
+size_t commit_head_put(uint8_t *out, const struct commit_head *head, bool has_body)
 {
 	uint8_t *start = out;
 	bytes_put_u64(out, head->id.hlc);
@@ -212,4 +209,117 @@ bool commit_row_apply(
 		changed = true;
 	}
 	return changed;
+}
+
+uint8_t *commit_request_name_put(uint8_t *out, const struct commit_request_name *name)
+{
+	bytes_put_u64(out, name->client_id);
+	bytes_put_u64(out + 8, name->number);
+	bytes_put_u64(out + 16, name->first_ms);
+	return out + COMMIT_REQUEST_NAME_SIZE;
+}
+
+/* ---- rows ---- */
+
+static uint8_t *name_put(uint8_t *out, struct commit_id id)
+{
+	bytes_put_u64(out, id.hlc);
+	out[8] = id.region;
+	return out + 9;
+}
+
+static const uint8_t *name_get(const uint8_t *at, struct commit_id *id)
+{
+	*id = (struct commit_id){.hlc = bytes_get_u64(at), .region = at[8]};
+	return at + 9;
+}
+
+void commit_row_encode(const struct commit_row *row, uint8_t *out)
+{
+	*out++ = COMMIT_ROW_MARK;
+	out = name_put(out, row->previous);
+	out = name_put(out, row->stamp);
+	out = name_put(out, row->version);
+	bytes_put_u16(out, row->version.share);
+	out[2] = row->live;
+	if (row->live && row->value_size)
+		memcpy(out + 3, row->value, row->value_size);
+}
+
+int commit_row_decode(struct commit_row *row, const uint8_t *bytes, size_t size)
+{
+	*row = (struct commit_row){0};
+	if (size < COMMIT_ROW_OVERHEAD || size - COMMIT_ROW_OVERHEAD > VALUE_SIZE_MAX || bytes[0] != COMMIT_ROW_MARK)
+		return ERR_MALFORMED;
+	const uint8_t *at = name_get(bytes + 1, &row->previous);
+	at = name_get(at, &row->stamp);
+	at = name_get(at, &row->version);
+	row->version.share = bytes_get_u16(at);
+	if (at[2] > 1 || (!at[2] && size != COMMIT_ROW_OVERHEAD) || row->previous.region >= REGIONS_MAX ||
+	    row->stamp.region >= REGIONS_MAX || row->version.region >= REGIONS_MAX)
+		return ERR_MALFORMED;
+	row->live = at[2];
+	row->value = row->live ? at + 3 : NULL;
+	row->value_size = (uint32_t)(size - COMMIT_ROW_OVERHEAD);
+	return 0;
+}
+
+/* ---- versions ---- */
+
+#define VERSION_MARK 0xfeu /* no encoded vector begins with it */
+
+void commit_version_encode(struct commit_id version, uint8_t out[static COMMIT_VERSION_SIZE])
+{
+	out[0] = VERSION_MARK;
+	bytes_put_u16(name_put(out + 1, version), version.share);
+}
+
+int commit_version_decode(struct commit_id *version, const uint8_t *bytes, size_t size)
+{
+	if (size != COMMIT_VERSION_SIZE || bytes[0] != VERSION_MARK || bytes[9] >= REGIONS_MAX)
+		return ERR_MALFORMED;
+	version->share = bytes_get_u16(name_get(bytes + 1, version));
+	return 0;
+}
+
+void commit_version_format(struct commit_id version, char out[static COMMIT_VERSION_TEXT_MAX])
+{
+	int size = snprintf(out, COMMIT_VERSION_TEXT_MAX, "%" PRIu64 ".%u@%u", version.hlc >> 16,
+	    (unsigned)(version.hlc & 0xffff), version.region);
+	if (version.share)
+		snprintf(out + size, COMMIT_VERSION_TEXT_MAX - (size_t)size, "/%u", version.share);
+}
+
+/* A decimal number up to `most`, without sign or blank. Returns what follows it, or NULL. */
+static const char *number_take(const char *text, uint64_t most, uint64_t *value)
+{
+	*value = 0;
+	if (!text || *text < '0' || *text > '9')
+		return NULL;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		*value = *value * 10 + (uint64_t)(*text - '0');
+		if (*value > most)
+			return NULL;
+	}
+	return text;
+}
+
+static const char *sign_take(const char *text, char sign)
+{
+	return text && *text == sign ? text + 1 : NULL;
+}
+
+int commit_version_parse(struct commit_id *version, const char *text)
+{
+	uint64_t milliseconds, counter, region, share = 0;
+	text = sign_take(number_take(text, UINT64_MAX >> 16, &milliseconds), '.');
+	text = sign_take(number_take(text, 0xffff, &counter), '@');
+	text = number_take(text, REGIONS_MAX - 1, &region);
+	if (text && *text == '/')
+		text = number_take(text + 1, 0xffff, &share);
+	if (!text || *text)
+		return ERR_MALFORMED;
+	*version = (struct commit_id){
+	    .hlc = milliseconds << 16 | counter, .share = (uint16_t)share, .region = (uint8_t)region};
+	return 0;
 }
