@@ -78,11 +78,18 @@ static struct memory_client *client_set(struct memory *m, uint64_t client_id)
 	return &m->clients[set * MEMORY_CLIENT_WAYS];
 }
 
+/* May be called again by memory_add: until one is forgotten for good there is no room. */
 static void oldest_forget(struct memory *m)
 {
 	uint32_t index = (uint32_t)(m->oldest++ & (m->capacity - 1));
 	const struct memory_answer *answer = &m->answers[index];
-	assert(answer->state != MEMORY_PARKED); /* the queue of parked answers is shorter than this memory */
+	if (answer->state == MEMORY_PARKED) {
+		/* Not answered yet, and so the newest again. There are fewer of these than there is room. */
+		struct memory_answer parked = *answer;
+		place_remove(m, request_hash(parked.client_id, parked.number), index + 1);
+		*memory_add(m, parked.client_id, parked.number) = parked;
+		return;
+	}
 	place_remove(m, request_hash(answer->client_id, answer->number), index + 1);
 	if (m->complete_ms < hlc_milliseconds(answer->hlc))
 		m->complete_ms = hlc_milliseconds(answer->hlc);
@@ -95,7 +102,7 @@ static void oldest_forget(struct memory *m)
 
 struct memory_answer *memory_add(struct memory *m, uint64_t client_id, uint64_t number)
 {
-	if (m->newest - m->oldest == m->capacity)
+	while (m->newest - m->oldest == m->capacity)
 		oldest_forget(m);
 	uint32_t index = (uint32_t)(m->newest++ & (m->capacity - 1));
 	uint32_t hash = request_hash(client_id, number), mask = place_mask(m), at = hash & mask;

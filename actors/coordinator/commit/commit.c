@@ -11,7 +11,8 @@
 #include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
 
-#define SECOND 1000000000ull
+#define SECOND            1000000000ull
+#define WITHDRAW_ATTEMPTS 8u
 
 static void defaults(struct commit_options *o)
 {
@@ -39,7 +40,8 @@ static void defaults(struct commit_options *o)
 
 int commit_new(struct commit **out, const struct commit_options *options, uint64_t stored_bound, uint64_t forgotten_hlc)
 {
-	assert(options->region < REGIONS_MAX && (options->regions & 1u << options->region) && options->lookup);
+	assert(options->region < REGIONS_MAX && (options->regions & 1u << options->region) && options->lookup &&
+	       options->assigned);
 	struct commit *c = calloc(1, sizeof *c);
 	if (!c)
 		return ERR_NO_MEMORY;
@@ -56,7 +58,8 @@ int commit_new(struct commit **out, const struct commit_options *options, uint64
 	c->others = options->regions & ~(1u << options->region);
 	c->peers = options->regions;
 	c->born = c->bound_durable = stored_bound;
-	c->forgotten_hlc = forgotten_hlc;
+	c->forgotten_abort_hlc = c->forgotten_commit_hlc = c->newest_hlc = forgotten_hlc;
+	c->memory.complete_ms = hlc_milliseconds(forgotten_hlc);
 	hlc_init(&c->clock, stored_bound);
 	*out = c;
 	return 0;
@@ -100,12 +103,17 @@ uint64_t commit_oldest_lsn(const struct commit *c)
 	return oldest;
 }
 
+uint64_t commit_newest_hlc(const struct commit *c)
+{
+	return c->newest_hlc;
+}
+
 uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, uint32_t capacity)
 {
 	uint32_t count = 0;
 	for (uint32_t at = c->transaction_oldest; at != NOBODY; at = c->transactions[at].newer) {
 		const struct transaction *t = &c->transactions[at];
-		if (t->noted || t->decided_known)
+		if (t->noted || t->decided_known || is_echo(t))
 			continue;
 		if (count < capacity)
 			list[count] = (struct commit_in_doubt){
@@ -432,8 +440,10 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 			if (t->serial != serial || t->committing)
 				return;
 			t->next_ns = c->now_ns + o->resend_ns;
-			if (t->withdrawn && c->others)
-				send(c, c->others, COMMIT_WITHDRAW, t->id);
+			if (t->withdrawn && ++t->attempts > WITHDRAW_ATTEMPTS)
+				recover(c, t); /* somebody cannot say whether it has forgotten a commit */
+			else if (t->withdrawn && c->others)
+				withdraw_send(c, t);
 			else if (!t->withdrawn)
 				coordinator_send(c, t);
 		}
@@ -447,7 +457,7 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		transaction_free(c, t);
 		return;
 	}
-	if (!t->logged && !t->coordinating && !t->urgent)
+	if ((!t->logged || is_echo(t)) && !t->coordinating && !t->urgent)
 		return;
 	if (!t->next_ns) {
 		/* Not all regions at once. */

@@ -18,8 +18,8 @@
  *  4. An inbound stream record that is a COMMIT: append it to the log, then step STREAMED: it takes the next ticket. Not while
  *     commit_room() is false.
  *  5. At start: apply the log to the rows to its end, commit_init with the stored bound, step REPLAY for every strong entry
- * still in the log, oldest first, then START. forgotten_hlc: 0 when the log still has its first entry, else the largest stamp
- * or bound before the first one replayed.
+ * still in the log, oldest first, then START. forgotten_hlc: 0 when the log still has its first entry, else what
+ * commit_newest_hlc told when the first one replayed was appended, or later.
  *  6. `more`: step CONTINUE at once, as often as it says so. timer_ns: step TIMER then (0: not needed).
  *  7. The log is not cut behind commit_oldest_lsn(). */
 #ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_COMMIT_H
@@ -80,6 +80,7 @@ struct commit_message {
 	uint32_t key_size, value_size;
 	const uint8_t *key, *value;
 	bool live;
+	struct vector assigned; /* PROMISED: all that the sender's log holds */
 };
 
 enum commit_event_type {
@@ -103,6 +104,7 @@ struct commit_event {
 	union {
 		struct {
 			uint64_t route, client_id, number, settled, deadline_ns, arrived_ns;
+			uint64_t age_ms; /* of a repeat: since it was first sent; 0: sent for the first time */
 			bool ack_all;
 			uint32_t count; /* 1 to COMMIT_OPERATIONS_MAX, keys all different */
 			const struct commit_operation *operations;
@@ -183,6 +185,7 @@ struct commit_options {
 	uint64_t arena;                                       /* bytes, a power of two; 0: 256 MiB */
 	commit_lookup *lookup;
 	void *user;
+	const struct vector *assigned; /* borrowed, and as it is at the time of each step: all that this region's log holds */
 };
 struct commit_counts { /* totals */
 	uint64_t commits, aborts, withdrawn, wounded, requeued, shared, recovered, recoveries, reads, reads_waited, noted,
@@ -202,6 +205,7 @@ void commit_step(struct commit *c, const struct commit_event *event, struct comm
 uint64_t commit_ticket(const struct commit *c); /* of the last entry */
 bool commit_room(const struct commit *c);
 uint64_t commit_oldest_lsn(const struct commit *c);
+uint64_t commit_newest_hlc(const struct commit *c); /* no transaction known so far has a larger stamp */
 const struct commit_counts *commit_counts(const struct commit *c);
 uint32_t commit_held_keys(const struct commit *c);
 /* Undecided transactions, oldest first; returns how many there are. */

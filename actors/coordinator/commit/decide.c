@@ -143,6 +143,12 @@ void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value)
 		if (value == COMMIT_COMMITTED) {
 			struct commit_id version = t->id;
 			version.share = share;
+			/* A recovery needs a majority only; up to three regions that and the coordinator are all there are. */
+			bool by_all = c->n <= 3 || (uint32_t)__builtin_popcount(t->yes) == c->n - 1;
+			if (t->body.ack_all && !by_all && !r->answered) {
+				answer_later(c, r, ERR_UNKNOWN_OUTCOME, "committed, but not yet known to be in all regions", version);
+				r->answered = true;
+			}
 			request_end(c, r, ERR_OK, NULL, version);
 		} else {
 			request_aborted(c, t, r);

@@ -8,10 +8,11 @@
 #define ID_SIZE    11u
 #define FIXED_SIZE (5 + 2 + 2 * ID_SIZE + 24 + 1 + 2 + 2 + 2 + 4 + 4)
 #define SEEN_SIZE  (2 * ID_SIZE + 1)
+#define VECTOR_SIZE (8u * REGIONS_MAX)
 
 size_t commit_message_size(const struct commit_message *m)
 {
-	return FIXED_SIZE + (size_t)m->hold_count * ID_SIZE + (size_t)m->seen_count * SEEN_SIZE + m->key_size + m->value_size +
+	return FIXED_SIZE + (m->type == COMMIT_PROMISED ? VECTOR_SIZE : 0) + (size_t)m->hold_count * ID_SIZE + (size_t)m->seen_count * SEEN_SIZE + m->key_size + m->value_size +
 	       (m->body ? m->body_size : 0);
 }
 
@@ -74,7 +75,9 @@ long commit_message_encode(const struct commit_message *m, uint8_t *out, size_t 
 	out = put_u32(out, m->value_size);
 	out = put_bytes(out, m->value, m->value_size);
 	out = put_u32(out, m->body ? m->body_size : 0);
-	put_bytes(out, m->body, m->body ? m->body_size : 0);
+	out = put_bytes(out, m->body, m->body ? m->body_size : 0);
+	for (uint32_t i = 0; m->type == COMMIT_PROMISED && i < REGIONS_MAX; i++)
+		out = put_u64(out, m->assigned.sequence[i]);
 	return (long)size;
 }
 
@@ -192,6 +195,8 @@ int commit_message_decode(
 	m->value = m->value_size <= VALUE_SIZE_MAX ? take(&cursor, m->value_size) : NULL;
 	m->body_size = take_u32(&cursor);
 	m->body = m->body_size && m->body_size <= COMMIT_BODY_MAX ? take(&cursor, m->body_size) : NULL;
+	for (uint32_t i = 0; m->type == COMMIT_PROMISED && i < REGIONS_MAX; i++)
+		m->assigned.sequence[i] = take_u64(&cursor);
 	struct commit_body body;
 	if (cursor.bad || cursor.at != cursor.end || !m->type || m->type >= COMMIT_MESSAGE_TYPES || flags > 127 ||
 	    m->vote > COMMIT_ABSTAIN || m->decision > COMMIT_COMMITTED || m->accepted_value > COMMIT_COMMITTED ||

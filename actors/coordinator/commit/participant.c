@@ -132,7 +132,7 @@ static struct commit_answer *refuse(struct commit *c, struct commit_id id, enum 
 }
 
 /* The same request may have been committed under another name, from another region. */
-static bool is_repeat(struct commit *c, struct transaction *t)
+struct repeat repeat_find(struct commit *c, const struct transaction *t, bool started)
 {
 	uint32_t at = t->body.requests_at;
 	for (uint32_t i = 0; i < t->body.request_count; i++) {
@@ -141,26 +141,30 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 		const struct memory_answer *answer = memory_find(&c->memory, name.client_id, name.number);
 		/* It may be waiting here as well, and be done all the same. */
 		const struct request *here = answer && answer->state == MEMORY_PARKED ? &c->requests[answer->sequence] : NULL;
-		if (here && here->duplicate) {
-			struct commit_answer *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
-			m->number = i;
-			m->version = here->duplicate_of;
-			return true;
-		}
-		if (answer && answer->state == MEMORY_DONE) {
-			struct commit_answer *m = refuse(c, t->id, COMMIT_NO, ERR_OK);
-			m->number = i;
-			m->version = (struct commit_id){.hlc = answer->hlc,
-			    .region = (uint8_t)answer->sequence,
-			    .share = (uint16_t)(answer->sequence >> 8)};
-			return true;
-		}
-		if (!answer && name.number <= memory_client_mark(&c->memory, name.client_id, 0)) {
-			refuse(c, t->id, COMMIT_NO, ERR_EXPIRED)->number = i;
-			return true;
-		}
+		if (here && here->duplicate)
+			return (struct repeat){.done = true, .request = i, .version = here->duplicate_of};
+		if (answer && answer->state == MEMORY_DONE)
+			return (struct repeat){.done = true,
+			    .request = i,
+			    .version = {.hlc = answer->hlc,
+			        .region = (uint8_t)answer->sequence,
+			        .share = (uint16_t)(answer->sequence >> 8)}};
+		if (!answer && ((!started && name.number <= memory_client_mark(&c->memory, name.client_id, 0)) ||
+		                   (name.first_ms && name.first_ms <= c->memory.complete_ms)))
+			return (struct repeat){.forgotten = true, .request = i};
 	}
-	return false;
+	return (struct repeat){0};
+}
+
+static bool is_repeat(struct commit *c, struct transaction *t)
+{
+	struct repeat repeat = repeat_find(c, t, false);
+	if (!repeat.done && !repeat.forgotten)
+		return false;
+	struct commit_answer *m = refuse(c, t->id, COMMIT_NO, repeat.done ? ERR_OK : ERR_EXPIRED);
+	m->number = repeat.request;
+	m->version = repeat.version;
+	return true;
 }
 
 /* Older transactions go first: what this region coordinates itself gives way, with an ABORT on a majority before the vote. */
@@ -235,14 +239,15 @@ void participant_prepare(struct commit *c, uint8_t from, const struct commit_mes
 	}
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t) {
-		if (m->id.hlc <= c->forgotten_hlc || !commit_room(c)) {
-			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED)->version.hlc = c->forgotten_hlc;
+		if (m->id.hlc <= c->forgotten_abort_hlc || !commit_room(c)) {
+			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED)->version.hlc = c->forgotten_abort_hlc;
 			return;
 		}
 		if (!(t = transaction_new(c, m->id, m->body, m->body_size))) {
 			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED);
 			return;
 		}
+		transaction_met(c, t);
 		previous_take(t, m);
 		participant_try(c, t);
 		return;
@@ -267,8 +272,16 @@ void participant_withdraw(struct commit *c, uint8_t from, const struct commit_me
 		return;
 	}
 	struct transaction *t = transaction_find(c, m->id);
-	if (!t && !(t = transaction_new(c, m->id, NULL, 0)))
-		return;
+	if (!t) {
+		if (!(t = transaction_new(c, m->id, m->body, m->body_size)))
+			return;
+		transaction_met(c, t);
+		t->forgot_abort = false; /* ABORT it is */
+		if (t->forgot_commit) {
+			transaction_free(c, t);
+			return;
+		}
+	}
 	if (!t->promised && !t->accepted_ballot && !t->decided_known) {
 		wait_off(c, t);
 		t->accepted_ballot = BALLOT_WITHDRAW;
@@ -449,6 +462,14 @@ bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool fina
 	append(c, COMMIT_ENTRY_ACCEPT, t, BALLOT_WITHDRAW, COMMIT_ABORTED, false, false);
 	later(c, ACTION_OWN_WITHDRAWN, t, t->id);
 	if (c->others)
-		send(c, c->others, COMMIT_WITHDRAW, t->id);
+		withdraw_send(c, t);
 	return true;
+}
+
+/* With the body, so that who has forgotten much can look at the rows. */
+void withdraw_send(struct commit *c, const struct transaction *t)
+{
+	struct commit_message *m = send(c, c->others, COMMIT_WITHDRAW, t->id);
+	m->body = t->operations ? t->body.bytes : NULL;
+	m->body_size = t->operations ? t->body.size : 0;
 }

@@ -8,6 +8,8 @@
 
 #include "actors/coordinator/commit/state.h"
 
+static void propose(struct commit *c, struct transaction *t);
+
 uint64_t ballot_next(const struct commit *c, uint64_t above)
 {
 	return (above / REGIONS_MAX + 1) * REGIONS_MAX + c->options.region;
@@ -25,6 +27,12 @@ void recover(struct commit *c, struct transaction *t)
 {
 	if (t->decided_known || t->noted || t->committing || !commit_room(c))
 		return;
+	if (t->phase == PHASE_PROMISING && t->promises == c->options.regions) {
+		uint64_t serial = t->serial;
+		propose(c, t); /* the streams may have caught up since */
+		if (t->serial != serial || t->phase != PHASE_PROMISING)
+			return;
+	}
 	recover_end(c, t);
 	size_t operations = t->operations ? t->body.operation_count : 0;
 	t->recovery = arena_take(&c->arena, sizeof *t->recovery + operations * sizeof *t->recovery->seen);
@@ -36,7 +44,7 @@ void recover(struct commit *c, struct transaction *t)
 	t->promised = t->ballot;
 	t->phase = PHASE_PROMISING;
 	t->over_count = 0;
-	if (t->operations)
+	if (t->operations && !is_echo(t))
 		hold(c, t);
 	c->counts.recoveries++;
 	append(c, COMMIT_ENTRY_PROMISE, t, t->ballot, 0, !t->body_logged, false);
@@ -59,7 +67,7 @@ static void state_of(
 	*reply = (struct reply){.here = true, .yes = t->voted};
 	reply->coordinates = t->id.region == c->options.region;
 	reply->withdrawn = t->accepted_ballot == BALLOT_WITHDRAW;
-	reply->forgotten = t->forgot;
+	reply->forgotten = t->forgot_abort || commit_may_be_forgotten(c, t);
 	if (t->accepted_ballot >= REGIONS_MAX) {
 		reply->accepted_ballot = t->accepted_ballot;
 		reply->accepted_value = t->accepted_value;
@@ -95,9 +103,15 @@ static void state_of(
 				reply->holds[reply->hold_count++] = h->id;
 		}
 	}
+	/* Committed under another name, and that needed the same keys: t is not, or the other one could not be. */
+	if (t->operations) {
+		struct repeat repeat = repeat_find(c, t, true);
+		proof->dead |= repeat.done && !commit_id_equal(repeat.version, t->id);
+		reply->forgotten |= repeat.forgotten;
+	}
 	reply->dead = proof->dead;
 	reply->committed = proof->committed;
-	reply->forgotten |= proof->forgotten;
+	reply->forgotten |= proof->forgotten; /* what is above it may show that it is dead */
 }
 
 void recover_asked(struct commit *c, uint8_t from, const struct commit_message *m)
@@ -114,7 +128,7 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 	if (!t) {
 		if (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size)))
 			return;
-		t->forgot = m->id.hlc <= c->forgotten_hlc;
+		transaction_met(c, t);
 	} else if (m->body) {
 		transaction_learn(c, t, m->body, m->body_size);
 	}
@@ -122,7 +136,7 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 		recover_end(c, t);
 		wait_off(c, t);
 		t->promised = m->ballot;
-		if (t->operations)
+		if (t->operations && !is_echo(t))
 			hold(c, t);
 		append(c, COMMIT_ENTRY_PROMISE, t, m->ballot, 0, !t->body_logged, false);
 	} else if (m->ballot < t->promised) {
@@ -157,6 +171,7 @@ void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
 	m->seen_count = count;
 	m->body = count ? t->body.bytes : NULL;
 	m->body_size = count ? t->body.size : 0;
+	m->assigned = *c->options.assigned;
 }
 
 static void seen_join(struct transaction *t, const struct commit_seen *seen, uint32_t count)
@@ -265,6 +280,16 @@ static bool condition_is_broken(const struct transaction *t, bool all_settled)
 	return false;
 }
 
+/* Somebody may have decided t and forgotten it. Had that been COMMIT, the record would be in a log of those who replied, and
+ * in this one by now, where it would have ended t. So all regions have to have replied, this one must know of itself that it
+ * has not forgotten such a COMMIT, and its log must hold all that theirs held. Then nobody has committed t, nor can: all have
+ * promised. */
+static bool is_caught_up(const struct commit *c, struct transaction *t)
+{
+	return t->promises == c->options.regions && !commit_may_be_forgotten(c, t) &&
+	       vector_covers(c->options.assigned, &t->recovery->assigned);
+}
+
 /* The value to propose; COMMIT_UNDECIDED: not yet. In the order of DESIGN section 6. */
 static uint8_t choose(struct commit *c, struct transaction *t)
 {
@@ -286,12 +311,12 @@ static uint8_t choose(struct commit *c, struct transaction *t)
 	}
 	if (dead)
 		return COMMIT_ABORTED;
+	if (forgotten)
+		return is_caught_up(c, t) ? COMMIT_ABORTED : COMMIT_UNDECIDED;
 	if (highest)
 		return value;
 	if (withdrawn || coordinates)
 		return COMMIT_ABORTED;
-	if (forgotten)
-		return COMMIT_UNDECIDED;
 	if (potential(c, t, 0) < (t->operations ? votes_needed(c, t) : c->quorum - 1))
 		return COMMIT_ABORTED;
 	if (!t->operations)
@@ -322,9 +347,12 @@ static bool may_accept(
 	*blocker = NULL;
 	if (value != COMMIT_COMMITTED)
 		return true;
-	if (!t->operations)
+	if (!t->operations || t->forgot_abort || commit_may_be_forgotten(c, t))
 		return false;
 	uint32_t key;
+	struct repeat repeat = repeat_find(c, t, true);
+	if ((repeat.done && !commit_id_equal(repeat.version, t->id)) || repeat.forgotten)
+		return false;
 	yield_own(c, t);
 	if ((*blocker = conflict(c, t, true, m, &key)))
 		return false;
@@ -335,7 +363,7 @@ static bool may_accept(
 		struct proof proof = {0};
 		commit_body_operation(&t->body, &at, &operation);
 		history_below(c, &c->keys[t->operations[i].key], t->id, &seen, &proof);
-		if (proof.dead)
+		if (proof.dead || proof.forgotten)
 			return false;
 		if (operation.condition == COMMIT_IF_VERSION && commit_id_compare(seen.version, operation.expected) > 0)
 			return false;
@@ -451,6 +479,7 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	    .hold_count = m->hold_count};
 	memcpy(reply->holds, m->holds, sizeof reply->holds);
 	seen_join(t, m->seen, m->seen_count);
+	vector_join(&t->recovery->assigned, &m->assigned);
 	t->promises |= 1u << from;
 	promise_count(c, t);
 }
@@ -502,8 +531,15 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
 		return;
 	}
-	if (!t && (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size))))
-		return;
+	if (!t) {
+		if (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size)))
+			return;
+		transaction_met(c, t);
+		if (is_echo(t)) {
+			transaction_free(c, t); /* whoever proposes asks first */
+			return;
+		}
+	}
 	if (m->body)
 		transaction_learn(c, t, m->body, m->body_size);
 	if (m->ballot < t->promised && !BROKEN(M5))
@@ -583,6 +619,6 @@ void recover_known(struct commit *c, uint8_t from, const struct commit_message *
 	if (!t)
 		return;
 	t->urgent = true;
-	t->forgot = m->id.hlc <= c->forgotten_hlc;
+	transaction_met(c, t);
 	t->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
 }

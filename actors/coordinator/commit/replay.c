@@ -13,7 +13,10 @@ static struct transaction *slot(struct commit *c, const struct commit_body *body
 			transaction_learn(c, t, body->bytes, body->size);
 		return t;
 	}
-	return transaction_new(c, c->head.id, body->bytes, body->size);
+	t = transaction_new(c, c->head.id, body->bytes, body->size);
+	if (t)
+		transaction_met(c, t);
+	return t;
 }
 
 static void replay_commit(struct commit *c, const struct commit_event *e, const struct commit_body *body)
@@ -44,6 +47,7 @@ static void replay_prepare(struct commit *c, struct transaction *t)
 		t->coordinating = t->sent = true;
 	else
 		t->voted = true;
+	t->forgot_abort = t->forgot_commit = false; /* or there would have been no vote */
 	hold(c, t);
 }
 
@@ -52,6 +56,7 @@ static void replay_accept(struct commit *c, struct transaction *t)
 	t->accepted_ballot = c->head.ballot;
 	t->accepted_value = c->head.value;
 	if (c->head.ballot == BALLOT_WITHDRAW) {
+		t->forgot_abort = t->forgot_commit = false;
 		if (t->id.region == c->options.region)
 			t->coordinating = t->sent = t->withdrawn = true;
 		return;
@@ -98,7 +103,7 @@ void replay(struct commit *c, const struct commit_event *e)
 		replay_prepare(c, t);
 	else if (type == COMMIT_ENTRY_PROMISE && c->head.ballot > t->promised) {
 		t->promised = c->head.ballot;
-		if (t->operations)
+		if (t->operations && !is_echo(t))
 			hold(c, t);
 	} else if (type == COMMIT_ENTRY_ACCEPT)
 		replay_accept(c, t);

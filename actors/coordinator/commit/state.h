@@ -47,6 +47,7 @@ struct reply { /* to RECOVER */
 };
 struct recovery {
 	struct reply replies[REGIONS_MAX];
+	struct vector assigned; /* of all who replied */
 	struct commit_seen seen[]; /* newest of all replies, one an operation */
 };
 enum phase { PHASE_NONE, PHASE_PROMISING, PHASE_ACCEPTING };
@@ -58,7 +59,8 @@ struct transaction {
 	uint64_t serial;                    /* of this use of the slot; 0: free */
 	uint32_t newer, older;              /* list of all */
 	uint32_t hash_next;
-	bool coordinating, waiting, holding, voted, logged, committing, withdrawn, decided_known, noted, sent, urgent, forgot;
+	bool coordinating, waiting, holding, voted, logged, committing, withdrawn, decided_known, noted, sent, urgent;
+	bool forgot_abort, forgot_commit; /* it may have been decided here before it was met (again) */
 	bool body_logged;
 	uint8_t accepted_value;
 	uint64_t promised, accepted_ballot;
@@ -84,6 +86,14 @@ struct transaction {
 static inline bool is_promised(const struct transaction *t)
 {
 	return !BROKEN(M5) && (t->promised || t->accepted_ballot);
+}
+
+/* All that is here of it is that somebody asked, after this region may have forgotten it. It holds nothing; who does will see to
+ * it. */
+static inline bool is_echo(const struct transaction *t)
+{
+	return (t->forgot_abort || t->forgot_commit) && !t->voted && !t->coordinating &&
+	       t->accepted_value != COMMIT_COMMITTED && !t->decided_known;
 }
 
 /* In recovery, and no more than that here: in the way of new votes, so that it is not outrun, but of nothing else. */
@@ -169,10 +179,15 @@ struct applying {
 	uint64_t ticket;
 	uint32_t key;
 };
+/* The last decisions of one kind. Apart, because who forgets an ABORT has to say so, while a forgotten COMMIT shows in the
+ * rows: no row of its keys is older. */
 struct decided {
 	struct commit_id id;
-	uint8_t value;
 	uint64_t next;
+};
+struct decisions {
+	struct decided *list;
+	uint64_t count, *buckets;
 };
 struct history {
 	uint64_t key_hash, next;
@@ -215,14 +230,13 @@ struct commit {
 	uint64_t applying_head, applying_tail;
 	uint32_t action_capacity, applying_capacity;
 	uint64_t ticket, durable, durable_lsn, applied;
-	struct decided *decided;
-	uint64_t decided_count;
-	uint64_t *decided_buckets;
+	struct decisions committed, aborted;
 	struct history *history;
 	uint64_t history_count;
 	uint64_t *history_buckets;
 	uint32_t memory_size;
-	uint64_t forgotten_hlc; /* what was decided up to here may not be remembered */
+	uint64_t forgotten_abort_hlc, forgotten_commit_hlc; /* decisions up to here may not be remembered */
+	uint64_t newest_hlc;
 
 	uint32_t *wakes; /* keys to look at; ring, each key at most once */
 	uint64_t wake_head, wake_tail;
@@ -239,7 +253,7 @@ struct commit {
 int tables_init(struct commit *c);
 void tables_free(struct commit *c);
 void blob_free(struct commit *c, void *blob); /* after this step's effects are done */
-struct transaction *transaction_find(struct commit *c, struct commit_id id);
+struct transaction *transaction_find(const struct commit *c, struct commit_id id);
 /* NULL when there is no room. bytes may be NULL: the body is not known. */
 struct transaction *transaction_new(struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size);
 bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size);
@@ -265,6 +279,11 @@ struct proof {
 /* What is known of the row just below `id`; adds to the proof. A commit that does not know what it replaced names itself. */
 void history_below(
     const struct commit *c, const struct key *key, struct commit_id id, struct commit_seen *seen, struct proof *proof);
+/* To be called when a transaction was just met: was it decided here, perhaps, and forgotten since? From then on it is in the
+ * table, where a decision would find it. */
+void transaction_met(const struct commit *c, struct transaction *t);
+/* Looks again, since more may be known of it now. */
+bool commit_may_be_forgotten(const struct commit *c, struct transaction *t);
 
 /* commit.c */
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type);
@@ -283,6 +302,14 @@ void participant_prepare(struct commit *c, uint8_t from, const struct commit_mes
 void participant_try(struct commit *c, struct transaction *t);
 void participant_withdraw(struct commit *c, uint8_t from, const struct commit_message *m);
 void participant_decided(struct commit *c, uint8_t from, const struct commit_message *m);
+struct repeat {
+	bool done;      /* one of t's requests is committed, under this name */
+	bool forgotten; /* or may have been */
+	uint32_t request;
+	struct commit_id version;
+};
+/* started: long before perhaps, so that its client may have given it up. */
+struct repeat repeat_find(struct commit *c, const struct transaction *t, bool started);
 /* The first transaction that stands in the way of t on one of its keys; NULL. What is known to be committed is noted first. */
 struct transaction *conflict(
     struct commit *c, struct transaction *t, bool accepting, const struct commit_message *m, uint32_t *key);
@@ -290,6 +317,7 @@ bool settle_known(struct commit *c, uint32_t key);
 /* Decides here. The entry is appended; locks go; whoever waits is woken. */
 void decide(struct commit *c, struct transaction *t, uint8_t value, bool streamed, bool in_log);
 bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool final);
+void withdraw_send(struct commit *c, const struct transaction *t);
 void tell_decided(struct commit *c, uint8_t to, struct commit_id id);
 void wait_on(struct commit *c, struct transaction *t, uint32_t key);
 uint32_t wait_remove(struct commit *c, struct transaction *t);

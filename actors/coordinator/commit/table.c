@@ -28,8 +28,11 @@ int tables_init(struct commit *c)
 	c->waiting_reads = calloc(o->reads, sizeof *c->waiting_reads);
 	c->actions = calloc(c->action_capacity, sizeof *c->actions);
 	c->applying = calloc(c->applying_capacity, sizeof *c->applying);
-	c->decided = calloc(c->memory_size, sizeof *c->decided);
-	c->decided_buckets = calloc(c->memory_size, sizeof *c->decided_buckets);
+	for (int i = 0; i < 2; i++) {
+		struct decisions *d = i ? &c->aborted : &c->committed;
+		d->list = calloc(c->memory_size, sizeof *d->list);
+		d->buckets = calloc(c->memory_size, sizeof *d->buckets);
+	}
 	c->history = calloc(c->memory_size, sizeof *c->history);
 	c->history_buckets = calloc(c->memory_size, sizeof *c->history_buckets);
 	c->body = malloc(COMMIT_BODY_MAX);
@@ -39,8 +42,8 @@ int tables_init(struct commit *c)
 	c->arena.bytes = aligned_alloc(4096, o->arena);
 	c->arena.orders = calloc(o->arena / 256, 1);
 	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->key_buckets || !c->reads ||
-	    !c->waiting_reads || !c->actions || !c->applying || !c->decided || !c->decided_buckets || !c->history ||
-	    !c->history_buckets || !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
+	    !c->waiting_reads || !c->actions || !c->applying || !c->committed.list || !c->committed.buckets ||
+	    !c->aborted.list || !c->aborted.buckets || !c->history || !c->history_buckets || !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < sizeof c->arena.free / sizeof *c->arena.free; i++)
 		c->arena.free[i] = NOBODY;
@@ -63,14 +66,18 @@ int tables_init(struct commit *c)
 	c->transaction_newest = c->transaction_oldest = NOBODY;
 	c->request_newest = c->request_oldest = NOBODY;
 	c->read_newest = c->read_oldest = NOBODY;
-	return memory_init(&c->memory, c->memory_size);
+	/* What is under way is remembered as well, and never forgotten: there must be room for more than that. */
+	uint32_t answers = c->memory_size;
+	while (answers < 2 * o->requests)
+		answers *= 2;
+	return memory_init(&c->memory, answers);
 }
 
 void tables_free(struct commit *c)
 {
 	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads,
-	    c->waiting_reads, c->actions, c->applying, c->decided, c->decided_buckets, c->history, c->history_buckets, c->wakes,
-	    c->freed, c->body, c->arena.bytes, c->arena.orders};
+	    c->waiting_reads, c->actions, c->applying, c->committed.list, c->committed.buckets, c->aborted.list,
+	    c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->arena.bytes, c->arena.orders};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]);
 	memory_deinit(&c->memory);
@@ -86,7 +93,7 @@ void blob_free(struct commit *c, void *blob)
 
 /* ---- transactions ---- */
 
-struct transaction *transaction_find(struct commit *c, struct commit_id id)
+struct transaction *transaction_find(const struct commit *c, struct commit_id id)
 {
 	uint32_t at = c->transaction_buckets[id_hash(id) & (c->options.keys - 1)];
 	while (at != NOBODY && !commit_id_equal(c->transactions[at].id, id))
@@ -145,6 +152,8 @@ struct transaction *transaction_new(struct commit *c, struct commit_id id, const
 	memset(t, 0, sizeof *t);
 	t->id = id;
 	t->id.share = 0;
+	if (id.hlc > c->newest_hlc)
+		c->newest_hlc = id.hlc;
 	if (bytes && !transaction_learn(c, t, bytes, size)) {
 		t->newer = next_free;
 		return NULL;
@@ -315,31 +324,41 @@ static bool kept(const struct commit *c, uint64_t count, uint64_t place)
 	return place && place + c->memory_size > count;
 }
 
-uint8_t decided_find(const struct commit *c, struct commit_id id)
+static bool decisions_have(const struct commit *c, const struct decisions *decisions, struct commit_id id)
 {
-	uint64_t place = c->decided_buckets[id_hash(id) & (c->memory_size - 1)];
-	while (kept(c, c->decided_count, place)) {
-		const struct decided *d = &c->decided[place & (c->memory_size - 1)];
+	uint64_t place = decisions->buckets[id_hash(id) & (c->memory_size - 1)];
+	while (kept(c, decisions->count, place)) {
+		const struct decided *d = &decisions->list[place & (c->memory_size - 1)];
 		if (commit_id_equal(d->id, id))
-			return d->value;
+			return true;
 		place = d->next;
 	}
-	return COMMIT_UNDECIDED;
+	return false;
 }
 
-static void forget(struct commit *c, uint64_t hlc)
+uint8_t decided_find(const struct commit *c, struct commit_id id)
 {
-	if (hlc > c->forgotten_hlc)
-		c->forgotten_hlc = hlc;
+	if (decisions_have(c, &c->committed, id))
+		return COMMIT_COMMITTED;
+	if (decisions_have(c, &c->aborted, id))
+		return COMMIT_ABORTED;
+	const struct transaction *t = transaction_find(c, id);
+	return t && (t->noted || t->committing) ? COMMIT_COMMITTED : COMMIT_UNDECIDED;
 }
 
 void decided_add(struct commit *c, struct commit_id id, uint8_t value)
 {
-	uint64_t place = ++c->decided_count;
-	struct decided *d = &c->decided[place & (c->memory_size - 1)];
-	forget(c, d->id.hlc);
-	uint64_t *bucket = &c->decided_buckets[id_hash(id) & (c->memory_size - 1)];
-	*d = (struct decided){.id = id, .value = value, .next = *bucket};
+	bool commits = value == COMMIT_COMMITTED;
+	struct decisions *decisions = commits ? &c->committed : &c->aborted;
+	uint64_t *forgotten = commits ? &c->forgotten_commit_hlc : &c->forgotten_abort_hlc;
+	uint64_t place = ++decisions->count;
+	struct decided *d = &decisions->list[place & (c->memory_size - 1)];
+	if (d->id.hlc > *forgotten)
+		*forgotten = d->id.hlc;
+	if (id.hlc > c->newest_hlc)
+		c->newest_hlc = id.hlc;
+	uint64_t *bucket = &decisions->buckets[id_hash(id) & (c->memory_size - 1)];
+	*d = (struct decided){.id = id, .next = *bucket};
 	*bucket = place;
 }
 
@@ -349,7 +368,6 @@ void history_add(
 	uint64_t *bucket = &c->history_buckets[key->hash & (c->memory_size - 1)];
 	uint64_t place = ++c->history_count;
 	struct history *h = &c->history[place & (c->memory_size - 1)];
-	forget(c, h->id.hlc);
 	*h = (struct history){
 	    .key_hash = key->hash, .next = *bucket, .id = id, .previous = previous, .writes = writes, .live = live};
 	*bucket = place;
@@ -398,4 +416,27 @@ void history_below(
 	}
 	if (commit_id_compare(row->stamp, id) > 0 && !above_known)
 		proof->forgotten = true;
+}
+
+bool commit_may_be_forgotten(const struct commit *c, struct transaction *t)
+{
+	if (!t->forgot_commit)
+		return false;
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
+		const struct key *key = &c->keys[t->operations[i].key];
+		struct commit_seen seen;
+		struct proof proof = {0};
+		if (commit_id_compare(key->row.stamp, t->id) >= 0)
+			history_below(c, key, t->id, &seen, &proof);
+		if (!proof.forgotten && !proof.committed)
+			t->forgot_commit = false;
+	}
+	return t->forgot_commit;
+}
+
+void transaction_met(const struct commit *c, struct transaction *t)
+{
+	t->forgot_abort = t->id.hlc <= c->forgotten_abort_hlc;
+	t->forgot_commit = t->id.hlc <= c->forgotten_commit_hlc;
+	commit_may_be_forgotten(c, t);
 }

@@ -10,6 +10,8 @@
 #include "core/bytes.h"
 
 #define RETRY_NS 20000000ull
+/* By so much the wall clocks of two regions may differ, and a repeat have been under way, since its age was told. */
+#define AGE_SLACK_MS 3000u
 
 static const struct commit_id no_version;
 
@@ -47,7 +49,7 @@ void request_end(struct commit *c, struct request *r, int code, const char *reas
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (answer && answer->state == MEMORY_PARKED) {
 		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
-		answer->hlc = version.hlc;
+		answer->hlc = code ? hlc_pack(c->now_ms, 0) : version.hlc;
 		answer->sequence = code ? (uint64_t)-code : version.region | (uint64_t)version.share << 8;
 	}
 	if (!r->answered)
@@ -358,12 +360,22 @@ void request_timer(struct commit *c, struct request *r)
 
 /* ---- from the client ---- */
 
+/* Before that it was certainly not sent; 0: it is sent for the first time. */
+static uint64_t first_sent_ms(const struct commit *c, const struct commit_event *e)
+{
+	uint64_t back_ms = e->transaction.age_ms + AGE_SLACK_MS;
+	if (!e->transaction.age_ms)
+		return 0;
+	return back_ms < e->transaction.age_ms || back_ms >= c->now_ms ? 1 : c->now_ms - back_ms;
+}
+
 static bool is_repeat(struct commit *c, const struct commit_event *e)
 {
 	uint64_t mark = memory_client_mark(&c->memory, e->transaction.client_id, e->transaction.settled);
 	struct memory_answer *known = memory_find(&c->memory, e->transaction.client_id, e->transaction.number);
 	if (!known) {
-		if (e->transaction.number > mark)
+		uint64_t first_ms = first_sent_ms(c, e);
+		if (e->transaction.number > mark && !(first_ms && first_ms <= c->memory.complete_ms))
 			return false;
 		answer_now(c, e, ERR_EXPIRED, NULL, no_version);
 		return true;
@@ -441,6 +453,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	    .route = e->transaction.route,
 	    .client_id = e->transaction.client_id,
 	    .number = e->transaction.number,
+	    .first_ms = first_sent_ms(c, e),
 	    .deadline_ns = e->transaction.deadline_ns,
 	    .arrived_ns = e->transaction.arrived_ns,
 	    .operations = blob,

@@ -15,6 +15,8 @@ void fault_draw(struct sim *sim)
 	sim->late_sync = chance_of(chance, 400) ? (uint32_t)chance_below(chance, 100) : 0;
 	sim->losses_left = chance_of(chance, 300) ? (uint32_t)chance_below(chance, sim->n / 2 + 1) : 0;
 	sim->lose_after_ok = chance_of(chance, 500) ? 50 : 0;
+	sim->forgets = chance_of(chance, 300);
+	sim->memory = sim->forgets ? 8u << chance_below(chance, 5) : 16384;
 	sim->blind = 10 + (uint32_t)chance_below(chance, 40);
 	bool lossy = chance_of(chance, 600), skewed = chance_of(chance, 400);
 	for (uint32_t a = 0; a < sim->n; a++) {

@@ -57,7 +57,7 @@ static void entry_add(struct sim *sim, struct sim_node *node, struct sim_entry e
 	}
 	node->entries[node->count++] = entry;
 	if (entry.streamed)
-		node->sequences[entry.origin] = entry.sequence;
+		node->sequences.sequence[entry.origin] = entry.sequence;
 	(void)sim;
 }
 
@@ -85,7 +85,7 @@ static void effect_append(struct sim *sim, struct sim_node *node, const struct c
 	if (effect->append.body_size)
 		memcpy(entry.bytes + effect->append.head_size, effect->append.body, effect->append.body_size);
 	if (entry.streamed)
-		entry.sequence = node->sequences[node->region] + 1;
+		entry.sequence = node->sequences.sequence[node->region] + 1;
 	entry_add(sim, node, entry);
 	if (sim->trace && entry.type != COMMIT_ENTRY_BOUND) {
 		static const char *const names[] = {"PREPARE", "PROMISE", "ACCEPT", "COMMIT", "ABORT"};
@@ -185,7 +185,7 @@ void node_message(struct sim *sim, struct sim_node *node, uint8_t from, const ui
 
 void node_stream(struct sim *sim, struct sim_node *node, const struct sim_event *event)
 {
-	if (event->sequence != node->sequences[event->origin] + 1 || !commit_room(node->machine))
+	if (event->sequence != node->sequences.sequence[event->origin] + 1 || !commit_room(node->machine))
 		return;
 	struct sim_entry entry = {.type = COMMIT_ENTRY_COMMIT,
 	    .streamed = true,
@@ -212,6 +212,11 @@ void node_synced(struct sim *sim, struct sim_node *node)
 	node->syncing = 0;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, SIM_MS),
 	    (struct sim_event){.kind = SIM_APPLY, .region = node->region, .incarnation = node->incarnation});
+	node->oldest = commit_oldest_lsn(node->machine);
+	if (sim->forgets && node->count == node->durable && chance_of(&sim->chance, 50)) {
+		node->mark = node->count;
+		node->mark_hlc = commit_newest_hlc(node->machine);
+	}
 	step(sim, node,
 	    (struct commit_event){
 	        .type = COMMIT_EVENT_DURABLE, .durable = {.ticket = node->durable - node->base, .lsn = node->durable}});
@@ -237,8 +242,8 @@ void node_pump(struct sim *sim, struct sim_node *node)
 		struct sim_node *peer = &sim->nodes[to];
 		if (to == node->region || !peer->up)
 			continue;
-		uint64_t next[SIM_REGIONS_MAX];
-		memcpy(next, peer->sequences, sizeof next);
+		uint64_t next[REGIONS_MAX];
+		memcpy(next, peer->sequences.sequence, sizeof next);
 		uint32_t sent = 0;
 		for (uint64_t i = 0; i < node->durable && sent < 50; i++) {
 			const struct sim_entry *entry = &node->entries[i];
@@ -296,6 +301,7 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t index)
 	            .number = op->number,
 	            .settled = op->number - 1,
 	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
+	            .age_ms = op->copies > 1 ? (sim->now_ns - op->start_ns) / SIM_MS + 1 : 0,
 	            .ack_all = op->ack_all,
 	            .count = op->count,
 	            .operations = operations}});
@@ -315,14 +321,14 @@ void node_start(struct sim *sim, struct sim_node *node)
 	node->durable = node->applied = node->base = node->count;
 	node->syncing = node->timer_ns = 0;
 	memset(node->rows, 0, sizeof node->rows);
-	memset(node->sequences, 0, sizeof node->sequences);
+	node->sequences = (struct vector){0};
 	uint64_t bound = 0;
 	for (uint64_t i = 0; i < node->count; i++) {
 		const struct sim_entry *entry = &node->entries[i];
 		check_entry(sim, node, entry);
 		apply_to_rows(node, entry);
 		if (entry->streamed)
-			node->sequences[entry->origin] = entry->sequence;
+			node->sequences.sequence[entry->origin] = entry->sequence;
 		if (entry->type == COMMIT_ENTRY_BOUND) {
 			uint64_t stored;
 			memcpy(&stored, entry->bytes, sizeof stored);
@@ -333,21 +339,24 @@ void node_start(struct sim *sim, struct sim_node *node)
 	    .regions = (1u << sim->n) - 1,
 	    .incarnation = chance_next(&sim->chance),
 	    .transactions = 512,
-	    .requests = 256,
+	    .requests = sim->forgets ? 16 : 256,
 	    .reads = 128,
 	    .keys = 8192,
-	    .memory = 16384,
+	    .memory = sim->memory,
 	    .arena = 8u << 20,
 	    .lookup = lookup,
 	    .user = node,
+	    .assigned = &node->sequences,
 	    .resend_ns = 200 * SIM_MS,
 	    .in_doubt_ns = 400 * SIM_MS,
 	    .unstreamed_ns = 2000 * SIM_MS};
-	int code = commit_new(&node->machine, &options, bound, 0);
+	/* Part of the log may be gone. */
+	uint64_t from = node->mark < node->oldest ? node->mark : node->oldest;
+	int code = commit_new(&node->machine, &options, bound, from ? node->mark_hlc : 0);
 	assert(code == 0);
 	sim_trace(sim, "%u starts", node->region);
 	uint64_t count = node->count;
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = from; i < count; i++)
 		step(sim, node,
 		    (struct commit_event){.type = COMMIT_EVENT_REPLAY,
 		        .replay = {.type = node->entries[i].type,
@@ -381,7 +390,7 @@ void node_lose(struct sim *sim, struct sim_node *node)
 	node_kill(sim, node, true);
 	while (node->count)
 		free(node->entries[--node->count].bytes);
-	node->durable = 0;
+	node->durable = node->mark = node->oldest = 0;
 	node->lost = true;
 	sim_trace(sim, "%u has lost its disk", node->region);
 }

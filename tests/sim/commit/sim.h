@@ -83,7 +83,9 @@ struct sim_node {
 	int64_t skew_ms;
 	struct sim_entry *entries;
 	uint64_t count, capacity, durable, syncing, applied, base;
-	uint64_t sequences[SIM_REGIONS_MAX]; /* of each origin, in the log */
+	struct vector sequences; /* of each origin, in the log */
+	uint64_t oldest;         /* entry that the machine needed, as it said when its log was durable last */
+	uint64_t mark, mark_hlc; /* a start need not read what is before; stamps up to there are then forgotten */
 	struct sim_row rows[SIM_KEYS_MAX];
 	uint32_t value_scratch[SIM_KEYS_MAX];
 	struct commit *machine;
@@ -149,6 +151,8 @@ struct sim {
 	struct sim_decision *decisions;
 	uint32_t decision_count, decision_capacity;
 	uint32_t fault_gap_ms, late_sync, lose_after_ok, think_ms, blind;
+	uint32_t memory; /* what a region remembers */
+	bool forgets;    /* little, and starts read only the end of the log */
 	struct {
 		uint64_t crashes, machine_crashes, losses, cuts, pauses, messages, ok, refused, failed, unknown, reads, repeats,
 		    recovered, over;

@@ -75,6 +75,7 @@ void world_sync(struct world *w, uint8_t index)
 static void entry_add(struct world_region *region, enum commit_entry type, bool streamed, const void *head, size_t head_size,
     const void *body, size_t body_size)
 {
+	region->assigned.sequence[0] += streamed;
 	region->entries = realloc(region->entries, (region->count + 1) * sizeof *region->entries);
 	struct world_entry *entry = &region->entries[region->count++];
 	*entry = (struct world_entry){
@@ -156,6 +157,7 @@ void world_start(struct world *w, uint8_t index)
 	    .arena = 16u << 20,
 	    .lookup = lookup,
 	    .user = region,
+	    .assigned = &region->assigned,
 	    .resend_ns = WORLD_SECOND / 5,
 	    .in_doubt_ns = WORLD_SECOND,
 	    .unstreamed_ns = 5 * WORLD_SECOND};

@@ -32,6 +32,7 @@ struct world_region {
 	uint32_t starts;
 	struct world_entry *entries;
 	uint32_t count, durable, applied, base;
+	struct vector assigned; /* how many commits came by stream or went on it, whoever began the stream */
 	struct world_row rows[WORLD_ROWS];
 };
 struct world_message {
