@@ -97,10 +97,10 @@ static int operation_read(struct request_operation *o, struct request_bytes whol
 		at = field_read(&f, at, end);
 		if (!at)
 			return ERR_MALFORMED;
-		if (f.number > 11)
+		if (f.number > 17)
 			continue;
-		enum wire_type type = f.number >= 3 && f.number <= 7 ? WIRE_BYTES : WIRE_VARINT;
-		if (f.type != type)
+		bool is_bytes = (f.number >= 3 && f.number <= 7) || f.number == 13 || f.number == 17;
+		if (f.type != (is_bytes ? WIRE_BYTES : WIRE_VARINT))
 			return ERR_MALFORMED;
 		switch (f.number) {
 		case 1:
@@ -136,6 +136,24 @@ static int operation_read(struct request_operation *o, struct request_bytes whol
 		case 11:
 			o->age_ms = f.value;
 			break;
+		case 12:
+			o->condition = (uint32_t)f.value;
+			break;
+		case 13:
+			o->expected = f.bytes;
+			break;
+		case 14:
+			o->level = (uint32_t)f.value;
+			break;
+		case 15:
+			o->timeout_ms = (uint32_t)f.value;
+			break;
+		case 16:
+			o->moved = f.value != 0;
+			break;
+		case 17:
+			o->step_count++;
+			break;
 		}
 	}
 	return 0;
@@ -152,6 +170,61 @@ int request_next(struct request *request, struct request_operation *operation)
 		}
 		if (f.number == 3)
 			return operation_read(operation, f.bytes);
+	}
+	return ERR_EMPTY;
+}
+
+static int step_read(struct request_step *s, struct request_bytes whole)
+{
+	*s = (struct request_step){0};
+	struct field f;
+	const uint8_t *end = whole.bytes + whole.size;
+	for (const uint8_t *at = whole.bytes; at < end;) {
+		at = field_read(&f, at, end);
+		if (!at)
+			return ERR_MALFORMED;
+		if (f.number > 6)
+			continue;
+		if (f.type != (f.number == 1 || f.number == 5 ? WIRE_VARINT : WIRE_BYTES))
+			return ERR_MALFORMED;
+		switch (f.number) {
+		case 1:
+			s->kind = (uint32_t)f.value;
+			break;
+		case 2:
+			s->keyspace = f.bytes;
+			break;
+		case 3:
+			s->key = f.bytes;
+			break;
+		case 4:
+			s->value = f.bytes;
+			break;
+		case 5:
+			s->condition = (uint32_t)f.value;
+			break;
+		case 6:
+			s->expected = f.bytes;
+			break;
+		}
+	}
+	return 0;
+}
+
+int request_step_next(const struct request_operation *operation, const uint8_t **at, struct request_step *step)
+{
+	struct field f;
+	const uint8_t *end = operation->whole.bytes + operation->whole.size;
+	if (!*at)
+		*at = operation->whole.bytes;
+	while (*at < end) {
+		*at = field_read(&f, *at, end);
+		if (!*at) {
+			*at = end;
+			return ERR_MALFORMED;
+		}
+		if (f.number == 17)
+			return f.type == WIRE_BYTES ? step_read(step, f.bytes) : ERR_MALFORMED;
 	}
 	return ERR_EMPTY;
 }

@@ -5,6 +5,7 @@
  * last of a repeated single field counts, as the generated code does it; the tests hold both against each other. */
 #ifndef GODWIT_PROTO_REQUEST_H
 #define GODWIT_PROTO_REQUEST_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,10 @@ struct request_operation {
 	uint64_t number, settled, age_ms, limit_id;
 	uint32_t kind; /* of client.proto; any number */
 	uint32_t limit;
-	struct request_bytes keyspace, key, value, context, after;
+	uint32_t condition, level, timeout_ms;
+	uint32_t step_count;
+	bool moved;
+	struct request_bytes keyspace, key, value, context, after, expected;
 	struct request_bytes whole; /* this operation's own encoding, to be packed again */
 };
 
@@ -35,6 +39,13 @@ struct request {
 int request_open(struct request *request, const uint8_t *bytes, size_t size);
 /* 0 with the next operation; ERR_EMPTY after the last; ERR_MALFORMED. */
 int request_next(struct request *request, struct request_operation *operation);
+
+struct request_step {
+	uint32_t kind, condition;
+	struct request_bytes keyspace, key, value, expected;
+};
+/* The steps of a transaction, one after the other: *at is NULL at first. 0, ERR_EMPTY after the last, ERR_MALFORMED. */
+int request_step_next(const struct request_operation *operation, const uint8_t **at, struct request_step *step);
 
 /* A request again from some of the operations of another: header, then each. */
 #define REQUEST_HEADER_SIZE_MAX 16u

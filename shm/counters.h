@@ -16,6 +16,12 @@
 	X(writes_refused, "writes refused for certain")                         \
 	X(writes_repeated, "repeats answered from memory, not applied")         \
 	X(reads, "reads answered")                                              \
+	X(commits, "strong transactions committed, of whatever region")         \
+	X(commit_aborts, "strong transactions aborted")                         \
+	X(commits_recovered, "strong transactions decided for a silent coordinator") \
+	X(commits_requeued, "strong requests that began again after a conflict") \
+	X(strong_reads, "strong reads begun")                                   \
+	X(in_doubt, "strong transactions undecided here now")                   \
 	X(records_applied, "records applied to rows, own and received")         \
 	X(records_received, "records taken in from other regions")              \
 	X(records_duplicate, "records received again and skipped")              \
@@ -52,6 +58,8 @@ enum counter {
 /* Log-linear: 32 sub-buckets a power of two, so a value is off by at most 3.2 %. Unit in the name. */
 #define HISTOGRAM_TABLE(X)                                                      \
 	X(acknowledge_us, "write, from its arrival to its answer")              \
+	X(strong_write_us, "strong write, the same")                            \
+	X(strong_read_us, "strong read, the same")                              \
 	X(sync_us, "one fdatasync of the log")                                  \
 	X(apply_us, "one transaction on the rows")                              \
 	X(group_records, "records in one transaction")                          \

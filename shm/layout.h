@@ -101,6 +101,7 @@ struct shm_peer { /* per peer region id; single figures, each atomic by itself *
 	_Atomic uint64_t lag_bytes;
 	_Atomic uint64_t lag_ms;        /* 0 when caught up, never negative */
 	_Atomic uint64_t sampled_at_ns; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t answered_at_ns; /* the same, of its last answer to a heartbeat; 0: none yet */
 	_Atomic int64_t clock_skew_ms;
 };
 

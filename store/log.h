@@ -38,7 +38,14 @@ enum log_type {
 	LOG_RECORD = 1,
 	LOG_HLC_BOUND = 2,  /* u64 little endian */
 	LOG_PEER_STORE = 4, /* u8 region, 16 bytes store id: from here on records of that region are of that store */
+	/* 16 to 20: entries of the strong commit, numbered as in core/commit_entry.h. A COMMIT that travels on a stream is a
+	 * LOG_RECORD; one that is noted before its stream has brought it is a LOG_COMMIT. */
+	LOG_COMMIT_FIRST = 16,
+	LOG_COMMIT = 19,
+	LOG_COMMIT_LAST = 20,
+	LOG_COMMIT_MARK = 22, /* u64 oldest LSN needed, u64 newest stamp known: where a start may begin to read (store/rows.h) */
 };
+#define LOG_COMMIT_MARK_SIZE 16u
 #define LOG_PEER_STORE_SIZE (1u + STORE_ID_SIZE)
 
 /* The calls that write, so that tests can make them fail. */
@@ -79,6 +86,9 @@ void log_close(struct log *log); /* syncs what is appended, then stops the threa
  * (nothing appended; goes away by itself when there is room). ERR_USAGE: a record that leaves a gap in its origin's sequence.
  * Never blocks on the disk. */
 int log_append(struct log *log, enum log_type type, const void *body, size_t size, uint64_t *end_lsn);
+/* So many bytes of entries, each with LOG_ENTRY_HEADER_SIZE and padding, are certainly taken from now on; 0 when that is not
+ * known, and *why then says what log_append would. For whoever cannot do without an answer. */
+uint64_t log_room(const struct log *log, int *why);
 /* Lets the sync thread take what has been appended (if it is busy, it takes it as soon as it is done). Call once a turn. */
 void log_flush(struct log *log);
 int log_fd(const struct log *log); /* eventfd: readable when something became durable, or failed */

@@ -89,6 +89,11 @@ static int entry_take(struct log *log, const struct log_entry_header *entry, con
 		if (entry->lsn >= durable_lsn && bound > found->hlc_bound)
 			found->hlc_bound = bound;
 		return 0;
+	case LOG_COMMIT_MARK:
+		if (entry->size != LOG_COMMIT_MARK_SIZE)
+			return error_set(error, ERR_CORRUPT, "%s offset %llu: bad mark", scan->name,
+			    (unsigned long long)scan->offset);
+		return 0;
 	case LOG_PEER_STORE:
 		if (entry->size != LOG_PEER_STORE_SIZE || body[0] >= REGIONS_MAX)
 			return error_set(error, ERR_CORRUPT, "%s offset %llu: bad store of a peer", scan->name,

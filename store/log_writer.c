@@ -190,7 +190,8 @@ int log_append(struct log *log, enum log_type type, const void *body, size_t siz
 	struct dot dot = {0};
 
 	assert(type == LOG_RECORD || (type == LOG_HLC_BOUND && size == 8) ||
-	       (type == LOG_PEER_STORE && size == LOG_PEER_STORE_SIZE));
+	       (type == LOG_PEER_STORE && size == LOG_PEER_STORE_SIZE) || (type == LOG_COMMIT_MARK && size == LOG_COMMIT_MARK_SIZE) ||
+	       (type >= LOG_COMMIT_FIRST && type <= LOG_COMMIT_LAST));
 	if (size > LOG_BODY_MAX || LOG_HEADER_SIZE + LOG_GROUP_SIZE + whole + LOG_ENTRY_HEADER_SIZE > log->segment_size)
 		return ERR_VALUE_TOO_LARGE;
 	if (type == LOG_RECORD && record_peek(body, size, &dot) < 0)
@@ -260,6 +261,27 @@ static uint64_t read_locked(const struct log *log, const uint64_t *value)
 	const uint64_t result = *value;
 	pthread_mutex_unlock(mutex);
 	return result;
+}
+
+uint64_t log_room(const struct log *log, int *why)
+{
+	pthread_mutex_t *mutex = (pthread_mutex_t *)(uintptr_t)&log->mutex;
+	const struct log_segment *last = &log->segments[log->segment_count - 1];
+
+	pthread_mutex_lock(mutex);
+	*why = log->error != 0 ? log->error : log->spare_error != 0 ? log->spare_error : ERR_OVERLOADED;
+	const uint32_t pieces = LOG_PIECES_MAX - log->buffers[log->gathering].piece_count;
+	const uint32_t segments = log->spares_ready < pieces ? log->spares_ready : pieces;
+	/* The end of a segment that the next entry does not fit into is lost. */
+	const uint64_t whole = log_entry_whole(LOG_BODY_MAX) + LOG_GROUP_SIZE + 2 * LOG_ENTRY_HEADER_SIZE;
+	const uint64_t left = last->start + last->size - log->end_lsn;
+	uint64_t room = left > whole ? left - whole : 0;
+	if (log->segment_size > LOG_HEADER_SIZE + 2 * whole)
+		room += segments * (log->segment_size - LOG_HEADER_SIZE - 2 * whole);
+	const uint64_t buffer = log->buffer_max > log->unsynced_bytes + whole ? log->buffer_max - log->unsynced_bytes - whole : 0;
+	const bool good = log->error == 0;
+	pthread_mutex_unlock(mutex);
+	return !good ? 0 : room < buffer ? room : buffer;
 }
 
 uint64_t log_start_lsn(const struct log *log)

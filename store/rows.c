@@ -18,8 +18,8 @@
 #define CONFLICTS_DEFAULT    100000u
 #define CONFLICT_AGE_DEFAULT (30ull * 24 * 3600 * 1000)
 #define READERS_MAX          254
-#define STATE_VERSION        2u
-#define STATE_NUMBERS        (10 + REGIONS_MAX)
+#define STATE_VERSION        3u
+#define STATE_NUMBERS        (16 + REGIONS_MAX)
 #define STATE_SIZE           (8 + 16 + 8 * STATE_NUMBERS + STORE_ID_SIZE * REGIONS_MAX)
 
 static const char meta_key[] = "state";
@@ -85,6 +85,15 @@ bool rows_value_split(const MDB_val *stored_key, const MDB_val *value, const uin
 	return true;
 }
 
+void rows_reread_update(struct rows_state *state)
+{
+	state->meta.reread_lsn = state->mark.before_lsn;
+	state->meta.reread_hlc = state->mark.before_hlc;
+	/* Something undecided is older: what is decided before the mark is forgotten all the same. */
+	if (state->mark.oldest_lsn < state->meta.reread_lsn)
+		state->meta.reread_lsn = state->mark.oldest_lsn;
+}
+
 int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct error_context *error)
 {
 	MDB_val key = {.mv_size = sizeof(meta_key), .mv_data = (void *)(uintptr_t)meta_key}, value;
@@ -110,7 +119,9 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	state->meta.next_conflict_id = numbers[6];
 	state->first_conflict_id = numbers[7];
 	state->hash_seed = numbers[8];
-	memcpy(state->meta.applied.sequence, numbers + 10, sizeof(state->meta.applied.sequence));
+	memcpy(&state->mark, numbers + 10, sizeof(state->mark));
+	memcpy(state->meta.applied.sequence, numbers + 16, sizeof(state->meta.applied.sequence));
+	rows_reread_update(state);
 	memcpy(state->meta.peer_stores, at + 24 + 8 * STATE_NUMBERS, sizeof(state->meta.peer_stores));
 	return 0;
 }
@@ -124,7 +135,9 @@ int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 	MDB_val key = {.mv_size = sizeof(meta_key), .mv_data = (void *)(uintptr_t)meta_key};
 	MDB_val value = {.mv_size = sizeof(bytes), .mv_data = bytes};
 
-	memcpy(numbers + 10, state->meta.applied.sequence, sizeof(state->meta.applied.sequence));
+	_Static_assert(sizeof(state->mark) == 6 * 8, "the marks are as many numbers");
+	memcpy(numbers + 10, &state->mark, sizeof(state->mark));
+	memcpy(numbers + 16, state->meta.applied.sequence, sizeof(state->meta.applied.sequence));
 	bytes_put_u64(bytes, STATE_VERSION);
 	memcpy(bytes + 8, state->meta.store_id, 16);
 	for (uint32_t i = 0; i < STATE_NUMBERS; i++)

@@ -6,7 +6,7 @@
  * One transaction holds, for a run of log entries: the rows, the log position they bring the state to, the vector applied, the
  * digests, the live-row counts, the conflict history and its counters. So a killed process finds them all or none.
  *
- * Tables: rows (u16 big-endian keyspace, key -> row encoding), meta, digests (keyspace -> 256 x 16 bytes + u64 live rows),
+ * Tables: rows (u16 big-endian keyspace, key -> row encoding; of a strong keyspace that of core/commit_entry.h), meta, digests (keyspace -> 256 x 16 bytes + u64 live rows),
  * conflicts (u64 big-endian id -> conflict encoding). LMDB takes keys up to 511 bytes: one longer than 480 is stored under its
  * first 480 bytes and its XXH3-128 (seeded at random, so that nobody can prepare two keys with one hash), with the whole key in front of the row; two such keys that share 480 bytes scan in hash order. */
 #ifndef GODWIT_STORE_ROWS_H
@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/commit_entry.h"
 #include "core/error.h"
 #include "core/record.h"
 #include "core/row.h"
@@ -46,6 +47,8 @@ struct rows_meta {
 	struct store_id peer_stores[REGIONS_MAX]; /* whose records are held, by region; own and unknown ones are zero */
 	uint64_t hlc;         /* largest stamp in the rows */
 	uint64_t hlc_bound;
+	/* Of the strong commit: a start reads the log from `reread_lsn`, and then stamps up to `reread_hlc` may be forgotten. */
+	uint64_t reread_lsn, reread_hlc;
 	uint64_t conflicts;   /* found ever */
 	uint64_t conflicts_dropped;
 	uint64_t next_conflict_id;
@@ -72,11 +75,14 @@ struct apply_result {
 };
 /* Reads the log from where the rows stand up to limit_lsn (or until about entries_max entries) and applies it in one
  * transaction. The same code recovers after a crash. now_ms: stamped on conflicts. ERR_DISK_FULL: map full, nothing changed.
- * on_record, if given, sees each record applied in order (request memory, lag histogram), before the commit: what
+ * on_record, if given, sees each record applied in order, transactions too (request memory, lag histogram), before the commit: what
  * it does must bear being done again, since after an error the same records come again. */
 int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_lsn, uint32_t entries_max, uint64_t now_ms,
                    void (*on_record)(void *user, const struct record *record, enum row_change change), void *user,
                    struct apply_result *result, struct error_context *error);
+
+/* Marks (LOG_COMMIT_MARK) that are closer together than this count as one. */
+#define ROWS_REREAD_STEP (64ull * 1024 * 1024)
 
 /* Read views: a consistent state; keep them short, a view pins pages. Reusable: begin/end renew one LMDB reader slot. */
 struct rows_view;
@@ -86,6 +92,10 @@ int rows_view_begin(struct rows_view *view, struct error_context *error);
 void rows_view_end(struct rows_view *view);
 /* Row borrowed from the map until rows_view_end. ERR_NOT_FOUND. A deleted row is found: see row_is_deleted. */
 int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct row *row);
+/* The same in a strong keyspace. Each of the two says ERR_CORRUPT of a row of the other kind. */
+int rows_get_committed(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct commit_row *row);
+/* Does the keyspace hold rows of the other kind than `strong` says? 1, 0, or what is wrong with the rows. */
+int rows_kind_differs(struct rows_view *view, uint16_t keyspace, bool strong);
 /* Rows with that prefix, behind `after` (NULL: from the start), tombstones included, until visit returns non-zero. */
 typedef int rows_visit(void *user, const uint8_t *key, size_t key_size, const uint8_t *row, size_t row_size);
 int rows_scan(struct rows_view *view, uint16_t keyspace, const uint8_t *prefix, size_t prefix_size, const uint8_t *after,

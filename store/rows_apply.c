@@ -78,21 +78,29 @@ static void digests_update(struct apply *a, const struct record *record, bool wa
 	a->rows->dirty |= 1ull << record->keyspace;
 }
 
-/* Room for the row, and for a conflict about it, before anything is changed. */
-static int room_take(struct apply *a, size_t row_size, bool conflict, struct error_context *error)
+static uint64_t pages_for(const struct rows *rows, size_t row_size)
+{
+	return ROWS_PAGES_EACH + (row_size > OVERFLOW_FROM ? rows_overflow_pages(rows, row_size) : 0);
+}
+
+static int pages_take(struct apply *a, uint64_t pages, struct error_context *error)
 {
 	struct rows *rows = a->rows;
-	uint64_t pages = ROWS_PAGES_EACH;
-
-	if (row_size > OVERFLOW_FROM)
-		pages += rows_overflow_pages(rows, row_size);
-	if (conflict)
-		pages += ROWS_PAGES_EACH + rows_overflow_pages(rows, CONFLICT_ENCODED_MAX);
 	const bool has_progress = rows->next.meta.applied_lsn != rows->state.meta.applied_lsn;
 	if (has_progress && rows->pages_used + pages > ROWS_PAGES_MAX)
 		return APPLY_STOP;
 	const int result = rows_pages_take(rows, pages, error);
 	return result == ERR_DISK_FULL && has_progress ? APPLY_STOP : result;
+}
+
+/* Room for the row, and for a conflict about it, before anything is changed. */
+static int room_take(struct apply *a, size_t row_size, bool conflict, struct error_context *error)
+{
+	uint64_t pages = pages_for(a->rows, row_size);
+
+	if (conflict)
+		pages += ROWS_PAGES_EACH + rows_overflow_pages(a->rows, CONFLICT_ENCODED_MAX);
+	return pages_take(a, pages, error);
 }
 
 static int record_apply(struct apply *a, const struct record *record, enum row_change *change, struct error_context *error)
@@ -131,6 +139,104 @@ static int record_apply(struct apply *a, const struct record *record, enum row_c
 	return row_store(a, record, old.mv_size > 0, head, size, error);
 }
 
+/* ---- strong transactions ---- */
+
+static int committed_fetch(struct apply *a, const struct commit_operation *o, struct commit_row *row, MDB_val *old,
+    struct error_context *error)
+{
+	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes}, value;
+	const uint8_t *whole;
+	size_t whole_size;
+
+	*old = (MDB_val){0};
+	*row = (struct commit_row){0};
+	const int code = mdb_cursor_get(a->cursor, &key, &value, MDB_SET);
+	if (code == MDB_NOTFOUND)
+		return 0;
+	if (code != 0)
+		return rows_lmdb_error(code, "read", error);
+	key = (MDB_val){.mv_size = a->name.size, .mv_data = a->name.bytes};
+	if (!rows_value_split(&key, &value, &whole, &whole_size, old) || commit_row_decode(row, old->mv_data, old->mv_size) < 0)
+		return error_set(error, ERR_CORRUPT, "rows: a strong row that cannot be read, keyspace %u", o->keyspace);
+	if (a->name.is_long && (whole_size != o->key_size || memcmp(whole, o->key, whole_size) != 0))
+		return error_set(error, ERR_CORRUPT, "rows: two long keys with one hash, keyspace %u", o->keyspace);
+	return 0;
+}
+
+static int operation_apply(struct apply *a, const struct commit_operation *o, struct commit_id id, uint16_t share,
+    struct commit_id previous, struct error_context *error)
+{
+	const struct record place = {.keyspace = o->keyspace, .key = o->key, .key_size = o->key_size};
+	struct commit_row row;
+	MDB_val old;
+
+	rows_key_store(&a->name, a->rows->state.hash_seed, o->keyspace, o->key, o->key_size);
+	int result = committed_fetch(a, o, &row, &old, error);
+	if (result < 0)
+		return result;
+	const bool was_live = row.live;
+	if (!commit_row_apply(&row, id, share, previous, o))
+		return 0;
+	const size_t head = a->name.is_long ? 2 + o->key_size : 0, size = commit_row_size(&row);
+	result = rows_scratch_need(a->rows, head + size, error);
+	if (result < 0)
+		return result;
+	commit_row_encode(&row, a->rows->scratch + head);
+	digests_update(a, &place, was_live, &old, row.live, a->rows->scratch + head, size);
+	return row_store(a, &place, old.mv_size > 0, head, size, error);
+}
+
+/* All of it in this LMDB transaction, or nothing: its room is taken before the first row is touched. */
+static int transaction_apply(struct apply *a, const uint8_t *bytes, size_t size, uint64_t lsn, struct error_context *error)
+{
+	static struct commit_head head;
+	struct commit_body body;
+	struct commit_operation operation;
+	uint64_t pages = 0;
+
+	if (commit_entry_open(bytes, size, &head, &body) < 0 || !body.bytes || head.previous_count != body.operation_count)
+		return error_set(error, ERR_CORRUPT, "log position %llu: a commit that cannot be read", (unsigned long long)lsn);
+	uint32_t at = body.operations_at;
+	for (uint32_t i = 0; i < body.operation_count; i++) {
+		commit_body_operation(&body, &at, &operation);
+		/* A check stores the value that is there again. */
+		const size_t value = operation.kind == COMMIT_CHECK ? VALUE_SIZE_MAX : operation.value_size;
+		pages += pages_for(a->rows, COMMIT_ROW_OVERHEAD + operation.key_size + value);
+	}
+	int result = pages_take(a, pages, error);
+	at = body.operations_at;
+	for (uint32_t i = 0; result == 0 && i < body.operation_count; i++) {
+		commit_body_operation(&body, &at, &operation);
+		result = operation_apply(a, &operation, head.id, (uint16_t)(body.request_count - 1), head.previous[i], error);
+	}
+	return result;
+}
+
+static void mark_apply(struct rows_state *state, const struct log_entry *entry)
+{
+	state->mark.oldest_lsn = bytes_get_u64(entry->body);
+	state->mark.newest_hlc = bytes_get_u64(entry->body + 8);
+	if (entry->lsn >= state->mark.recent_lsn + ROWS_REREAD_STEP) {
+		state->mark.before_lsn = state->mark.recent_lsn;
+		state->mark.before_hlc = state->mark.recent_hlc;
+		state->mark.recent_lsn = entry->lsn;
+		state->mark.recent_hlc = state->mark.newest_hlc;
+	}
+	rows_reread_update(state);
+}
+
+/* Entries of the strong commit that are not records of a stream. */
+static int strong_apply(struct apply *a, const struct log_entry *entry, struct error_context *error)
+{
+	if (entry->type == LOG_COMMIT)
+		return transaction_apply(a, entry->body, entry->size, entry->lsn, error);
+	if (entry->type == LOG_COMMIT_MARK && entry->size != LOG_COMMIT_MARK_SIZE)
+		return error_set(error, ERR_CORRUPT, "log position %llu: bad mark", (unsigned long long)entry->lsn);
+	if (entry->type == LOG_COMMIT_MARK)
+		mark_apply(&a->rows->next, entry);
+	return 0;
+}
+
 /* One log entry. */
 static int entry_apply(struct apply *a, const struct log_entry *entry, struct record *record, bool *is_new,
     enum row_change *change, struct error_context *error)
@@ -157,6 +263,8 @@ static int entry_apply(struct apply *a, const struct log_entry *entry, struct re
 			memcpy(store, entry->body + 1, sizeof(*store));
 		return 0;
 	}
+	if (entry->type != LOG_RECORD)
+		return strong_apply(a, entry, error);
 	if (record_decode(record, entry->body, entry->size) != (long)entry->size || record->keyspace >= KEYSPACES_MAX)
 		return error_set(
 		    error, ERR_CORRUPT, "log position %llu: record that cannot be read", (unsigned long long)entry->lsn);
@@ -167,7 +275,9 @@ static int entry_apply(struct apply *a, const struct log_entry *entry, struct re
 		return error_set(error, ERR_CORRUPT, "log position %llu: record %llu of region %u after %llu",
 		    (unsigned long long)entry->lsn, (unsigned long long)record->dot.sequence, record->dot.region,
 		    (unsigned long long)*applied);
-	const int result = record_apply(a, record, change, error);
+	const int result = record->flags & RECORD_TRANSACTION
+	                       ? transaction_apply(a, record->entry, record->entry_size, entry->lsn, error)
+	                       : record_apply(a, record, change, error);
 	if (result != 0)
 		return result;
 	*is_new = true;

@@ -35,6 +35,11 @@ struct rows_state {
 	struct rows_meta meta;
 	uint64_t hash_seed;
 	uint64_t first_conflict_id; /* oldest kept; next_conflict_id when none is */
+	/* Marks of the strong commit: the newest one's figures, and two further back, ROWS_REREAD_STEP apart. */
+	struct {
+		uint64_t oldest_lsn, newest_hlc;
+		uint64_t before_lsn, before_hlc, recent_lsn, recent_hlc;
+	} mark;
 };
 
 struct rows {
@@ -71,6 +76,7 @@ void rows_key_store(struct stored_key *out, uint64_t hash_seed, uint16_t keyspac
 /* Splits a stored value: key as given and row. False when it makes no sense. */
 bool rows_value_split(const MDB_val *stored_key, const MDB_val *value, const uint8_t **key, size_t *key_size, MDB_val *row);
 
+void rows_reread_update(struct rows_state *state); /* meta's figures from the marks */
 int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct error_context *error);
 int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state);
 int rows_digests_load(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, struct keyspace_digests *out);

@@ -86,10 +86,10 @@ void rows_view_end(struct rows_view *view)
 	view->rows->views_active--;
 }
 
-int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct row *row)
+static int bytes_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, MDB_val *bytes)
 {
 	struct stored_key stored;
-	MDB_val name, value, bytes;
+	MDB_val name, value;
 	const uint8_t *whole;
 	size_t whole_size;
 
@@ -102,11 +102,41 @@ int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size
 		return ERR_NOT_FOUND;
 	if (code != 0)
 		return rows_lmdb_error(code, "read", NULL);
-	if (!rows_value_split(&name, &value, &whole, &whole_size, &bytes))
+	if (!rows_value_split(&name, &value, &whole, &whole_size, bytes))
 		return ERR_CORRUPT;
-	if (stored.is_long && (whole_size != key_size || memcmp(whole, key, key_size) != 0))
-		return ERR_NOT_FOUND;
-	return row_decode(row, bytes.mv_data, bytes.mv_size) < 0 ? ERR_CORRUPT : 0;
+	return stored.is_long && (whole_size != key_size || memcmp(whole, key, key_size) != 0) ? ERR_NOT_FOUND : 0;
+}
+
+int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct row *row)
+{
+	MDB_val bytes;
+	const int result = bytes_get(view, keyspace, key, key_size, &bytes);
+
+	return result == 0 && row_decode(row, bytes.mv_data, bytes.mv_size) < 0 ? ERR_CORRUPT : result;
+}
+
+int rows_get_committed(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct commit_row *row)
+{
+	MDB_val bytes;
+	const int result = bytes_get(view, keyspace, key, key_size, &bytes);
+
+	return result == 0 && commit_row_decode(row, bytes.mv_data, bytes.mv_size) < 0 ? ERR_CORRUPT : result;
+}
+
+static int kind_visit(void *user, const uint8_t *key, size_t key_size, const uint8_t *row, size_t row_size)
+{
+	(void)key;
+	(void)key_size;
+	*(int *)user = commit_row_is(row, row_size);
+	return 1;
+}
+
+int rows_kind_differs(struct rows_view *view, uint16_t keyspace, bool strong)
+{
+	int kind = strong; /* as it stays when there is none */
+	const int result = rows_scan(view, keyspace, NULL, 0, NULL, 0, kind_visit, &kind);
+
+	return result < 0 ? result : kind != (int)strong;
 }
 
 static bool starts_with(const MDB_val *value, const uint8_t *prefix, size_t size)

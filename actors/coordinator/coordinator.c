@@ -53,7 +53,8 @@ void coordinator_remember_part(struct coordinator *c)
 
 void coordinator_remember(struct coordinator *c, const struct record *record)
 {
-	if (record->dot.region != c->options.region || record->dot.sequence <= c->remembered)
+	if (record->dot.region != c->options.region || record->dot.sequence <= c->remembered ||
+	    (record->flags & RECORD_TRANSACTION))
 		return;
 	c->remembered = record->dot.sequence;
 	if (c->refill == MEMORY_PARTIAL) {
@@ -116,7 +117,8 @@ static bool repeat(struct coordinator *c, const struct coordinator_operation *op
 {
 	struct memory_answer *known = memory_find(&c->memory, op->client_id, op->number);
 	if (!known) {
-		if (op->number > mark && !is_too_old(c, op, now_ms))
+		/* Moved: only the region that had it first knows whether it was applied. */
+		if (op->number > mark && !op->moved && !is_too_old(c, op, now_ms))
 			return false;
 		refuse(c, op, ERR_EXPIRED, NULL, out);
 		return true;
@@ -153,12 +155,16 @@ static int validate(const struct coordinator *c, const struct coordinator_operat
 	if (op->keyspace < 0 || (uint32_t)op->keyspace >= c->options.keyspace_count)
 		return ERR_UNKNOWN_KEYSPACE;
 	if (c->options.keyspaces[op->keyspace].level != LEVEL_EVENTUAL) {
-		*reason = "only eventual keyspaces take writes in this version";
+		*reason = "only eventual and strong keyspaces take writes in this version";
 		return ERR_LEVEL_UNAVAILABLE;
 	}
 	if (c->options.keyspaces[op->keyspace].acknowledge != ACKNOWLEDGE_ONE) {
 		*reason = "only acknowledgement by one region is available in this version";
 		return ERR_LEVEL_UNAVAILABLE;
+	}
+	if (op->conditional) {
+		*reason = "compare and set needs a keyspace of level strong";
+		return ERR_UNSUPPORTED;
 	}
 	return 0;
 }
@@ -372,11 +378,30 @@ static void step_inbound(
 	c->pending.dot = record.dot;
 	out->record = bytes;
 	out->record_size = size;
-	if (BROKEN(M7)) {
+	out->inbound_entry = record.entry;
+	out->inbound_entry_size = record.entry_size;
+	if (BROKEN(M7) && !record.entry) {
 		record.hlc = hlc_tick(&c->clock, now_ms, &out->hlc_bound);
 		out->record = c->scratch;
 		out->record_size = (size_t)record_encode(&record, c->scratch, RECORD_ENCODED_MAX);
 	}
+}
+
+static void step_commit(
+    struct coordinator *c, const uint8_t *entry, size_t size, uint64_t hlc, struct coordinator_effects *out)
+{
+	const struct record record = {
+	    .dot = {.sequence = c->assigned.sequence[c->options.region] + 1, .region = c->options.region},
+	    .hlc = hlc,
+	    .flags = RECORD_TRANSACTION,
+	    .entry = entry,
+	    .entry_size = (uint32_t)size};
+	long encoded = record_encode(&record, c->scratch, RECORD_ENCODED_MAX);
+	assert(encoded > 0);
+	c->pending.what = PENDING_COMMIT;
+	c->pending.dot = record.dot;
+	out->record = c->scratch;
+	out->record_size = (size_t)encoded;
 }
 
 static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, struct coordinator_effects *out)
@@ -387,7 +412,7 @@ static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, str
 	} else if (code == 0) {
 		assert(c->assigned.sequence[c->pending.dot.region] + 1 == c->pending.dot.sequence);
 		c->assigned.sequence[c->pending.dot.region] = c->pending.dot.sequence;
-		c->counts.records_received++;
+		c->counts.records_received += c->pending.what == PENDING_INBOUND;
 	}
 	c->pending.what = PENDING_NOTHING;
 }
@@ -398,6 +423,8 @@ void coordinator_step(struct coordinator *c, const struct coordinator_event *eve
 	out->record = NULL;
 	out->record_size = 0;
 	out->inbound = 0;
+	out->inbound_entry = NULL;
+	out->inbound_entry_size = 0;
 	out->more = false;
 	out->answer_count = 0;
 	assert((c->pending.what != PENDING_NOTHING) == (event->type == COORDINATOR_APPENDED));
@@ -416,6 +443,9 @@ void coordinator_step(struct coordinator *c, const struct coordinator_event *eve
 		return;
 	case COORDINATOR_REFUSE:
 		c->refusing = event->refuse;
+		return;
+	case COORDINATOR_COMMIT:
+		step_commit(c, event->commit.entry, event->commit.size, event->commit.hlc, out);
 		return;
 	}
 	assert(false); /* an event of no known type */

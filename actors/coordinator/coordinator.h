@@ -11,7 +11,8 @@
  *            \--> record --> APPENDED --> parked                \--> record --> APPENDED
  *                                          |
  *   APPLIED(lsn) --------------------------+--> answers, in the order of the log
- */
+ *
+ * Strong transactions are another machine's (commit/commit.h); here they only take a number of their region's stream. */
 #ifndef GODWIT_ACTORS_COORDINATOR_COORDINATOR_H
 #define GODWIT_ACTORS_COORDINATOR_COORDINATOR_H
 #include <stdbool.h>
@@ -53,6 +54,8 @@ struct coordinator_operation {
 	uint64_t age_ms; /* of a repeat: since it was first sent; 0: sent for the first time */
 	int keyspace;    /* -1: there is none of that name */
 	bool tombstone;
+	bool moved;       /* a repeat that was first sent to another region */
+	bool conditional; /* compare and set */
 	const uint8_t *key, *value, *context;
 	size_t key_size, value_size, context_size;
 	const struct row *row; /* with a context only: the row as applied; NULL when there is none */
@@ -65,6 +68,7 @@ enum coordinator_event_type {
 	COORDINATOR_APPENDED, /* what became of the last effects' record */
 	COORDINATOR_APPLIED,  /* the rows hold the log up to lsn */
 	COORDINATOR_REFUSE,   /* from now on writes are refused with `code`; 0: taken again */
+	COORDINATOR_COMMIT,   /* a strong transaction that goes out on this region's stream */
 };
 
 struct coordinator_event {
@@ -85,6 +89,11 @@ struct coordinator_event {
 			const struct vector *vector;
 		} applied;
 		int refuse;
+		struct {
+			const uint8_t *entry; /* a COMMIT entry, head and body */
+			size_t size;
+			uint64_t hlc;
+		} commit;
 	};
 };
 
@@ -104,6 +113,8 @@ struct coordinator_effects {
 	 * ERR_REGION_REUSED: a number of this region's own that it never gave out; ERR_MALFORMED; 0: had it already. */
 	int inbound;
 	uint8_t inbound_origin;
+	const uint8_t *inbound_entry; /* with a record: it is a transaction, and this its COMMIT entry */
+	size_t inbound_entry_size;
 	bool more; /* APPLIED: there are more answers; the same event again brings them */
 	uint32_t answer_count;
 	struct coordinator_answer answers[COORDINATOR_ANSWERS_MAX];
@@ -145,7 +156,7 @@ struct coordinator {
 	struct coordinator_counts counts;
 	/* Between a record in the effects and its APPENDED. */
 	struct {
-		enum { PENDING_NOTHING, PENDING_OPERATION, PENDING_INBOUND } what;
+		enum { PENDING_NOTHING, PENDING_OPERATION, PENDING_INBOUND, PENDING_COMMIT } what;
 		struct dot dot;
 		struct hlc clock_before;
 		struct coordinator_parked parked;

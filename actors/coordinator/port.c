@@ -45,6 +45,7 @@ void port_refusal_update(struct port *port)
 		return;
 	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
 	coordinator_step(&port->machine, &event, &port->effects);
+	strong_refuse(port, refuse);
 	port->changed = true;
 	if (refuse)
 		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s", error_name(refuse));
@@ -94,7 +95,8 @@ static int record_append(struct port *port)
  * what would let the log run far ahead of the rows: a restart has to apply all of that before it serves. */
 static bool inbound_is_held(const struct port *port)
 {
-	return port->log_is_full || port->rows_are_full || port->appended_lsn > port->applied.applied_lsn + UNAPPLIED_BYTES_MAX;
+	return port->log_is_full || port->rows_are_full || port->appended_lsn > port->applied.applied_lsn + UNAPPLIED_BYTES_MAX ||
+	       !strong_takes_streams(port);
 }
 
 /* A peer's store that the streamer has met is made known once it is durable; until then nothing is taken from it. */
@@ -150,16 +152,22 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 	uint32_t kind, size, handled = 0;
 	const uint8_t *bytes;
 	int code = 0;
+	port->now = now;
 	while (handled < RECORDS_A_TURN_MAX && !port->failed && !inbound_is_held(port) &&
 	       !(code = ring_peek(&port->inbound, &kind, &bytes, &size))) {
 		struct coordinator_event event = {
 		    .type = COORDINATOR_INBOUND, .now_ms = now.wall_ms, .inbound = {.bytes = bytes, .size = size}};
 		coordinator_step(&port->machine, &event, &port->effects);
+		const uint8_t *entry = port->effects.inbound_entry;
+		size_t entry_size = port->effects.inbound_entry_size;
 		if (!port->effects.record) {
 			inbound_dropped(port);
 		} else if (record_append(port) < 0) {
 			port->log_is_full = true;
 			return 0;
+		} else if (entry) {
+			CRASH_POINT(commit_streamed);
+			strong_streamed(port, port->appended_lsn, entry, entry_size);
 		}
 		CRASH_POINT(inbound_appended);
 		ring_release(&port->inbound);
@@ -174,7 +182,7 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 
 /* ---- writes of clients ---- */
 
-static int keyspace_find(const struct topology *topology, struct request_bytes name)
+int port_keyspace(const struct topology *topology, struct request_bytes name)
 {
 	if (!name.size)
 		return 0;
@@ -186,8 +194,7 @@ static int keyspace_find(const struct topology *topology, struct request_bytes n
 	return -1;
 }
 
-/* A repeat's age is as of its sending: it may have waited here since, when this process stood still. */
-static uint64_t waited_ms(const struct port *port)
+uint64_t port_waited_ms(const struct port *port)
 {
 	return (port->now.monotonic_ns - port->socket_empty_ns) / 1000000;
 }
@@ -195,15 +202,19 @@ static uint64_t waited_ms(const struct port *port)
 static void operation_take(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
 {
 	enum { KIND_PUT = 1, KIND_DELETE = 2 };
+	if (strong_operation(port, route, client_id, o))
+		return;
 	struct coordinator_event event = {.type = COORDINATOR_OPERATION,
 	    .now_ms = port->now.wall_ms,
 	    .operation = {.route = route,
 	        .client_id = client_id,
 	        .number = o->number,
 	        .settled = o->settled,
-	        .age_ms = o->age_ms ? o->age_ms + waited_ms(port) : 0,
-	        .keyspace = keyspace_find(&port->process.topology, o->keyspace),
+	        .age_ms = o->age_ms ? o->age_ms + port_waited_ms(port) : 0,
+	        .keyspace = port_keyspace(&port->process.topology, o->keyspace),
 	        .tombstone = o->kind == KIND_DELETE,
+	        .moved = o->moved,
+	        .conditional = o->condition != 0,
 	        .key = o->key.bytes,
 	        .key_size = o->key.size,
 	        .value = o->value.bytes,
@@ -369,6 +380,7 @@ static void apply(struct port *port)
 	struct error_context error = {0};
 	struct apply_result result;
 	uint64_t start_ns = clock_read().monotonic_ns;
+	strong_apply_begin(port);
 	int code = rows_apply_log(port->rows, port->reader, port->durable_lsn, ENTRIES_AN_APPLY_MAX, port->now.wall_ms,
 	    record_applied, port, &result, &error);
 	if (code == ERR_DISK_FULL) {
@@ -393,6 +405,7 @@ static void apply(struct port *port)
 	counter_add(counters, COUNTER_records_applied, result.records);
 	counter_add(counters, COUNTER_conflicts, result.conflicts);
 	answers_release(port);
+	strong_applied(port);
 }
 
 static void port_persist(void *self, struct clock_now now)
@@ -402,6 +415,8 @@ static void port_persist(void *self, struct clock_now now)
 	if (port->failed)
 		return;
 	peer_stores_look(port);
+	strong_durable(port);
+	strong_tick(port);
 	/* First, so that the disk works while the rows are written. */
 	uint64_t waiting = coordinator_parked_count(&port->machine);
 	if (pace_is_due(&port->pace, waiting, now.monotonic_ns)) {
@@ -474,6 +489,7 @@ static void port_send(void *self, struct clock_now now)
 	if (port->replies.message_count)
 		CRASH_POINT(applied_unanswered);
 	/* What is queued was applied before the failure, or refused for certain. */
+	strong_send_all(port);
 	replies_send(&port->replies);
 }
 
@@ -481,7 +497,9 @@ static uint64_t port_deadline(void *self)
 {
 	const struct port *port = self;
 	uint64_t flush_ns = pace_deadline_ns(&port->pace);
-	return flush_ns < port->upkeep_at_ns ? flush_ns : port->upkeep_at_ns;
+	uint64_t timer_ns = strong_deadline_ns(port);
+	uint64_t first_ns = flush_ns < port->upkeep_at_ns ? flush_ns : port->upkeep_at_ns;
+	return timer_ns < first_ns ? timer_ns : first_ns;
 }
 
 static bool port_has_work(void *self)
@@ -550,6 +568,8 @@ static int port_start(struct port *port, struct error_context *error)
 		code = loop_add_fd(p->loop, log_fd(port->log), log_drain, port);
 	if (!code)
 		code = loop_add_socket(p->loop, port->socket, socket_drain, port);
+	if (!code)
+		code = strong_start(port, port->stamp_floor, error);
 	if (code && !error->text[0])
 		error_set(error, code, "starting the coordinator's loop");
 	return code;
@@ -598,6 +618,7 @@ int coordinator_main(int argc, char **argv)
 	code = loop_run(port.process.loop);
 	port_finish(&port);
 	atomic_store(&port.process.shm.layout->coordinator.ready, 0);
+	strong_stop(&port);
 	store_stop(&port);
 	replies_deinit(&port.replies);
 	coordinator_deinit(&port.machine);

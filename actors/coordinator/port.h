@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The coordinator as a process: store, ring and sockets around the state machine. port.c holds the loop's callbacks, store.c
- * the start and the end, upkeep.c what is done once a second. */
+ * The coordinator as a process: store, ring and sockets around the state machines. port.c holds the loop's callbacks, store.c
+ * the start and the end, upkeep.c what is done once a second, strong.h all that strong keyspaces need. */
 #ifndef GODWIT_ACTORS_COORDINATOR_PORT_H
 #define GODWIT_ACTORS_COORDINATOR_PORT_H
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 #include "actors/coordinator/coordinator.h"
 #include "actors/coordinator/pace.h"
 #include "actors/coordinator/replies.h"
+#include "actors/coordinator/strong.h"
 #include "runtime/process.h"
 #include "shm/ring.h"
 #include "store/log.h"
@@ -41,6 +42,7 @@ struct port {
 	struct rows *rows;
 	struct rows_view *view;
 	char log_dir[320], rows_dir[320];
+	uint64_t stamp_floor; /* of the start */
 	uint64_t appended_lsn, durable_lsn;
 	struct pace pace;
 	struct apply_result applied; /* of the last apply */
@@ -54,6 +56,8 @@ struct port {
 	uint32_t reused_peers; /* bit a region that takes this one for a wiped or restored one */
 	bool draining;
 	int failed; /* the log is broken: nothing more is acknowledged */
+
+	struct strong strong;
 
 	uint64_t upkeep_at_ns, readers_checked_ns;
 	struct snapshot_job *snapshot;
@@ -70,6 +74,9 @@ void store_stop(struct port *port);
 /* port.c */
 void port_fail(struct port *port, int code, const struct error_context *error);
 void port_refusal_update(struct port *port);
+int port_keyspace(const struct topology *topology, struct request_bytes name); /* id; -1 */
+/* A repeat's age is as of its sending: it may have waited here since, when this process stood still. */
+uint64_t port_waited_ms(const struct port *port);
 
 /* upkeep.c */
 void upkeep(struct port *port);

@@ -8,6 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "proto/client.pb-c.h"
 #include "proto/request.h"
 #include "shm/counters.h"
 
@@ -71,22 +72,13 @@ static int message_reserve(struct reply_message *message, size_t size)
 	return 0;
 }
 
-void replies_add(struct replies *replies, const struct coordinator_answer *from)
+/* Room for `size` bytes of answers to the route, or NULL when they are dropped: its client asks again. */
+static uint8_t *room_take(struct replies *replies, uint64_t name, size_t size, struct reply_message **message)
 {
-	struct reply_route *route = route_find(replies, from->route);
-	const struct answer answer = {
-	    .number = from->number,
-	    .code = from->code,
-	    .reason = !from->code    ? NULL
-	              : from->reason ? from->reason
-	                             : error_text(from->code),
-	    .version = {from->version, from->version_size},
-	    .hlc = from->hlc,
-	};
-	size_t size = answer_size_max(&answer);
+	struct reply_route *route = route_find(replies, name);
 	if (!route) {
 		counter_add(replies->counters, COUNTER_queue_refused, 1);
-		return;
+		return NULL;
 	}
 	if (!route->message && replies->message_count == REPLY_MESSAGES)
 		replies_send(replies);
@@ -98,14 +90,49 @@ void replies_add(struct replies *replies, const struct coordinator_answer *from)
 		fresh->size = 0;
 		route->message = replies->message_count;
 	}
-	struct reply_message *message = &replies->messages[route->message - 1];
-	if (message_reserve(message, size + ANSWERS_HEADER_SIZE_MAX) < 0) {
+	*message = &replies->messages[route->message - 1];
+	if (message_reserve(*message, size + ANSWERS_HEADER_SIZE_MAX) < 0) {
 		counter_add(replies->counters, COUNTER_queue_refused, 1);
-		return;
+		return NULL;
 	}
-	if (!message->size)
-		message->size = answers_header_encode(PROTOCOL_VERSION, message->bytes);
-	message->size += answer_encode(&answer, message->bytes + message->size);
+	if (!(*message)->size)
+		(*message)->size = answers_header_encode(PROTOCOL_VERSION, (*message)->bytes);
+	return (*message)->bytes + (*message)->size;
+}
+
+void replies_add_value(
+    struct replies *replies, const struct coordinator_answer *from, const uint8_t *value, size_t value_size)
+{
+	const struct answer answer = {
+	    .number = from->number,
+	    .code = from->code,
+	    .reason = !from->code    ? NULL
+	              : from->reason ? from->reason
+	                             : error_text(from->code),
+	    .value = {value, value_size},
+	    .version = {from->version, from->version_size},
+	    .hlc = from->hlc,
+	};
+	struct reply_message *message;
+	uint8_t *out = room_take(replies, from->route, answer_size_max(&answer), &message);
+	if (out)
+		message->size += answer_encode(&answer, out);
+}
+
+void replies_add(struct replies *replies, const struct coordinator_answer *from)
+{
+	replies_add_value(replies, from, NULL, 0);
+}
+
+void replies_add_message(struct replies *replies, uint64_t route, const Godwit__Client__Answer *answer)
+{
+	struct reply_message *message;
+	size_t size = godwit__client__answer__get_packed_size(answer);
+	uint8_t *out = room_take(replies, route, size + REQUEST_FIELD_OVERHEAD, &message);
+	if (!out)
+		return;
+	size_t prefix = answer_prefix_encode(size, out);
+	message->size += prefix + godwit__client__answer__pack(answer, out + prefix);
 }
 
 void replies_send(struct replies *replies)

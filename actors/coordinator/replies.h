@@ -44,6 +44,10 @@ int replies_init(struct replies *replies, void *socket, struct counter_block *co
 void replies_deinit(struct replies *replies);
 uint64_t replies_route(struct replies *replies, const uint8_t *identity, uint32_t identity_size);
 void replies_add(struct replies *replies, const struct coordinator_answer *answer);
+void replies_add_value(
+    struct replies *replies, const struct coordinator_answer *answer, const uint8_t *value, size_t value_size);
+struct Godwit__Client__Answer;
+void replies_add_message(struct replies *replies, uint64_t route, const struct Godwit__Client__Answer *answer);
 void replies_send(struct replies *replies);
 
 #endif

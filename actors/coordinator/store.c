@@ -23,6 +23,22 @@ static int directory_make(const char *path, struct error_context *error)
 	return 0;
 }
 
+/* A level is for life: rows of strong keyspaces are of another kind. */
+static int keyspace_check(struct port *port, uint16_t keyspace, struct error_context *error)
+{
+	const struct keyspace *k = &port->process.topology.keyspaces[keyspace];
+	int code = rows_view_begin(port->view, error);
+	if (code)
+		return code;
+	code = rows_kind_differs(port->view, keyspace, k->level == LEVEL_STRONG);
+	rows_view_end(port->view);
+	if (code > 0)
+		return error_set(error, ERR_CONFIGURATION,
+		    "keyspace %s holds rows that were %s; a keyspace with rows cannot become %s", k->name,
+		    k->level == LEVEL_STRONG ? "not strong" : "strong", level_name(k->level));
+	return code;
+}
+
 static int rows_start(struct port *port, struct error_context *error)
 {
 	const struct process *p = &port->process;
@@ -40,6 +56,8 @@ static int rows_start(struct port *port, struct error_context *error)
 	if (meta && meta->region != p->region->id)
 		return error_set(error, ERR_REGION_REUSED, "%s holds the rows of region %u; this is region %u", port->rows_dir,
 		    meta->region, p->region->id);
+	for (uint16_t i = 0; !code && i < p->topology.keyspace_count; i++)
+		code = keyspace_check(port, i, error);
 	return code;
 }
 
@@ -69,7 +87,7 @@ static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_cont
 		struct record record;
 		struct dot dot;
 		if (entry.type != LOG_RECORD || record_peek(entry.body, entry.size, &dot) < 0 ||
-		    dot.region != port->machine.options.region)
+		    dot.region != port->machine.options.region || entry.body[0] == RECORD_TRANSACTION)
 			continue;
 		if (record_decode(&record, entry.body, entry.size) > 0)
 			coordinator_remember(&port->machine, &record);
@@ -100,6 +118,7 @@ static int machine_start(struct port *port, const struct log_recovered *found, s
 	uint64_t floor = 0;
 	for (size_t i = 0; i < sizeof stamps / sizeof *stamps; i++)
 		floor = stamps[i] > floor ? stamps[i] : floor;
+	port->stamp_floor = floor;
 	struct vector assigned = found->vector;
 	vector_join(&assigned, &meta->applied);
 	if (coordinator_init(&port->machine, &options, &assigned, &meta->applied, floor) < 0)
@@ -188,7 +207,7 @@ int store_start(struct port *port, struct error_context *error)
 		code = log_apply_rest(port, found.end_lsn, error);
 	if (code)
 		return code;
-	port->durable_lsn = found.end_lsn;
+	port->durable_lsn = port->appended_lsn = found.end_lsn;
 	port->apply_idle_lsn = port->rows_are_full ? 0 : found.end_lsn;
 	if (snapshot_newest(dir, &port->snapshot_lsn, path) < 0)
 		port->snapshot_lsn = 0;

@@ -65,10 +65,19 @@ static bool budget_is_used(const struct port *port, uint64_t percent)
 	return budget && log_disk_bytes(port->log) >= budget / 100 * percent;
 }
 
+/* Whatever the budget says: what no snapshot holds, and what a start has to read of strong transactions. */
+static uint64_t kept_from_lsn(const struct port *port)
+{
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	bool reread = port->strong.wanted && meta->reread_lsn < port->snapshot_lsn;
+	return reread ? meta->reread_lsn : port->snapshot_lsn;
+}
+
 static void segments_drop(struct port *port, uint64_t needed_lsn)
 {
 	struct counter_block *counters = port->process.counters;
-	uint64_t upto = needed_lsn < port->snapshot_lsn ? needed_lsn : port->snapshot_lsn;
+	uint64_t kept_lsn = kept_from_lsn(port);
+	uint64_t upto = needed_lsn < kept_lsn ? needed_lsn : kept_lsn;
 	counter_add(counters, COUNTER_segments_dropped, log_drop_before(port->log, upto));
 	if (!budget_is_used(port, BUDGET_DROP_PERCENT))
 		return;
@@ -76,7 +85,7 @@ static void segments_drop(struct port *port, uint64_t needed_lsn)
 	 */
 	uint64_t excess = log_disk_bytes(port->log) - disk_budget(port) / 100 * BUDGET_DROP_PERCENT;
 	upto = log_start_lsn(port->log) + (excess / segment_size(port) + 1) * segment_size(port);
-	uint32_t dropped = log_drop_before(port->log, upto < port->snapshot_lsn ? upto : port->snapshot_lsn);
+	uint32_t dropped = log_drop_before(port->log, upto < kept_lsn ? upto : kept_lsn);
 	counter_add(counters, COUNTER_segments_dropped, dropped);
 	if (dropped)
 		logline(LOG_LEVEL_ERROR, "log_dropped_unacknowledged",
@@ -159,6 +168,7 @@ void upkeep(struct port *port)
 	snapshot_consider(port, needed_lsn);
 	segments_drop(port, needed_lsn);
 	upkeep_room_check(port);
+	strong_upkeep(port);
 	if (port->now.monotonic_ns - port->readers_checked_ns >= READERS_EVERY_NS) {
 		port->readers_checked_ns = port->now.monotonic_ns;
 		rows_reader_check(port->rows);

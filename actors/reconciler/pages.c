@@ -57,8 +57,7 @@ static int page_visit(void *user, const uint8_t *key, size_t key_size, const uin
 	uint32_t bucket = row_digest_bucket(key, key_size);
 	if (!(reader->mask[bucket / 8] & 1u << bucket % 8))
 		return 0;
-	struct row decoded;
-	if (row_decode(&decoded, row, row_size) == 0 && row_is_deleted(&decoded))
+	if (row_bytes_are_deleted(row, row_size) == 1)
 		return 0;
 	page_add(b, b->end, group_size, same_group, row_digest(reader->keyspace, key, key_size, row, row_size));
 	return 0;

@@ -68,13 +68,13 @@ static void message_refuse(struct port *port, const struct message *message, int
 }
 
 /* Certain refusals: nothing of this copy was sent on. */
-static void writes_refuse(
+static void forwarded_refuse(
     struct port *port, const struct message *message, struct request request, int code, const char *reason)
 {
 	struct request_operation operation;
 	answers_start(port);
 	while (request_next(&request, &operation) == 0) {
-		if (!router_is_write(operation.kind))
+		if (!router_is_forwarded(&port->process.topology, &operation))
 			continue;
 		answer_add(port, operation.number, code, reason);
 		answers_send_when_large(port, message);
@@ -83,11 +83,11 @@ static void writes_refuse(
 	answers_send(port, message);
 }
 
-static void writes_forward(struct port *port, struct message *message, const struct router_plan *plan)
+static void operations_forward(struct port *port, struct message *message, const struct router_plan *plan)
 {
 	int code;
 	if (port->draining) {
-		writes_refuse(port, message, plan->request, ERR_DRAINING, NULL);
+		forwarded_refuse(port, message, plan->request, ERR_DRAINING, NULL);
 		return;
 	}
 	if (!plan->others) {
@@ -100,7 +100,7 @@ static void writes_forward(struct port *port, struct message *message, const str
 		output_reserve(out, REQUEST_HEADER_SIZE_MAX);
 		out->size = request_header_encode(PROTOCOL_VERSION, request.client_id, out->bytes);
 		while (request_next(&request, &operation) == 0) {
-			if (!router_is_write(operation.kind))
+			if (!router_is_forwarded(&port->process.topology, &operation))
 				continue;
 			output_reserve(out, operation.whole.size + REQUEST_FIELD_OVERHEAD);
 			out->size += request_operation_encode(&operation, out->bytes + out->size);
@@ -109,7 +109,7 @@ static void writes_forward(struct port *port, struct message *message, const str
 	}
 	if (code) {
 		counter_add(port->process.counters, COUNTER_queue_refused, 1);
-		writes_refuse(port, message, plan->request, ERR_OVERLOADED,
+		forwarded_refuse(port, message, plan->request, ERR_OVERLOADED,
 		    "the coordinator takes no more at the moment: its queue is full or it is being restarted");
 	}
 }
@@ -122,7 +122,7 @@ static void reads_take(struct port *port, const struct message *message, const s
 	uint64_t before_ns = clock_read().monotonic_ns;
 	answers_start(port);
 	while (request_next(&request, &operation) == 0) {
-		if (router_is_write(operation.kind))
+		if (router_is_forwarded(&port->process.topology, &operation))
 			continue;
 		reads_answer(&port->reads, &operation, before_ns, &port->out);
 		answers_send_when_large(port, message);
@@ -137,7 +137,7 @@ static void reads_take(struct port *port, const struct message *message, const s
 static void message_take(struct port *port, struct message *message)
 {
 	struct router_plan plan;
-	router_plan(&plan, message_bytes(message), message_size(message), PROTOCOL_VERSION);
+	router_plan(&plan, &port->process.topology, message_bytes(message), message_size(message), PROTOCOL_VERSION);
 	if (plan.code) {
 		message_refuse(port, message, plan.code);
 		return;
@@ -145,8 +145,8 @@ static void message_take(struct port *port, struct message *message)
 	/* Reads first: forwarding gives the message away. */
 	if (plan.others)
 		reads_take(port, message, &plan);
-	if (plan.writes) {
-		writes_forward(port, message, &plan);
+	if (plan.forwarded) {
+		operations_forward(port, message, &plan);
 		CRASH_POINT(write_forwarded);
 	}
 }

@@ -126,6 +126,16 @@ static void get(struct reads *reads, uint16_t keyspace, const struct request_ope
 	struct row row;
 	uint8_t version[VECTOR_ENCODED_MAX];
 	struct answer answer = {.number = o->number};
+	if (reads->topology->keyspaces[keyspace].level == LEVEL_STRONG) {
+		struct commit_row committed;
+		answer.code = rows_get_committed(reads->view, keyspace, o->key.bytes, o->key.size, &committed);
+		if (!answer.code)
+			router_answer_committed(&answer, &committed, version);
+		if (answer.code)
+			answer.reason = error_text(answer.code);
+		answer_add(out, &answer);
+		return;
+	}
 	answer.code = rows_get(reads->view, keyspace, o->key.bytes, o->key.size, &row);
 	if (!answer.code)
 		router_answer_row(
@@ -160,30 +170,40 @@ static bool scan_is_full(struct scan *scan, size_t size)
 	return true;
 }
 
+/* What a reader gets of a row of whatever level. False when there is none, or it cannot be read. */
+static bool scan_row(struct scan *scan, const uint8_t *bytes, size_t size, struct answer *answer, uint8_t *version)
+{
+	const struct topology *topology = scan->reads->topology;
+	struct commit_row committed;
+	struct row row;
+	if (topology->keyspaces[scan->keyspace].level == LEVEL_STRONG) {
+		scan->corrupt = commit_row_decode(&committed, bytes, size) < 0;
+		if (!scan->corrupt)
+			router_answer_committed(answer, &committed, version);
+	} else {
+		scan->corrupt = row_decode(&row, bytes, size) < 0;
+		if (!scan->corrupt)
+			router_answer_row(
+			    answer, &row, topology->keyspaces[scan->keyspace].strategy, topology->priority_by_id, version);
+	}
+	return !scan->corrupt && !answer->code;
+}
+
 static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
 {
 	struct scan *scan = self;
-	const struct topology *topology = scan->reads->topology;
-	struct row row;
-	if (row_decode(&row, bytes, size) < 0) {
-		scan->corrupt = true;
-		return 1;
-	}
-	const struct sibling *winner =
-	    router_winner(&row, topology->keyspaces[scan->keyspace].strategy, topology->priority_by_id);
-	if (!winner)
-		return 0;
-	if (scan_is_full(scan, key_size + winner->value_size + VECTOR_ENCODED_MAX + 64))
-		return 1;
-	struct vector seen;
+	struct answer answer = {0};
 	uint8_t version[VECTOR_ENCODED_MAX];
-	router_version(&row, &seen);
+	if (!scan_row(scan, bytes, size, &answer, version))
+		return scan->corrupt;
+	if (scan_is_full(scan, key_size + answer.value.size + VECTOR_ENCODED_MAX + 64))
+		return 1;
 	Godwit__Client__Row message = GODWIT__CLIENT__ROW__INIT;
 	message.key = binary(key, key_size);
-	message.value = binary(winner->value, winner->value_size);
-	message.version = binary(version, vector_encode(&seen, version));
-	message.hlc = winner->hlc;
-	message.siblings = row.sibling_count;
+	message.value = binary(answer.value.bytes, answer.value.size);
+	message.version = binary(answer.version.bytes, answer.version.size);
+	message.hlc = answer.hlc;
+	message.siblings = answer.siblings;
 	scan_row_add(scan, &message);
 	return 0;
 }
@@ -191,15 +211,12 @@ static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uin
 static int bucket_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
 {
 	struct scan *scan = self;
-	struct row row;
 	if (row_digest_bucket(key, key_size) != (uint32_t)scan->bucket)
 		return 0;
-	if (row_decode(&row, bytes, size) < 0) {
-		scan->corrupt = true;
-		return 1;
-	}
-	if (row_is_deleted(&row))
-		return 0;
+	int deleted = row_bytes_are_deleted(bytes, size);
+	scan->corrupt = deleted < 0;
+	if (deleted)
+		return scan->corrupt;
 	if (scan_is_full(scan, key_size + 32))
 		return 1;
 	struct digest digest = row_digest(scan->keyspace, key, key_size, bytes, size);

@@ -3,7 +3,39 @@
 
 #include <string.h>
 
-void router_plan(struct router_plan *plan, const uint8_t *bytes, size_t size, uint32_t protocol)
+static int keyspace_find(const struct topology *topology, struct request_bytes name)
+{
+	if (!name.size)
+		return 0;
+	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
+		const char *known = topology->keyspaces[i].name;
+		if (strlen(known) == name.size && !memcmp(known, name.bytes, name.size))
+			return (int)i;
+	}
+	return -1;
+}
+
+bool router_is_forwarded(const struct topology *topology, const struct request_operation *operation)
+{
+	switch (operation->kind) {
+	case ROUTER_PUT:
+	case ROUTER_DELETE:
+	case ROUTER_TRANSACTION:
+	case ROUTER_IN_DOUBT:
+		return true;
+	case ROUTER_GET:
+		break;
+	default:
+		return false;
+	}
+	if (operation->level != ROUTER_OWN && operation->level != ROUTER_STRONG)
+		return false;
+	int keyspace = keyspace_find(topology, operation->keyspace);
+	return keyspace >= 0 && topology->keyspaces[keyspace].level == LEVEL_STRONG && operation->key.size;
+}
+
+void router_plan(
+    struct router_plan *plan, const struct topology *topology, const uint8_t *bytes, size_t size, uint32_t protocol)
 {
 	*plan = (struct router_plan){0};
 	plan->code = request_open(&plan->request, bytes, size);
@@ -17,8 +49,8 @@ void router_plan(struct router_plan *plan, const uint8_t *bytes, size_t size, ui
 	struct request_operation operation;
 	int code;
 	while (!(code = request_next(&all, &operation))) {
-		if (router_is_write(operation.kind))
-			plan->writes++;
+		if (router_is_forwarded(topology, &operation))
+			plan->forwarded++;
 		else
 			plan->others++;
 	}
@@ -26,16 +58,28 @@ void router_plan(struct router_plan *plan, const uint8_t *bytes, size_t size, ui
 		plan->code = code;
 }
 
-static int keyspace_find(const struct topology *topology, struct request_bytes name)
+/* May the rows of this region, as they are, answer a read of that level? */
+static int level_check(const struct keyspace *keyspace, const struct request_operation *operation, const char **reason)
 {
-	if (!name.size)
-		return 0;
-	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
-		const char *known = topology->keyspaces[i].name;
-		if (strlen(known) == name.size && !memcmp(known, name.bytes, name.size))
-			return (int)i;
+	bool is_diagnosis = operation->kind == ROUTER_DIGESTS || operation->kind == ROUTER_BUCKET;
+	if (operation->level > ROUTER_STRONG) {
+		*reason = "there is no such level";
+		return ERR_MALFORMED;
 	}
-	return -1;
+	if (is_diagnosis || operation->level == ROUTER_EVENTUAL)
+		return 0;
+	if (keyspace->level == LEVEL_STRONG && operation->kind == ROUTER_SCAN &&
+	    (operation->level == ROUTER_OWN || operation->level == ROUTER_STRONG))
+		*reason = "a scan reads the rows of one region: in a strong keyspace ask for it with level eventual";
+	else if (operation->level == ROUTER_STRONG)
+		*reason = "a strong read needs a keyspace of level strong";
+	else if (operation->level != ROUTER_OWN)
+		*reason = "reads of level session and causal are not available in this version";
+	else if (keyspace->level != LEVEL_EVENTUAL)
+		*reason = "only eventual and strong keyspaces can be read in this version";
+	else
+		return 0;
+	return ERR_LEVEL_UNAVAILABLE;
 }
 
 int router_check(
@@ -70,12 +114,8 @@ int router_check(
 	int found = keyspace_find(topology, operation->keyspace);
 	if (found < 0)
 		return ERR_UNKNOWN_KEYSPACE;
-	if (topology->keyspaces[found].level != LEVEL_EVENTUAL) {
-		*reason = "only eventual keyspaces can be read in this version";
-		return ERR_LEVEL_UNAVAILABLE;
-	}
 	*keyspace = (uint16_t)found;
-	return 0;
+	return level_check(&topology->keyspaces[found], operation, reason);
 }
 
 void router_version(const struct row *row, struct vector *version)
@@ -112,4 +152,14 @@ void router_answer_row(struct answer *answer, const struct row *row, enum strate
 	}
 	answer->code = 0;
 	answer->value = (struct request_bytes){winner->value, winner->value_size};
+}
+
+void router_answer_committed(struct answer *answer, const struct commit_row *row, uint8_t version[static COMMIT_VERSION_SIZE])
+{
+	commit_version_encode(row->version, version);
+	answer->version = (struct request_bytes){version, COMMIT_VERSION_SIZE};
+	answer->hlc = row->version.hlc;
+	answer->siblings = row->live;
+	answer->code = row->live ? 0 : ERR_NOT_FOUND;
+	answer->value = (struct request_bytes){row->value, row->live ? row->value_size : 0};
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/commit_entry.h"
 #include "core/error.h"
 #include "core/row.h"
 #include "core/vector.h"
@@ -24,22 +25,25 @@ enum router_kind {
 	ROUTER_CONFLICTS,
 	ROUTER_CONFLICT,
 	ROUTER_REGION,
+	ROUTER_TRANSACTION,
+	ROUTER_IN_DOUBT,
 };
+/* The same numbers as enum Level in client.proto. */
+enum router_level { ROUTER_OWN, ROUTER_EVENTUAL, ROUTER_SESSION, ROUTER_CAUSAL, ROUTER_STRONG };
 
-static inline bool router_is_write(uint32_t kind)
-{
-	return kind == ROUTER_PUT || kind == ROUTER_DELETE;
-}
+/* What only the coordinator can answer: writes, reads that ask a majority, what is in doubt. */
+bool router_is_forwarded(const struct topology *topology, const struct request_operation *operation);
 
 /* What one message asks for, before anything is done about it. */
 struct router_plan {
 	int code; /* not 0: the whole message is refused with it */
-	uint32_t writes, others;
+	uint32_t forwarded, others;
 	struct request request; /* stands before the first operation */
 };
-void router_plan(struct router_plan *plan, const uint8_t *bytes, size_t size, uint32_t protocol);
+void router_plan(
+    struct router_plan *plan, const struct topology *topology, const uint8_t *bytes, size_t size, uint32_t protocol);
 
-/* Anything but a write. 0 with the keyspace (0 for what needs none), or the refusal with its reason (NULL: that of the code).
+/* Anything that is not forwarded. 0 with the keyspace (0 for what needs none), or the refusal with its reason (NULL: that of the code).
  */
 int router_check(
     const struct topology *topology, const struct request_operation *operation, uint16_t *keyspace, const char **reason);
@@ -48,6 +52,8 @@ int router_check(
 void router_version(const struct row *row, struct vector *version);
 /* The winner; NULL when the row is deleted or was never written. */
 const struct sibling *router_winner(const struct row *row, enum strategy strategy, const uint32_t priority[static REGIONS_MAX]);
+/* The same of a row of a strong keyspace. */
+void router_answer_committed(struct answer *answer, const struct commit_row *row, uint8_t version[static COMMIT_VERSION_SIZE]);
 /* Fills in code, value, version (encoded into `version`), hlc and siblings. The value stays borrowed from the row. */
 void router_answer_row(struct answer *answer, const struct row *row, enum strategy strategy,
     const uint32_t priority[static REGIONS_MAX], uint8_t version[static VECTOR_ENCODED_MAX]);

@@ -59,16 +59,16 @@ static void check_plan(const uint8_t *bytes, size_t size)
 	static struct topology topology = {
 	    .region_count = 1, .keyspace_count = 2, .keyspaces = {{.name = "default"}, {.name = "k"}}};
 	struct router_plan plan;
-	router_plan(&plan, bytes, size, PROTOCOL_VERSION);
+	router_plan(&plan, &topology, bytes, size, PROTOCOL_VERSION);
 	if (plan.code)
 		return;
-	CHECK(plan.request.protocol == PROTOCOL_VERSION && plan.writes + plan.others == plan.request.operation_count);
+	CHECK(plan.request.protocol == PROTOCOL_VERSION && plan.forwarded + plan.others == plan.request.operation_count);
 	struct request_operation operation;
 	uint32_t writes = 0, others = 0;
 	while (request_next(&plan.request, &operation) == 0) {
 		uint16_t keyspace = 0;
 		const char *reason = NULL;
-		if (router_is_write(operation.kind)) {
+		if (router_is_forwarded(&topology, &operation)) {
 			writes++;
 			continue;
 		}
@@ -76,7 +76,7 @@ static void check_plan(const uint8_t *bytes, size_t size)
 		if (router_check(&topology, &operation, &keyspace, &reason) == 0)
 			CHECK(keyspace < topology.keyspace_count);
 	}
-	CHECK(writes == plan.writes && others == plan.others);
+	CHECK(writes == plan.forwarded && others == plan.others);
 }
 
 static bool is_canonical(const Godwit__Client__Request *request, const uint8_t *bytes, size_t size)

@@ -117,7 +117,9 @@ uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, u
 			continue;
 		if (count < capacity)
 			list[count] = (struct commit_in_doubt){
-			    .id = t->id, .voted = t->voted, .coordinating = t->coordinating, .since_ns = t->since_ns};
+			    .id = t->id,
+			    .body = t->operations ? t->body : (struct commit_body){0},
+			    .voted = t->voted, .coordinating = t->coordinating, .since_ns = t->since_ns};
 		count++;
 	}
 	return count;
@@ -148,7 +150,7 @@ void *scratch_take(struct commit *c, size_t size)
 	return memory;
 }
 
-struct commit_message *send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id)
+struct commit_message *message_send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id)
 {
 	assert(!(to & ~c->others) && to);
 	struct commit_effect *effect = effect_add(c, COMMIT_EFFECT_SEND);
@@ -258,7 +260,7 @@ void previous_put(struct commit *c, const struct transaction *t, struct commit_m
 
 static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 {
-	struct commit_message *m = send(c, to, COMMIT_VOTE, t->id);
+	struct commit_message *m = message_send(c, to, COMMIT_VOTE, t->id);
 	m->vote = COMMIT_YES;
 	previous_put(c, t, m);
 }
@@ -287,7 +289,7 @@ static void action_do(struct commit *c, const struct action *action)
 		if (decided_find(c, action->id)) {
 			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to;
 		} else if (t && t->accepted_ballot == action->ballot) {
-			struct commit_message *m = send(c, 1u << action->to, COMMIT_ACCEPTED, t->id);
+			struct commit_message *m = message_send(c, 1u << action->to, COMMIT_ACCEPTED, t->id);
 			m->ballot = action->ballot;
 			struct commit_seen *seen = scratch_take(c, t->body.operation_count * sizeof *seen);
 			struct proof proof = {0};
@@ -298,7 +300,7 @@ static void action_do(struct commit *c, const struct action *action)
 		}
 		return;
 	case ACTION_REFUSED: {
-		struct commit_message *m = send(c, 1u << action->to, COMMIT_VOTE, action->id);
+		struct commit_message *m = message_send(c, 1u << action->to, COMMIT_VOTE, action->id);
 		m->vote = action->vote;
 		m->reason = (int16_t)action->answer.code;
 		m->version = action->answer.version;
@@ -312,7 +314,7 @@ static void action_do(struct commit *c, const struct action *action)
 		return;
 	case ACTION_WITHDRAWN:
 		if (t && t->accepted_ballot == BALLOT_WITHDRAW && !t->promised)
-			send(c, 1u << action->to, COMMIT_WITHDRAWN, t->id);
+			message_send(c, 1u << action->to, COMMIT_WITHDRAWN, t->id);
 		return;
 	case ACTION_OWN_WITHDRAWN:
 		if (t && t->withdrawn)
@@ -322,7 +324,7 @@ static void action_do(struct commit *c, const struct action *action)
 		/* The slot was kept for this: what was replaced has to be told with it. */
 		if (t) {
 			if (c->others) {
-				struct commit_message *m = send(c, c->others, COMMIT_DECIDED, t->id);
+				struct commit_message *m = message_send(c, c->others, COMMIT_DECIDED, t->id);
 				m->decision = COMMIT_COMMITTED;
 				previous_put(c, t, m);
 			}
@@ -331,7 +333,7 @@ static void action_do(struct commit *c, const struct action *action)
 		return;
 	case ACTION_ABORTED:
 		if (c->others)
-			send(c, c->others, COMMIT_DECIDED, action->id)->decision = COMMIT_ABORTED;
+			message_send(c, c->others, COMMIT_DECIDED, action->id)->decision = COMMIT_ABORTED;
 		return;
 	case ACTION_DECIDED:
 		tell_decided(c, (uint8_t)action->to, action->id);

@@ -194,6 +194,7 @@ struct commit_counts { /* totals */
 };
 struct commit_in_doubt {
 	struct commit_id id;
+	struct commit_body body; /* bytes NULL: not known here; borrowed until the next step */
 	bool voted, coordinating;
 	uint64_t since_ns;
 };

@@ -16,7 +16,7 @@ void coordinator_send(struct commit *c, struct transaction *t)
 	t->next_ns = c->now_ns + c->options.resend_ns;
 	uint32_t to = c->others & ~t->yes & ~t->no;
 	if (to) {
-		struct commit_message *m = send(c, to, COMMIT_PREPARE, t->id);
+		struct commit_message *m = message_send(c, to, COMMIT_PREPARE, t->id);
 		m->body = t->body.bytes;
 		m->body_size = t->body.size;
 		previous_put(c, t, m);

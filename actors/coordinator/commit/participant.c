@@ -277,11 +277,11 @@ void participant_withdraw(struct commit *c, uint8_t from, const struct commit_me
 			return;
 		transaction_met(c, t);
 		t->forgot_abort = false; /* ABORT it is */
-		if (t->forgot_commit) {
+		if (t->forgot_commit)
 			transaction_free(c, t);
-			return;
-		}
 	}
+	if (!t->serial || commit_may_be_forgotten(c, t))
+		return; /* who asks finds out otherwise */
 	if (!t->promised && !t->accepted_ballot && !t->decided_known) {
 		wait_off(c, t);
 		t->accepted_ballot = BALLOT_WITHDRAW;
@@ -297,7 +297,7 @@ void tell_decided(struct commit *c, uint8_t to, struct commit_id id)
 	uint8_t value = decided_find(c, id);
 	if (!value)
 		return;
-	struct commit_message *m = send(c, 1u << to, COMMIT_DECIDED, id);
+	struct commit_message *m = message_send(c, 1u << to, COMMIT_DECIDED, id);
 	m->decision = value;
 	struct transaction *t = transaction_find(c, id);
 	if (t && t->operations && value == COMMIT_COMMITTED) {
@@ -469,7 +469,7 @@ bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool fina
 /* With the body, so that who has forgotten much can look at the rows. */
 void withdraw_send(struct commit *c, const struct transaction *t)
 {
-	struct commit_message *m = send(c, c->others, COMMIT_WITHDRAW, t->id);
+	struct commit_message *m = message_send(c, c->others, COMMIT_WITHDRAW, t->id);
 	m->body = t->operations ? t->body.bytes : NULL;
 	m->body_size = t->operations ? t->body.size : 0;
 }

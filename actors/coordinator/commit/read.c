@@ -92,7 +92,7 @@ static void ask(struct commit *c, struct read *r, uint32_t to)
 	    .key = key->bytes,
 	    .key_size = key->size};
 	if (to & c->others)
-		*send(c, to & c->others, COMMIT_ASK, question.id) = question;
+		*message_send(c, to & c->others, COMMIT_ASK, question.id) = question;
 	if (to & 1u << c->options.region)
 		read_asked(c, c->options.region, &question);
 }
@@ -150,7 +150,7 @@ static void tell(struct commit *c, uint32_t index, uint8_t to, uint64_t read, ui
 	if (to == c->options.region)
 		read_told(c, to, &reply);
 	else
-		*send(c, 1u << to, COMMIT_TOLD, reply.id) = reply;
+		*message_send(c, 1u << to, COMMIT_TOLD, reply.id) = reply;
 }
 
 static bool is_ready(const struct commit *c, const struct key *key, uint32_t blockers)

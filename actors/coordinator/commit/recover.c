@@ -155,7 +155,7 @@ void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
 	uint32_t count = t->operations ? t->body.operation_count : 0;
 	struct commit_seen *seen = count ? scratch_take(c, count * sizeof *seen) : NULL;
 	state_of(c, t, &reply, seen, &proof);
-	struct commit_message *m = send(c, 1u << to, COMMIT_PROMISED, t->id);
+	struct commit_message *m = message_send(c, 1u << to, COMMIT_PROMISED, t->id);
 	m->ballot = t->promised;
 	m->vote = reply.yes ? COMMIT_YES : COMMIT_NONE;
 	m->coordinates = reply.coordinates;
@@ -233,7 +233,7 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 			struct transaction *b = transaction_find(c, id);
 			if (!b) {
 				if (r != c->options.region)
-					send(c, 1u << r, COMMIT_FETCH, id);
+					message_send(c, 1u << r, COMMIT_FETCH, id);
 				pass = false;
 				continue;
 			}
@@ -446,7 +446,7 @@ void recover_own(struct commit *c, struct transaction *t)
 	seen_join(t, seen, count);
 	t->promises |= 1u << self;
 	if (c->others) {
-		struct commit_message *m = send(c, c->others, COMMIT_RECOVER, t->id);
+		struct commit_message *m = message_send(c, c->others, COMMIT_RECOVER, t->id);
 		m->ballot = t->ballot;
 		m->body = count ? t->body.bytes : NULL;
 		m->body_size = count ? t->body.size : 0;
@@ -506,7 +506,7 @@ void recover_accept_own(struct commit *c, struct transaction *t)
 {
 	t->accepts |= 1u << c->options.region;
 	if (c->others) {
-		struct commit_message *m = send(c, c->others, COMMIT_ACCEPT, t->id);
+		struct commit_message *m = message_send(c, c->others, COMMIT_ACCEPT, t->id);
 		m->ballot = t->ballot;
 		m->decision = t->proposed;
 		m->body = t->operations ? t->body.bytes : NULL;
@@ -548,7 +548,7 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 		struct transaction *blocker;
 		if (!may_accept(c, t, m->decision, m, &blocker)) {
 			if (blocker) {
-				struct commit_message *blocked = send(c, 1u << from, COMMIT_BLOCKED, t->id);
+				struct commit_message *blocked = message_send(c, 1u << from, COMMIT_BLOCKED, t->id);
 				blocked->ballot = m->ballot;
 				blocked->hold_count = 1;
 				blocked->holds[0] = blocker->id;
@@ -591,7 +591,7 @@ void recover_blocked(struct commit *c, uint8_t from, const struct commit_message
 			if (b->phase == PHASE_NONE && b->next_ns > c->now_ns + c->options.in_doubt_ns / 8)
 				b->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
 		} else if (!decided_find(c, m->holds[i])) {
-			send(c, 1u << from, COMMIT_FETCH, m->holds[i]);
+			message_send(c, 1u << from, COMMIT_FETCH, m->holds[i]);
 		}
 	}
 }
@@ -605,7 +605,7 @@ void recover_fetch(struct commit *c, uint8_t from, const struct commit_message *
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t || !t->operations)
 		return;
-	struct commit_message *known = send(c, 1u << from, COMMIT_KNOWN, t->id);
+	struct commit_message *known = message_send(c, 1u << from, COMMIT_KNOWN, t->id);
 	known->body = t->body.bytes;
 	known->body_size = t->body.size;
 }

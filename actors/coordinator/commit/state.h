@@ -288,7 +288,7 @@ bool commit_may_be_forgotten(const struct commit *c, struct transaction *t);
 /* commit.c */
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type);
 void *scratch_take(struct commit *c, size_t size);
-struct commit_message *send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id);
+struct commit_message *message_send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id);
 uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body,
     bool streamed);
 struct action *later(struct commit *c, enum action_type type, struct transaction *t, struct commit_id id);

@@ -34,6 +34,8 @@ static size_t pack(const uint32_t *kinds, size_t count, uint32_t protocol, uint6
 	return godwit__client__request__pack(&request, out);
 }
 
+static const struct topology no_topology = {.keyspace_count = 1, .keyspaces = {{.name = "default"}}};
+
 Test(router, plan)
 {
 	static uint8_t bytes[65536];
@@ -43,26 +45,26 @@ Test(router, plan)
 	kinds[1] = ROUTER_GET;
 	kinds[3] = ROUTER_DELETE;
 	size_t size = pack(kinds, 4, PROTOCOL, 9, bytes);
-	router_plan(&plan, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, 0);
-	cr_assert_eq(plan.writes, 3);
+	cr_assert_eq(plan.forwarded, 3);
 	cr_assert_eq(plan.others, 1);
 	cr_assert_eq(plan.request.client_id, 9);
 	size = pack(kinds, 4, PROTOCOL + 1, 9, bytes);
-	router_plan(&plan, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_WRONG_VERSION);
 	size = pack(kinds, 4, PROTOCOL, 0, bytes);
-	router_plan(&plan, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
 	size = pack(kinds, REQUEST_OPERATIONS_MAX, PROTOCOL, 9, bytes);
-	router_plan(&plan, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, 0);
 	size = pack(kinds, REQUEST_OPERATIONS_MAX + 1, PROTOCOL, 9, bytes);
-	router_plan(&plan, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
-	router_plan(&plan, (const uint8_t *)"\x1a\x05", 2, PROTOCOL);
+	router_plan(&plan, &no_topology, (const uint8_t *)"\x1a\x05", 2, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
-	router_plan(&plan, bytes, 0, PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, 0, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_WRONG_VERSION);
 }
 
@@ -269,11 +271,11 @@ Test(router, repacked_requests_are_whole)
 	static uint8_t bytes[4096], repacked[4096];
 	uint32_t kinds[] = {ROUTER_PUT, ROUTER_GET, ROUTER_PUT};
 	struct router_plan plan;
-	router_plan(&plan, bytes, pack(kinds, 3, PROTOCOL, 77, bytes), PROTOCOL);
+	router_plan(&plan, &no_topology, bytes, pack(kinds, 3, PROTOCOL, 77, bytes), PROTOCOL);
 	struct request_operation operation;
 	size_t size = request_header_encode(PROTOCOL, plan.request.client_id, repacked);
 	while (request_next(&plan.request, &operation) == 0) {
-		if (router_is_write(operation.kind))
+		if (router_is_forwarded(&no_topology, &operation))
 			size += request_operation_encode(&operation, repacked + size);
 	}
 	Godwit__Client__Request *request = godwit__client__request__unpack(NULL, size, repacked);

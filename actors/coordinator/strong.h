@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Strong keyspaces in the coordinator's process: log, rows, other regions' coordinators and clients around the machine of
+ * commit/commit.h. strong.c carries out what the machine wants and tells it what became of it; strong_peers.c is what goes
+ * between regions; strong_clients.c turns clients' requests into transactions and reads.
+ *
+ * One message to a peer holds many of the machine's, all of a turn:
+ *   u8 1 | u8 from | u8 to | u8 0 | u64 topology fingerprint | 16 bytes store id | (u32 size, commit/message.h)...
+ * Little endian. What is not of the very store whose records are held here is dropped: a region that has lost its disk has no
+ * vote under its old id. Each region sends on a DEALER of its own to the other's ROUTER; an answer comes the other way. */
+#ifndef GODWIT_ACTORS_COORDINATOR_STRONG_H
+#define GODWIT_ACTORS_COORDINATOR_STRONG_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actors/coordinator/commit/commit.h"
+#include "core/store_id.h"
+#include "proto/request.h"
+#include "runtime/loop.h"
+#include "store/rows.h"
+
+#define STRONG_TICKETS      (1u << 20) /* entries of the machine in the log and not yet in the rows */
+#define STRONG_BATCH_MAX    (256u * 1024)
+#define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
+#define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
+
+struct port;
+struct strong_peer {
+	void *socket;
+	uint8_t *batch; /* STRONG_BATCH_MAX + STRONG_MESSAGE_MAX bytes */
+	size_t size;    /* 0: nothing to send */
+	uint64_t heard_ns;
+};
+struct strong {
+	struct commit *machine; /* NULL: no keyspace is strong, or the rows do not hold the log yet */
+	struct commit_effects *effects;
+	struct commit_seen seen[COMMIT_OPERATIONS_MAX];
+	struct rows_view *view; /* what the machine looks rows up in: the same from one apply to the next */
+	bool wanted, viewing;
+	uint64_t timer_ns;
+	uint64_t *ticket_lsn; /* ring: where the entry of each ticket ends */
+	uint64_t ticket, durable_ticket, applied_ticket;
+	uint64_t floor; /* no stamp above it was given out before the start */
+	bool marked;    /* nothing was appended since the last mark */
+	uint8_t *scratch; /* an entry put together */
+	void *socket;
+	struct strong_peer peers[REGIONS_MAX];
+	uint64_t fingerprint;
+	uint32_t reachable;
+	uint64_t started_ns;
+	int refusing;
+	struct commit_counts published;
+};
+
+/* strong.c */
+/* After the store has started. floor: no stamp above it was given out here. The machine itself starts once the rows hold the
+ * whole log: at once, unless the disk was full. */
+int strong_start(struct port *port, uint64_t floor, struct error_context *error);
+void strong_stop(struct port *port);
+/* One event to the machine, and what it wants. Not while strong_room() says otherwise, but for DURABLE and APPLIED. */
+void strong_step(struct port *port, struct commit_event event);
+/* Is there room in the log for whatever the machine may want? 0, or the refusal. */
+int strong_room(const struct port *port);
+/* May a transaction of another region be appended? */
+bool strong_takes_streams(const struct port *port);
+void strong_streamed(struct port *port, uint64_t end_lsn, const uint8_t *entry, size_t size);
+/* Before the log is flushed; before and after the rows change; refusals that changed; once a second. */
+void strong_durable(struct port *port);
+void strong_apply_begin(struct port *port);
+void strong_applied(struct port *port);
+void strong_refuse(struct port *port, int code);
+void strong_upkeep(struct port *port);
+/* Timers, and who can be reached. */
+void strong_tick(struct port *port);
+uint64_t strong_deadline_ns(const struct port *port);
+
+/* strong_peers.c */
+int strong_connect(struct port *port, struct error_context *error);
+void strong_disconnect(struct port *port);
+void strong_send(struct port *port, uint32_t to, const struct commit_message *message);
+void strong_send_all(struct port *port);
+/* Tells the machine who seems to be there, when that has changed. */
+void strong_peers_look(struct port *port);
+
+/* strong_clients.c */
+/* True when the operation is for a strong keyspace, or about strong transactions: then it is taken care of. */
+bool strong_operation(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *operation);
+void strong_answer(struct port *port, const struct commit_answer *answer);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "actors/coordinator/port.h"
+#include "proto/client.pb-c.h"
+#include "shm/crash_point.h"
+
+#define TIMEOUT_MS_DEFAULT 5000u
+#define TIMEOUT_MS_MAX     600000u
+#define IN_DOUBT_MAX       1024u /* in one answer */
+#define IN_DOUBT_KEYS_MAX  8u    /* of one transaction */
+
+/* ---- answers ---- */
+
+void strong_answer(struct port *port, const struct commit_answer *from)
+{
+	uint8_t version[COMMIT_VERSION_SIZE];
+	struct coordinator_answer answer = {.route = from->route,
+	    .number = from->number,
+	    .arrived_ns = from->arrived_ns,
+	    .code = from->code,
+	    .reason = from->reason,
+	    .hlc = from->version.hlc};
+	if (from->version.hlc) {
+		commit_version_encode(from->version, version);
+		answer.version_size = COMMIT_VERSION_SIZE;
+		memcpy(answer.version, version, sizeof version);
+	}
+	struct counter_block *counters = port->process.counters;
+	uint64_t took_us = (port->now.monotonic_ns - from->arrived_ns) / 1000;
+	if (from->is_read) {
+		histogram_add(&counters->histograms[HISTOGRAM_strong_read_us], took_us);
+		counter_add(counters, COUNTER_reads, 1);
+	} else if (from->code == ERR_OK) {
+		histogram_add(&counters->histograms[HISTOGRAM_strong_write_us], took_us);
+		counter_add(counters, COUNTER_writes, 1);
+		CRASH_POINT(commit_unanswered);
+	} else if (error_exit_code(from->code) == 3 || error_exit_code(from->code) == 1) {
+		counter_add(counters, COUNTER_writes_refused, 1);
+	}
+	replies_add_value(&port->replies, &answer, from->value, from->value_size);
+}
+
+static void refuse(struct port *port, uint64_t route, uint64_t number, int code, const char *reason)
+{
+	struct coordinator_answer answer = {.route = route, .number = number, .code = code, .reason = reason};
+	counter_add(port->process.counters, COUNTER_writes_refused, 1);
+	replies_add(&port->replies, &answer);
+}
+
+/* ---- in doubt ---- */
+
+static void doubt_fill(struct port *port, const struct commit_in_doubt *doubt, Godwit__Client__InDoubt *message,
+    uint8_t version[static COMMIT_VERSION_SIZE], Godwit__Client__Row keys[static IN_DOUBT_KEYS_MAX],
+    Godwit__Client__Row *list[static IN_DOUBT_KEYS_MAX])
+{
+	uint32_t at = doubt->body.operations_at;
+	godwit__client__in_doubt__init(message);
+	commit_version_encode(doubt->id, version);
+	message->transaction = (ProtobufCBinaryData){.len = COMMIT_VERSION_SIZE, .data = version};
+	message->voted = doubt->voted;
+	message->coordinating = doubt->coordinating;
+	message->age_ms = (port->now.monotonic_ns - doubt->since_ns) / 1000000;
+	message->keys = list;
+	while (doubt->body.bytes && message->n_keys < doubt->body.operation_count && message->n_keys < IN_DOUBT_KEYS_MAX) {
+		struct commit_operation operation;
+		Godwit__Client__Row *key = list[message->n_keys] = &keys[message->n_keys];
+		commit_body_operation(&doubt->body, &at, &operation);
+		godwit__client__row__init(key);
+		key->key = (ProtobufCBinaryData){.len = operation.key_size, .data = (uint8_t *)(uintptr_t)operation.key};
+		message->n_keys++;
+	}
+}
+
+static void in_doubt_answer(struct port *port, uint64_t route, uint64_t number)
+{
+	static struct commit_in_doubt doubts[IN_DOUBT_MAX];
+	static Godwit__Client__InDoubt messages[IN_DOUBT_MAX], *list[IN_DOUBT_MAX];
+	static uint8_t versions[IN_DOUBT_MAX][COMMIT_VERSION_SIZE];
+	static Godwit__Client__Row keys[IN_DOUBT_MAX][IN_DOUBT_KEYS_MAX], *key_lists[IN_DOUBT_MAX][IN_DOUBT_KEYS_MAX];
+	Godwit__Client__Answer answer = GODWIT__CLIENT__ANSWER__INIT;
+	uint32_t count = port->strong.machine ? commit_in_doubt(port->strong.machine, doubts, IN_DOUBT_MAX) : 0;
+	answer.number = number;
+	answer.more = count > IN_DOUBT_MAX;
+	answer.n_in_doubt = count < IN_DOUBT_MAX ? count : IN_DOUBT_MAX;
+	answer.in_doubt = list;
+	for (uint32_t i = 0; i < answer.n_in_doubt; i++) {
+		doubt_fill(port, &doubts[i], &messages[i], versions[i], keys[i], key_lists[i]);
+		list[i] = &messages[i];
+	}
+	replies_add_message(&port->replies, route, &answer);
+}
+
+/* ---- requests ---- */
+
+static uint64_t deadline_ns(const struct port *port, uint32_t timeout_ms)
+{
+	const struct topology *topology = &port->process.topology;
+	if (!timeout_ms)
+		timeout_ms = TIMEOUT_MS_DEFAULT;
+	if (timeout_ms > TIMEOUT_MS_MAX)
+		timeout_ms = TIMEOUT_MS_MAX;
+	if (topology->cross_region_timeout_ms && timeout_ms > topology->cross_region_timeout_ms)
+		timeout_ms = topology->cross_region_timeout_ms;
+	/* A little before the client gives up, so that it is told. */
+	uint32_t margin_ms = timeout_ms / 8 < 100 ? timeout_ms / 8 : 100;
+	return port->now.monotonic_ns + (uint64_t)(timeout_ms - margin_ms) * 1000000;
+}
+
+static int condition_take(
+    struct commit_operation *out, uint32_t condition, struct request_bytes expected, const char **reason)
+{
+	out->condition = (uint8_t)condition;
+	if (condition > COMMIT_IF_VERSION) {
+		*reason = "no such condition";
+		return ERR_MALFORMED;
+	}
+	if (condition == COMMIT_IF_VERSION && commit_version_decode(&out->expected, expected.bytes, expected.size) < 0) {
+		*reason = "the version expected is not one of a strong keyspace";
+		return ERR_MALFORMED;
+	}
+	return 0;
+}
+
+static int step_take(struct port *port, const struct request_step *step, struct commit_operation *out, bool *ack_all,
+    const char **reason)
+{
+	static const uint8_t kinds[] = {[GODWIT__CLIENT__KIND__PUT] = COMMIT_PUT,
+	    [GODWIT__CLIENT__KIND__DELETE] = COMMIT_DELETE,
+	    [GODWIT__CLIENT__KIND__CHECK] = COMMIT_CHECK};
+	const struct topology *topology = &port->process.topology;
+	int keyspace = port_keyspace(topology, step->keyspace);
+	if (keyspace < 0)
+		return ERR_UNKNOWN_KEYSPACE;
+	if (topology->keyspaces[keyspace].level != LEVEL_STRONG) {
+		*reason = "a transaction takes keys of strong keyspaces only";
+		return ERR_LEVEL_UNAVAILABLE;
+	}
+	if (step->kind >= sizeof kinds || !kinds[step->kind]) {
+		*reason = "a transaction takes puts, deletes and checks";
+		return ERR_MALFORMED;
+	}
+	*ack_all |= topology->keyspaces[keyspace].acknowledge == ACKNOWLEDGE_ALL;
+	*out = (struct commit_operation){.kind = kinds[step->kind],
+	    .keyspace = (uint16_t)keyspace,
+	    .key = step->key.bytes,
+	    .key_size = (uint32_t)step->key.size,
+	    .value = step->value.bytes,
+	    .value_size = (uint32_t)step->value.size};
+	if (step->key.size > KEY_SIZE_MAX)
+		return ERR_KEY_TOO_LARGE;
+	if (step->value.size > VALUE_SIZE_MAX)
+		return ERR_VALUE_TOO_LARGE;
+	return condition_take(out, step->condition, step->expected, reason);
+}
+
+/* A single put or delete is a transaction of one step. Returns how many operations, or the refusal. */
+static int operations_take(struct port *port, const struct request_operation *o,
+    struct commit_operation operations[static COMMIT_OPERATIONS_MAX], bool *ack_all, const char **reason)
+{
+	const uint8_t *at = NULL;
+	struct request_step step = {.kind = o->kind,
+	    .condition = o->condition,
+	    .keyspace = o->keyspace,
+	    .key = o->key,
+	    .value = o->value,
+	    .expected = o->expected};
+	int count = 0, code = 0;
+	if (o->kind != GODWIT__CLIENT__KIND__TRANSACTION) {
+		code = step_take(port, &step, &operations[0], ack_all, reason);
+		return code ? code : 1;
+	}
+	if (!o->step_count || o->step_count > COMMIT_OPERATIONS_MAX) {
+		*reason = "a transaction has 1 to 256 steps";
+		return ERR_MALFORMED;
+	}
+	while (!code && !(code = request_step_next(o, &at, &step)))
+		code = step_take(port, &step, &operations[count++], ack_all, reason);
+	return code == ERR_EMPTY ? count : code;
+}
+
+static void transaction_take(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
+{
+	struct commit_operation operations[COMMIT_OPERATIONS_MAX];
+	const char *reason = NULL;
+	bool ack_all = false;
+	int count = operations_take(port, o, operations, &ack_all, &reason);
+	if (count >= 0 && o->context.size) {
+		reason = "a strong keyspace has no values side by side; use the version as a condition";
+		count = ERR_UNSUPPORTED;
+	}
+	int code = count < 0 ? count : strong_room(port);
+	if (code) {
+		refuse(port, route, o->number, code, reason);
+		return;
+	}
+	strong_step(port,
+	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
+	        .transaction = {.route = route,
+	            .client_id = client_id,
+	            .number = o->number,
+	            .settled = o->settled,
+	            .age_ms = o->age_ms ? o->age_ms + port_waited_ms(port) : 0,
+	            .deadline_ns = deadline_ns(port, o->timeout_ms),
+	            .arrived_ns = port->now.monotonic_ns,
+	            .ack_all = ack_all,
+	            .count = (uint32_t)count,
+	            .operations = operations}});
+}
+
+static void read_take(struct port *port, uint64_t route, int keyspace, const struct request_operation *o)
+{
+	if (o->key.size > KEY_SIZE_MAX || strong_room(port)) {
+		refuse(port, route, o->number, o->key.size > KEY_SIZE_MAX ? ERR_KEY_TOO_LARGE : strong_room(port), NULL);
+		return;
+	}
+	strong_step(port,
+	    (struct commit_event){.type = COMMIT_EVENT_READ,
+	        .read = {.route = route,
+	            .number = o->number,
+	            .deadline_ns = deadline_ns(port, o->timeout_ms),
+	            .arrived_ns = port->now.monotonic_ns,
+	            .keyspace = (uint16_t)keyspace,
+	            .key = o->key.bytes,
+	            .key_size = (uint32_t)o->key.size}});
+}
+
+bool strong_operation(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
+{
+	const struct topology *topology = &port->process.topology;
+	int keyspace = port_keyspace(topology, o->keyspace);
+	bool is_strong = keyspace >= 0 && topology->keyspaces[keyspace].level == LEVEL_STRONG;
+	if (o->kind == GODWIT__CLIENT__KIND__IN_DOUBT) {
+		in_doubt_answer(port, route, o->number);
+		return true;
+	}
+	if (o->kind != GODWIT__CLIENT__KIND__TRANSACTION && !is_strong)
+		return false;
+	if (!port->strong.wanted)
+		refuse(port, route, o->number, ERR_LEVEL_UNAVAILABLE, "there is no strong keyspace");
+	else if (!port->strong.machine)
+		refuse(port, route, o->number, ERR_DISK_FULL, "the rows are behind the log for lack of room");
+	else if (port->reused_peers)
+		refuse(port, route, o->number, ERR_REGION_REUSED, NULL);
+	else if (o->kind == GODWIT__CLIENT__KIND__GET)
+		read_take(port, route, keyspace, o);
+	else if (o->kind == GODWIT__CLIENT__KIND__PUT || o->kind == GODWIT__CLIENT__KIND__DELETE ||
+	         o->kind == GODWIT__CLIENT__KIND__TRANSACTION)
+		transaction_take(port, route, client_id, o);
+	else
+		return false;
+	return true;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/coordinator/commit/message.h"
+#include "actors/coordinator/port.h"
+#include "core/bytes.h"
+#include "runtime/logline.h"
+#include "shm/crash_point.h"
+
+#define ENVELOPE_VERSION 1u
+#define ENVELOPE_SIZE    (4u + 8 + STORE_ID_SIZE)
+#define HIGH_WATER       256u
+/* A region that answered neither a heartbeat nor us for so long, and two round trips, is not counted on. */
+#define SILENCE_MAX_NS 700000000ull
+#define START_TRUST_NS 2000000000ull
+
+/* ---- out ---- */
+
+static void envelope_begin(struct port *port, uint8_t to)
+{
+	struct strong_peer *peer = &port->strong.peers[to];
+	peer->batch[0] = ENVELOPE_VERSION;
+	peer->batch[1] = port->process.region->id;
+	peer->batch[2] = to;
+	peer->batch[3] = 0;
+	bytes_put_u64(peer->batch + 4, port->strong.fingerprint);
+	memcpy(peer->batch + 12, rows_meta_now(port->rows)->store_id, STORE_ID_SIZE);
+	peer->size = ENVELOPE_SIZE;
+}
+
+/* A peer that is away or does not read loses it: the machine asks again. */
+static void batch_send(struct port *port, uint8_t to)
+{
+	struct strong_peer *peer = &port->strong.peers[to];
+	struct counter_block *counters = port->process.counters;
+	if (!peer->size)
+		return;
+	if (socket_send(peer->socket, NULL, 0, peer->batch, peer->size) < 0) {
+		counter_add(counters, COUNTER_queue_refused, 1);
+	} else {
+		counter_add(counters, COUNTER_frames_sent, 1);
+		counter_add(counters, COUNTER_bytes_sent, peer->size);
+	}
+	peer->size = 0;
+}
+
+void strong_send(struct port *port, uint32_t to, const struct commit_message *message)
+{
+	size_t size = commit_message_size(message);
+	assert(size <= STRONG_MESSAGE_MAX);
+	for (uint8_t id = 0; id < REGIONS_MAX; id++) {
+		struct strong_peer *peer = &port->strong.peers[id];
+		if (!(to & 1u << id) || !peer->socket)
+			continue;
+		if (!peer->size)
+			envelope_begin(port, id);
+		uint8_t *out = peer->batch + peer->size;
+		bytes_put_u16(out, (uint16_t)size);
+		bytes_put_u16(out + 2, (uint16_t)(size >> 16));
+		long encoded = commit_message_encode(message, out + 4, size);
+		assert(encoded == (long)size);
+		peer->size += 4 + size;
+		if (peer->size >= STRONG_BATCH_MAX)
+			batch_send(port, id);
+	}
+}
+
+void strong_send_all(struct port *port)
+{
+	bool any = false;
+	for (uint8_t id = 0; id < REGIONS_MAX; id++) {
+		if (!port->strong.peers[id].size)
+			continue;
+		if (any)
+			CRASH_POINT(commit_part_sent);
+		batch_send(port, id);
+		any = true;
+	}
+	if (any)
+		CRASH_POINT(commit_sent);
+}
+
+/* ---- in ---- */
+
+static void refuse(struct port *port, const char *user, int code, const char *why)
+{
+	uint64_t subject = (uint64_t)-code;
+	for (const char *c = user ? user : ""; *c; c++)
+		subject = subject * 31 + (uint8_t)*c;
+	counter_add(port->process.counters, COUNTER_frames_refused, 1);
+	logline_distinct(LOG_LEVEL_WARN, "commit_message_refused", subject, "from=%s code=%s reason=\"%s\"", user ? user : "-",
+	    error_name(code), why);
+}
+
+/* Whom it is from, or -1. */
+static int envelope_check(struct port *port, const char *user, const uint8_t *bytes, size_t size)
+{
+	const struct process *p = &port->process;
+	if (size < ENVELOPE_SIZE || bytes[3]) {
+		refuse(port, user, ERR_MALFORMED, "it cannot be read");
+		return -1;
+	}
+	if (bytes[0] != ENVELOPE_VERSION) {
+		refuse(port, user, ERR_WRONG_VERSION, "another version");
+		return -1;
+	}
+	const struct region *region = bytes[1] < REGIONS_MAX ? topology_region_by_id(&p->topology, bytes[1]) : NULL;
+	if (!region || region == p->region || !user || strcmp(user, region->name) || bytes[2] != p->region->id) {
+		refuse(port, user, ERR_MALFORMED, "not from who it says, or not to this region");
+		return -1;
+	}
+	if (bytes_get_u64(bytes + 4) != port->strong.fingerprint) {
+		refuse(port, user, ERR_CONFIGURATION, "another cluster or topology");
+		return -1;
+	}
+	const struct store_id *known = &rows_meta_now(port->rows)->peer_stores[region->id];
+	if (!store_id_is_known(known))
+		return -1; /* the streams meet first; until then it counts as lost */
+	if (memcmp(known->bytes, bytes + 12, STORE_ID_SIZE)) {
+		refuse(port, user, ERR_REGION_REUSED, "a wiped or restored region has no vote under its old id");
+		return -1;
+	}
+	return region->id;
+}
+
+static void batch_take(struct port *port, const char *user, const uint8_t *bytes, size_t size)
+{
+	struct strong *strong = &port->strong;
+	int from = envelope_check(port, user, bytes, size);
+	if (from < 0)
+		return;
+	strong->peers[from].heard_ns = port->now.monotonic_ns;
+	for (size_t at = ENVELOPE_SIZE; at < size && !port->failed;) {
+		struct commit_message message;
+		size_t left = size - at;
+		uint32_t length = left >= 4 ? bytes_get_u16(bytes + at) | (uint32_t)bytes_get_u16(bytes + at + 2) << 16 : 0;
+		if (left < 4 || length > left - 4 || commit_message_decode(&message, strong->seen, bytes + at + 4, length) < 0) {
+			refuse(port, user, ERR_MALFORMED, "a message in it cannot be read");
+			return;
+		}
+		/* Without room nothing may be promised; what is dropped is asked for again. */
+		if (strong_room(port)) {
+			counter_add(port->process.counters, COUNTER_queue_refused, 1);
+			return;
+		}
+		strong_step(port, (struct commit_event){.type = COMMIT_EVENT_MESSAGE,
+		                      .message = {.from = (uint8_t)from, .message = &message}});
+		at += 4 + length;
+	}
+}
+
+static uint32_t peers_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	uint32_t handled = 0;
+	port->now = now;
+	for (; handled < limit && !port->failed; handled++) {
+		struct message message;
+		int code = socket_receive(port->strong.socket, &message, false);
+		if (code == ERR_MALFORMED) {
+			refuse(port, NULL, code, "a message of the wrong number of parts");
+			continue;
+		}
+		if (code)
+			break;
+		counter_add(port->process.counters, COUNTER_frames_received, 1);
+		counter_add(port->process.counters, COUNTER_bytes_received, message_size(&message));
+		/* A region that others take for another one has no say. */
+		if (port->strong.machine && !port->reused_peers)
+			batch_take(port, message_user(&message), message_bytes(&message), message_size(&message));
+		message_close(&message);
+	}
+	return handled;
+}
+
+/* ---- who is there ---- */
+
+static bool is_reachable(const struct port *port, uint8_t id)
+{
+	const struct shm_peer *peer = &port->process.shm.layout->peers[id];
+	uint64_t now_ns = port->now.monotonic_ns;
+	uint64_t answered_ns = atomic_load_explicit(&peer->answered_at_ns, memory_order_relaxed);
+	uint64_t round_trip_ns = atomic_load_explicit(&peer->round_trip_us, memory_order_relaxed) * 1000;
+	uint64_t heard_ns = port->strong.peers[id].heard_ns;
+	if (now_ns < port->strong.started_ns + START_TRUST_NS)
+		return true;
+	if (heard_ns < answered_ns)
+		heard_ns = answered_ns;
+	return heard_ns + SILENCE_MAX_NS + 2 * round_trip_ns >= now_ns;
+}
+
+void strong_peers_look(struct port *port)
+{
+	struct strong *strong = &port->strong;
+	uint32_t reachable = 1u << port->process.region->id;
+	for (uint8_t id = 0; id < REGIONS_MAX; id++)
+		if (strong->peers[id].socket && is_reachable(port, id))
+			reachable |= 1u << id;
+	if (reachable == strong->reachable)
+		return;
+	uint32_t quorum = (uint32_t)__builtin_popcount(port->machine.options.regions) / 2 + 1;
+	bool had = (uint32_t)__builtin_popcount(strong->reachable) >= quorum;
+	bool has = (uint32_t)__builtin_popcount(reachable) >= quorum;
+	if (had && !has)
+		logline(LOG_LEVEL_WARN, "quorum_lost", "reachable=%u", (unsigned)__builtin_popcount(reachable));
+	if (!had && has)
+		logline(LOG_LEVEL_INFO, "quorum_found", "reachable=%u", (unsigned)__builtin_popcount(reachable));
+	strong->reachable = reachable;
+	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_PEERS, .peers = reachable});
+}
+
+/* ---- sockets ---- */
+
+static int peer_connect(struct port *port, const struct region *region, struct error_context *error)
+{
+	struct process *p = &port->process;
+	struct strong_peer *peer = &port->strong.peers[region->id];
+	char endpoint[128], server_key[KEY_TEXT_SIZE];
+	int code = keys_load_public(p->key_dir, region->name, server_key, error);
+	if (code)
+		return code;
+	peer->batch = malloc(STRONG_BATCH_MAX + STRONG_MESSAGE_MAX + ENVELOPE_SIZE);
+	if (!peer->batch)
+		return error_set(error, ERR_NO_MEMORY, "memory for messages to %s", region->name);
+	topology_endpoint(&p->topology, p->region->id, region->id, SERVICE_COMMIT, (uint16_t)p->flags.link_base, endpoint);
+	struct socket_options options = {
+	    .own = &p->keys, .server_key = server_key, .high_water = HIGH_WATER, .reconnect_max_ms = 250};
+	return socket_connect(&peer->socket, p->context, ZMQ_DEALER, endpoint, &options, error);
+}
+
+int strong_connect(struct port *port, struct error_context *error)
+{
+	struct process *p = &port->process;
+	char endpoint[128];
+	port->strong.started_ns = clock_read().monotonic_ns;
+	int code = process_serve_curve(p, false, error);
+	if (code)
+		return code;
+	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", p->region->host, p->region->port + SERVICE_COMMIT);
+	struct socket_options options = {.own = &p->keys, .high_water = HIGH_WATER};
+	code = socket_bind(&port->strong.socket, p->context, ZMQ_ROUTER, endpoint, &options, error);
+	if (!code)
+		code = loop_add_socket(p->loop, port->strong.socket, peers_drain, port);
+	for (uint32_t i = 0; i < p->topology.region_count && !code; i++)
+		if (p->topology.regions[i].id != p->region->id)
+			code = peer_connect(port, &p->topology.regions[i], error);
+	return code;
+}
+
+void strong_disconnect(struct port *port)
+{
+	for (uint8_t id = 0; id < REGIONS_MAX; id++)
+		free(port->strong.peers[id].batch);
+}
