@@ -192,7 +192,8 @@ static size_t request_sample(uint8_t *out, bool read)
 		    .version_size = i == 3 ? vector_size : 0,
 		    .limit = read ? 10 : 0};
 		size_t size = wire_operation_encode(&o, i, encoded);
-		at = wire_request_operation(at, encoded, size, i - 1, i == 3 ? 40 : 0);
+		struct wire_tail tail = {.settled = i - 1, .age_ms = i == 3 ? 40 : 0};
+		at = wire_request_operation(at, encoded, size, &tail);
 	}
 	return (size_t)(at - out);
 }
