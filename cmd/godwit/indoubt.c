@@ -10,7 +10,8 @@ struct listing {
 	struct cli *cli;
 	const struct region *region;
 	struct gw_connection *connection;
-	char reason[256]; /* why there is no answer; "" when there is one */
+	int code;
+	char reason[256]; /* with a code other than 0 */
 	uint64_t count;
 	struct text lines;
 };
@@ -64,9 +65,9 @@ static void listing_take(void *context, const struct gw_result *result)
 {
 	struct listing *l = context;
 	const Godwit__Client__Answer *answer = result->answer;
-	if (result->code || !answer) {
-		snprintf(l->reason, sizeof l->reason, "%s: %s", gw_error_name(result->code),
-		    *result->reason ? result->reason : gw_error_text(result->code));
+	l->code = result->code;
+	if (l->code) {
+		snprintf(l->reason, sizeof l->reason, "%.200s", *result->reason ? result->reason : gw_error_text(l->code));
 		return;
 	}
 	l->count = answer->n_in_doubt;
@@ -86,7 +87,8 @@ static int listings_ask(struct cli *cli, struct listing *listings, uint32_t coun
 	for (uint32_t i = 0; i < count; i++) {
 		struct listing *l = &listings[i];
 		if (!cli_region_may_answer(cli, l->region)) {
-			snprintf(l->reason, sizeof l->reason, "not running");
+			l->code = ERR_UNREACHABLE;
+			strcpy(l->reason, "not running");
 			continue;
 		}
 		int code = cli_connect(cli, l->region, 0, &l->connection, &error);
@@ -107,7 +109,7 @@ static int listings_print(struct cli *cli, const struct listing *listings, uint3
 	uint32_t silent = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		found += listings[i].count;
-		silent += listings[i].reason[0] != 0;
+		silent += listings[i].code != 0;
 	}
 	if (!cli->json && found)
 		printf("%s%-24s %-16s %-16s %-19s %10s  %s%s\n", cli_bold(), "TRANSACTION", "REGION", "COORDINATOR", "STATE",
@@ -117,8 +119,8 @@ static int listings_print(struct cli *cli, const struct listing *listings, uint3
 	for (uint32_t i = 0; i < count; i++)
 		fwrite(listings[i].lines.size ? listings[i].lines.bytes : "", 1, listings[i].lines.size, stdout);
 	for (uint32_t i = 0; i < count && silent; i++)
-		if (listings[i].reason[0])
-			return cli_fail(cli, ERR_UNREACHABLE, "%u of %u regions did not answer; %s: %.200s", silent, count,
+		if (listings[i].code)
+			return cli_fail(cli, listings[i].code, "%u of %u regions gave no list; %s: %s", silent, count,
 			    listings[i].region->name, listings[i].reason);
 	return 0;
 }
