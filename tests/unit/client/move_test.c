@@ -147,6 +147,27 @@ Test(move, once_moved_is_always_moved, .fini = stop)
 	cr_assert(venus.seen[0].moved && venus.seen[1].moved);
 	cr_assert_gt(venus.seen[1].age_ms, venus.seen[0].age_ms);
 	cr_assert_eq(codes[1], 0);
+	submit(c, GW_PUT); /* in the same slot */
+	drain(c);
+	cr_assert_eq(venus.seen[2].number, 2);
+	cr_assert(!venus.seen[2].moved && !venus.seen[3].moved && venus.seen[3].age_ms > 0);
+	gw_close(c);
+}
+
+Test(move, away_from_a_region_that_is_gone, .fini = stop)
+{
+	struct gw_connection *c = begin(say_nothing, say_ok, 5000);
+	submit(c, GW_PUT);
+	until_seen(c, &mars, 1);
+	mars.stop = true; /* its thread ends, and with it the connection */
+	for (int i = 0; i < 20; i++)
+		gw_poll(c, 10, note, NULL);
+	submit(c, GW_PUT);
+	cr_assert_eq(gw_pending(c), 2);
+	move(c);
+	drain(c);
+	cr_assert(codes[1] == 0 && codes[2] == 0);
+	cr_assert(venus.seen_count == 2 && venus.seen[0].moved && !venus.seen[1].moved);
 	gw_close(c);
 }
 
@@ -186,8 +207,6 @@ Test(move, expired_ends_it_at_once, .fini = stop)
 	gw_close(c);
 }
 
-/* One message of one operation at a time: the answer that names another version comes while the rest is not yet sent there,
- * but all of it was sent to mars. */
 Test(move, a_region_of_another_version_knows_nothing_of_the_first_copies, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, other_version, 3000);

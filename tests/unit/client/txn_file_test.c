@@ -137,6 +137,8 @@ Test(txn_file, all_mistakes_are_told)
 	                       "f:5: checks the key of line 2 again\n"
 	                       "f:6: a quote is not closed\n");
 	txn_file_deinit(&file);
+	cr_assert_eq(parse_bytes("check a 1.0@0\0x", 15, NULL), ERR_USAGE, "a zero in a version");
+	txn_file_deinit(&file);
 	cr_assert_eq(parse("# nothing\n\n"), ERR_USAGE);
 	cr_assert_str_eq(said, "f:2: no operation in it\n");
 	txn_file_deinit(&file);
