@@ -22,6 +22,12 @@ _Static_assert(
     (int)GW_IF_VERSION == GODWIT__CLIENT__CONDITION__IF_VERSION && (int)GW_LEVEL_STRONG == GODWIT__CLIENT__LEVEL__STRONG,
     "conditions and levels as on the wire");
 
+_Static_assert((int)GW_OK == ERR_OK && (int)GW_NOT_FOUND == ERR_NOT_FOUND && (int)GW_CHECK_FAILED == ERR_CHECK_FAILED &&
+                   (int)GW_OVERLOADED == ERR_OVERLOADED && (int)GW_NO_QUORUM == ERR_NO_QUORUM &&
+                   (int)GW_UNKNOWN == ERR_UNKNOWN_OUTCOME && (int)GW_UNREACHABLE == ERR_UNREACHABLE &&
+                   (int)GW_FULL == ERR_FULL && (int)GW_EXPIRED == ERR_EXPIRED,
+    "codes as in core/error.h");
+
 uint64_t connection_now_ns(void)
 {
 	struct timespec t;

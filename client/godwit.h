@@ -28,7 +28,18 @@ struct gw_options {
 	uint32_t batch_max;    /* operations a message, 4096 at most; 0: 256 */
 };
 
-/* An outcome: 0, or a negative code of core/error.h. */
+/* An outcome: 0, or a negative code of core/error.h. Those that programs decide by: */
+enum gw_code {
+	GW_OK = 0,
+	GW_NOT_FOUND = -1,
+	GW_CHECK_FAILED = -2,
+	GW_OVERLOADED = -9,
+	GW_NO_QUORUM = -12,
+	GW_UNKNOWN = -15, /* it may have happened; so with GW_EXPIRED */
+	GW_UNREACHABLE = -16,
+	GW_FULL = -22,
+	GW_EXPIRED = -28,
+};
 const char *gw_error_name(int code);
 const char *gw_error_text(int code);
 
