@@ -28,8 +28,6 @@ static const char *advice(int code)
 		return "`godwit up --check` prints the configured ones";
 	case ERR_LEVEL_UNAVAILABLE:
 		return "`godwit keyspace list` prints the levels";
-	case ERR_CHECK_FAILED:
-		return "read again, then decide again";
 	case ERR_NO_QUORUM:
 		return "`godwit status` shows who can be reached";
 	case ERR_CONTEXT_AHEAD:
@@ -97,7 +95,10 @@ int cli_fail_error(struct cli *cli, int code, const struct error_context *error)
 
 int cli_fail_result(struct cli *cli, const struct gw_result *result)
 {
-	return cli_fail(cli, result->code, "%s", result->reason);
+	if (result->code != ERR_CHECK_FAILED)
+		return cli_fail(cli, result->code, "%s", result->reason);
+	return cli_fail(cli, result->code, "%s; read again, then decide again",
+	    *result->reason ? result->reason : error_text(result->code));
 }
 
 int cli_dir_resolve(struct cli *cli, struct error_context *error)
