@@ -15,8 +15,18 @@
 #include "proto/request.h"
 
 _Static_assert(GW_VERSION_SIZE_MAX == VECTOR_ENCODED_MAX, "the public header says the same");
+_Static_assert((int)GW_CHECK == GODWIT__CLIENT__KIND__CHECK && (int)GW_PUT == GODWIT__CLIENT__KIND__PUT &&
+                   (int)GW_REGION == GODWIT__CLIENT__KIND__REGION,
+    "kinds as on the wire");
 _Static_assert(
-    (int)GW_REGION == GODWIT__CLIENT__KIND__REGION && (int)GW_PUT == GODWIT__CLIENT__KIND__PUT, "kinds as on the wire");
+    (int)GW_IF_VERSION == GODWIT__CLIENT__CONDITION__IF_VERSION && (int)GW_LEVEL_STRONG == GODWIT__CLIENT__LEVEL__STRONG,
+    "conditions and levels as on the wire");
+
+_Static_assert((int)GW_OK == ERR_OK && (int)GW_NOT_FOUND == ERR_NOT_FOUND && (int)GW_CHECK_FAILED == ERR_CHECK_FAILED &&
+                   (int)GW_OVERLOADED == ERR_OVERLOADED && (int)GW_NO_QUORUM == ERR_NO_QUORUM &&
+                   (int)GW_UNKNOWN == ERR_UNKNOWN_OUTCOME && (int)GW_UNREACHABLE == ERR_UNREACHABLE &&
+                   (int)GW_FULL == ERR_FULL && (int)GW_EXPIRED == ERR_EXPIRED,
+    "codes as in core/error.h");
 
 uint64_t connection_now_ns(void)
 {
@@ -70,6 +80,7 @@ static int options_take(struct gw_connection *c, const struct gw_options *option
 		c->batch_max = REQUEST_OPERATIONS_MAX;
 	c->endpoint = strdup(options->endpoint);
 	c->region = strdup(options->region);
+	c->key_dir = strdup(options->key_dir);
 	/* The window is wider than the pipeline, so that one slow operation does not hold up the others. */
 	for (c->window_size = 64; c->window_size < c->pipeline_max * 4;)
 		c->window_size *= 2;
@@ -77,7 +88,7 @@ static int options_take(struct gw_connection *c, const struct gw_options *option
 	c->slots = calloc(c->pipeline_max, sizeof *c->slots);
 	c->free_slots = calloc(c->pipeline_max, sizeof *c->free_slots);
 	c->batch = calloc(c->batch_max, sizeof *c->batch);
-	if (!c->endpoint || !c->region || !c->window || !c->slots || !c->free_slots || !c->batch)
+	if (!c->endpoint || !c->region || !c->key_dir || !c->window || !c->slots || !c->free_slots || !c->batch)
 		return error_set(error, ERR_NO_MEMORY, "no memory for a pipeline of %u operations", c->pipeline_max);
 	for (uint32_t i = 0; i < c->pipeline_max; i++)
 		c->free_slots[c->free_count++] = c->pipeline_max - 1 - i;
@@ -126,13 +137,53 @@ void gw_close(struct gw_connection *c)
 	free(c->batch);
 	free(c->endpoint);
 	free(c->region);
+	free(c->key_dir);
 	explicit_bzero(&c->keys, sizeof c->keys);
 	free(c);
 }
 
+int gw_move(struct gw_connection *c, const char *endpoint, const char *region, char *error_text_out)
+{
+	struct error_context error = {{0}};
+	char *old_endpoint = c->endpoint, *old_region = c->region;
+	char old_key[KEY_TEXT_SIZE], key[KEY_TEXT_SIZE];
+	char *new_endpoint = endpoint ? strdup(endpoint) : NULL, *new_region = region ? strdup(region) : NULL;
+	int code = ERR_OK;
+	if (!endpoint || !region)
+		code = error_set(&error, ERR_USAGE, "endpoint and region must be given");
+	else if (!new_endpoint || !new_region)
+		code = error_set(&error, ERR_NO_MEMORY, "no memory for the name of a region");
+	if (!code)
+		code = keys_load_public(c->key_dir, region, key, &error);
+	if (!code) {
+		memcpy(old_key, c->server_key, sizeof old_key);
+		memcpy(c->server_key, key, sizeof key);
+		c->endpoint = new_endpoint;
+		c->region = new_region;
+		code = connection_switch(c, &error);
+		if (code) {
+			memcpy(c->server_key, old_key, sizeof old_key);
+			c->endpoint = old_endpoint;
+			c->region = old_region;
+		}
+	}
+	if (error_text_out)
+		memcpy(error_text_out, error.text, sizeof error.text);
+	free(code ? new_endpoint : old_endpoint);
+	free(code ? new_region : old_region);
+	return code;
+}
+
 static int operation_check(const struct gw_operation *o)
 {
-	if (o->kind < GW_PUT || o->kind > GW_REGION)
+	bool transaction = o->kind == GW_TRANSACTION;
+	if (o->kind < GW_PUT || o->kind > GW_IN_DOUBT)
+		return ERR_USAGE;
+	/* A write has the level of its keyspace; nobody shall think that he got another. */
+	if (o->level > GW_LEVEL_STRONG || (o->level && kind_is_write(o->kind)))
+		return ERR_USAGE;
+	if ((transaction && (o->key_size || o->value_size || o->condition)) || (!transaction && o->step_count) ||
+	    (o->condition && !kind_is_write(o->kind)))
 		return ERR_USAGE;
 	bool needs_key = o->kind == GW_PUT || o->kind == GW_DELETE || o->kind == GW_GET;
 	if (o->key_size > KEY_SIZE_MAX || o->after_size > KEY_SIZE_MAX || (needs_key && o->key_size == 0))
@@ -143,7 +194,7 @@ static int operation_check(const struct gw_operation *o)
 		return ERR_MALFORMED;
 	if (o->keyspace && strlen(o->keyspace) > CONNECTION_KEYSPACE_MAX)
 		return ERR_UNKNOWN_KEYSPACE;
-	return ERR_OK;
+	return transaction ? steps_check(o->steps, o->step_count) : condition_check(o);
 }
 
 static int submit_until(struct gw_connection *c, const struct gw_operation *operation, uint64_t now_ns, uint64_t deadline_ns)
@@ -151,7 +202,9 @@ static int submit_until(struct gw_connection *c, const struct gw_operation *oper
 	int code = operation_check(operation);
 	if (code)
 		return code;
-	size_t room = wire_operation_size_max(operation);
+	struct gw_operation timed = *operation;
+	timed.timeout_ms = (uint32_t)((deadline_ns - now_ns + 999999) / 1000000);
+	size_t room = wire_operation_size_max(&timed);
 	if (c->free_count == 0 || c->next_number - c->lowest >= c->window_size ||
 	    (c->pending && c->pending_bytes + room > CONNECTION_BYTES_MAX))
 		return ERR_FULL;
@@ -166,12 +219,12 @@ static int submit_until(struct gw_connection *c, const struct gw_operation *oper
 	}
 	c->free_count--;
 	slot->number = c->next_number++;
-	slot->encoded_size = (uint32_t)wire_operation_encode(operation, slot->number, slot->encoded);
+	slot->encoded_size = (uint32_t)wire_operation_encode(&timed, slot->number, slot->encoded);
 	slot->submitted_ns = now_ns;
 	slot->deadline_ns = deadline_ns;
 	slot->wait_ms = CONNECTION_REPEAT_MS;
 	slot->sends = 0;
-	slot->refused = false;
+	slot->refused = slot->moved = false;
 	slot->state = SLOT_QUEUED;
 	slot->kind = operation->kind;
 	slot->user = operation->user;

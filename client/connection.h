@@ -34,13 +34,14 @@ struct slot {
 	uint32_t wait_ms; /* sent again after so long */
 	uint32_t sends;   /* times handed to a connected socket */
 	bool refused;     /* a repeat was refused, which says nothing about the first one */
+	bool moved;       /* sent before, to another region */
 	enum slot_state state;
 	enum gw_kind kind;
 	void *user;
 };
 
 struct gw_connection {
-	char *endpoint, *region;
+	char *endpoint, *region, *key_dir;
 	uint32_t timeout_ms, pipeline_max, batch_max;
 	struct key_pair keys;
 	char server_key[KEY_TEXT_SIZE];
@@ -82,13 +83,19 @@ struct receiver {
 
 static inline bool kind_is_write(enum gw_kind kind)
 {
-	return kind == GW_PUT || kind == GW_DELETE;
+	return kind == GW_PUT || kind == GW_DELETE || kind == GW_TRANSACTION;
 }
 uint64_t connection_now_ns(void);
+
+/* transaction.c: 0 or how they are refused. */
+int condition_check(const struct gw_operation *operation);
+int steps_check(const struct gw_operation *steps, size_t count);
 
 /* link.c */
 int connection_open(struct gw_connection *c, struct error_context *error);
 void connection_shut(struct gw_connection *c);
+/* To c->endpoint and the like, which are new; on failure the old socket is still there, and its names are to be put back. */
+int connection_switch(struct gw_connection *c, struct error_context *error);
 void connection_watch(struct gw_connection *c); /* takes what the socket's monitor says */
 
 /* exchange.c */
@@ -97,5 +104,7 @@ void connection_receive(struct gw_connection *c, uint64_t now_ns, struct receive
 void connection_check(struct gw_connection *c, uint64_t now_ns, struct receiver *receiver);
 /* Everything that was sent goes out again. */
 void connection_requeue(struct gw_connection *c);
+/* The same, to another region. */
+void connection_requeue_moved(struct gw_connection *c);
 
 #endif

@@ -67,10 +67,27 @@ void connection_requeue(struct gw_connection *c)
 	}
 }
 
-/* What a region needs to know of a repeated write: whether its memory of answers reaches back to the first copy. */
-static uint64_t age_ms(const struct slot *slot, uint64_t now_ns)
+void connection_requeue_moved(struct gw_connection *c)
 {
-	return slot->sends && kind_is_write(slot->kind) ? (now_ns - slot->first_sent_ns) / 1000000 + 1 : 0;
+	for (uint64_t number = c->lowest; number < c->next_number; number++) {
+		struct slot *slot = slot_of(c, number);
+		if (!slot || slot->sends == 0)
+			continue;
+		slot->moved = true;
+		slot->wait_ms = CONNECTION_REPEAT_MS;
+		if (slot->state == SLOT_SENT)
+			queue_again(c, slot);
+	}
+}
+
+/* What a region needs to know of a repeated write: whether its memory of answers reaches back to the first copy, and whether
+ * that copy came to it at all. */
+static struct wire_tail tail_of(const struct slot *slot, uint64_t settled, uint64_t now_ns)
+{
+	if (!kind_is_write(slot->kind))
+		return (struct wire_tail){0};
+	return (struct wire_tail){
+	    .settled = settled, .age_ms = slot->sends ? (now_ns - slot->first_sent_ns) / 1000000 + 1 : 0, .moved = slot->moved};
 }
 
 /* Picks queued operations for one message; returns its size and where the next one starts. */
@@ -82,8 +99,8 @@ static size_t batch_pick(struct gw_connection *c, uint64_t now_ns, uint32_t *pic
 		struct slot *slot = slot_of(c, number);
 		if (!slot || slot->state != SLOT_QUEUED)
 			continue;
-		size_t framed = wire_request_operation_size(
-		    slot->encoded_size, kind_is_write(slot->kind) ? settled : 0, age_ms(slot, now_ns));
+		struct wire_tail tail = tail_of(slot, settled, now_ns);
+		size_t framed = wire_request_operation_size(slot->encoded_size, &tail);
 		if (*picked && size + framed > CONNECTION_BATCH_BYTES_MAX)
 			break;
 		/* Once a message is enough: on the first write, since reads are answered by the router and go no further. */
@@ -119,10 +136,9 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 		out += WIRE_REQUEST_HEADER_SIZE;
 		for (uint32_t i = 0; i < picked; i++) {
 			struct slot *slot = &c->slots[c->batch[i]];
-			bool write = kind_is_write(slot->kind);
-			out = wire_request_operation(
-			    out, slot->encoded, slot->encoded_size, write ? settled : 0, age_ms(slot, now_ns));
-			if (write)
+			struct wire_tail tail = tail_of(slot, settled, now_ns);
+			out = wire_request_operation(out, slot->encoded, slot->encoded_size, &tail);
+			if (kind_is_write(slot->kind))
 				settled = 0;
 		}
 		assert(out == end);
@@ -146,12 +162,14 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 }
 
 /* A refusal is certain only of the copy of a write that it answers. Once a write was sent twice, only what every copy is bound
- * to meet says anything about the other one; after "overloaded", the first copy may still have been applied. */
+ * to meet says anything about the other one; after "overloaded", the first copy may still have been applied. A failed check
+ * says no more: the first copy may be what changed the row, or may pass its check later, in another region. */
 static bool refusal_is_final(const struct slot *slot, int code)
 {
-	if (!kind_is_write(slot->kind) || slot->sends <= 1 || code == ERR_OK)
+	if (!kind_is_write(slot->kind) || (slot->sends <= 1 && !slot->moved) || code == ERR_OK)
 		return true;
 	switch (code) {
+	case ERR_USAGE:
 	case ERR_KEY_TOO_LARGE:
 	case ERR_VALUE_TOO_LARGE:
 	case ERR_UNKNOWN_KEYSPACE:

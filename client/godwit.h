@@ -5,7 +5,7 @@
  * A connection talks to one region. Each operation has a request number; what is not answered is sent again with the same
  * number (over a new connection if need be) until its deadline, so a write is applied at most once however often it is sent.
  * When the deadline passes the outcome is GW_UNKNOWN: it may have happened. A refusal (codes of core/error.h whose exit code is
- * 3) is certain: not applied. Not thread-safe; one connection a thread. */
+ * 3, and CHECK_FAILED) is certain: not applied. Not thread-safe; one connection a thread. */
 #ifndef GODWIT_CLIENT_GODWIT_H
 #define GODWIT_CLIENT_GODWIT_H
 #include <stdbool.h>
@@ -28,7 +28,18 @@ struct gw_options {
 	uint32_t batch_max;    /* operations a message, 4096 at most; 0: 256 */
 };
 
-/* An outcome: 0, or a negative code of core/error.h. */
+/* An outcome: 0, or a negative code of core/error.h. Those that programs decide by: */
+enum gw_code {
+	GW_OK = 0,
+	GW_NOT_FOUND = -1,
+	GW_CHECK_FAILED = -2,
+	GW_OVERLOADED = -9,
+	GW_NO_QUORUM = -12,
+	GW_UNKNOWN = -15, /* it may have happened; so with GW_EXPIRED */
+	GW_UNREACHABLE = -16,
+	GW_FULL = -22,
+	GW_EXPIRED = -28,
+};
 const char *gw_error_name(int code);
 const char *gw_error_text(int code);
 
@@ -36,7 +47,31 @@ const char *gw_error_text(int code);
 int gw_connect(struct gw_connection **connection, const struct gw_options *options, char *error);
 void gw_close(struct gw_connection *connection);
 
-enum gw_kind { GW_PUT = 1, GW_DELETE, GW_GET, GW_SCAN, GW_DIGESTS, GW_BUCKET, GW_CONFLICTS, GW_CONFLICT, GW_REGION };
+/* Leaves the region for another one. What has no answer yet is sent there under its number: of what had been sent before, a
+ * strong keyspace applies it once in whatever regions it came to; other keyspaces cannot tell, the outcome is then unknown
+ * (EXPIRED). Call gw_poll before, for answers that are there already. On failure the connection stays where it was. */
+int gw_move(struct gw_connection *connection, const char *endpoint, const char *region, char *error);
+
+enum gw_kind {
+	GW_PUT = 1,
+	GW_DELETE,
+	GW_GET,
+	GW_SCAN,
+	GW_DIGESTS,
+	GW_BUCKET,
+	GW_CONFLICTS,
+	GW_CONFLICT,
+	GW_REGION,
+	GW_TRANSACTION, /* all steps or none */
+	GW_IN_DOUBT,
+	GW_CHECK, /* a step only: writes nothing, holds the transaction to its condition */
+};
+/* Of a write or a check in a strong keyspace. */
+enum gw_condition { GW_ALWAYS, GW_IF_ABSENT, GW_IF_VERSION };
+/* Of a read; OWN: that of the keyspace, which others may only weaken. */
+enum gw_level { GW_LEVEL_OWN, GW_LEVEL_EVENTUAL, GW_LEVEL_SESSION, GW_LEVEL_CAUSAL, GW_LEVEL_STRONG };
+
+#define GW_STEPS_MAX 256
 
 struct gw_operation {
 	enum gw_kind kind;
@@ -52,7 +87,15 @@ struct gw_operation {
 	uint32_t limit;
 	uint64_t limit_id;
 	uint32_t timeout_ms; /* 0: the connection's */
-	void *user;          /* comes back with the result */
+	enum gw_condition condition;
+	const void *expected; /* IF_VERSION: from a result's version */
+	size_t expected_size;
+	enum gw_level level; /* GET, SCAN */
+	/* TRANSACTION: PUT, DELETE and CHECK, each of another key; of each count kind, keyspace, key, value and condition. At
+	 * most GW_STEPS_MAX, and about 1 MiB of keys and values. */
+	const struct gw_operation *steps;
+	size_t step_count;
+	void *user; /* comes back with the result */
 };
 
 struct gw_result {
@@ -91,6 +134,18 @@ int gw_put(struct gw_connection *connection, const char *keyspace, const void *k
 int gw_get(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
 int gw_delete(
     struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
+
+/* A transaction put together step by step, over strong keyspaces. */
+struct gw_transaction;
+int gw_begin_global_transaction(
+    struct gw_connection *connection, uint32_t timeout_secs /* 0: 30 */, struct gw_transaction **transaction);
+/* Copies the step. A step that is refused leaves the transaction as it was: ERR_FULL beyond GW_STEPS_MAX, ERR_VALUE_TOO_LARGE
+ * beyond what one transaction may hold, ERR_USAGE for a key that it has already. */
+int gw_add_operation(struct gw_transaction *transaction, const struct gw_operation *step);
+/* Blocking, with a result as of gw_call: with 0 its version is that of every key written. Frees nothing: after a certain
+ * refusal the same may be tried again. */
+int gw_commit_global(struct gw_transaction *transaction, struct gw_result *result);
+void gw_transaction_free(struct gw_transaction *transaction);
 
 /* Bytes sent and received on the connection's socket payloads, both directions. */
 void gw_traffic(const struct gw_connection *connection, uint64_t *sent, uint64_t *received);

@@ -81,6 +81,29 @@ static void sockets_close(struct gw_connection *c)
 	c->socket = c->monitor = NULL;
 }
 
+int connection_switch(struct gw_connection *c, struct error_context *error)
+{
+	void *socket = c->socket, *monitor = c->monitor;
+	c->socket = c->monitor = NULL;
+	int code = connection_open(c, error);
+	void *new_socket = c->socket, *new_monitor = c->monitor;
+	if (!code) {
+		c->socket = socket;
+		c->monitor = monitor;
+	}
+	sockets_close(c); /* the old ones, or what there is of the new */
+	c->socket = code ? socket : new_socket;
+	c->monitor = code ? monitor : new_monitor;
+	if (code)
+		return code;
+	c->blocked = c->disconnected = c->key_refused = false;
+	c->heard_ns = c->opened_ns;
+	c->silence_ms = CONNECTION_SILENCE_MS;
+	c->highest_answer[0] = c->highest_answer[1] = 0;
+	connection_requeue_moved(c);
+	return ERR_OK;
+}
+
 void connection_shut(struct gw_connection *c)
 {
 	sockets_close(c);

@@ -6,7 +6,8 @@
 
 #include "core/error.h"
 
-#define ARENA_CHUNK_SIZE (64u * 1024)
+#define ARENA_CHUNK_SIZE   (64u * 1024)
+#define OPERATION_OVERHEAD (16u * 11) /* more than tag and length or number of each field */
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
@@ -126,11 +127,45 @@ static uint8_t *number_put(uint8_t *out, uint32_t field, uint64_t value)
 	return value ? varint_put(tag_put(out, field, WIRE_VARINT), value) : out;
 }
 
+static size_t number_size(uint64_t value)
+{
+	return value ? 1 + varint_size(value) : 0;
+}
+
+static size_t bytes_size(size_t size)
+{
+	return size ? 1 + varint_size(size) + size : 0;
+}
+
+static size_t keyspace_size(const struct gw_operation *operation)
+{
+	return operation->keyspace ? strlen(operation->keyspace) : 0;
+}
+
+static size_t step_size(const struct gw_operation *step)
+{
+	return number_size(step->kind) + bytes_size(keyspace_size(step)) + bytes_size(step->key_size) +
+	       bytes_size(step->value_size) + number_size(step->condition) + bytes_size(step->expected_size);
+}
+
+static uint8_t *step_put(uint8_t *out, const struct gw_operation *step)
+{
+	out = varint_put(tag_put(out, 17, WIRE_BYTES), step_size(step));
+	out = number_put(out, 1, step->kind);
+	out = bytes_put(out, 2, step->keyspace, keyspace_size(step));
+	out = bytes_put(out, 3, step->key, step->key_size);
+	out = bytes_put(out, 4, step->value, step->value_size);
+	out = number_put(out, 5, step->condition);
+	return bytes_put(out, 6, step->expected, step->expected_size);
+}
+
 size_t wire_operation_size_max(const struct gw_operation *operation)
 {
-	size_t keyspace = operation->keyspace ? strlen(operation->keyspace) : 0;
-	return 10u * 11 + keyspace + operation->key_size + operation->value_size + operation->version_size +
-	       operation->after_size;
+	size_t size = OPERATION_OVERHEAD + keyspace_size(operation) + operation->key_size + operation->value_size +
+	              operation->version_size + operation->after_size + operation->expected_size;
+	for (size_t i = 0; i < operation->step_count; i++)
+		size += 2 + 5 + step_size(&operation->steps[i]);
+	return size;
 }
 
 size_t wire_operation_encode(const struct gw_operation *operation, uint64_t number, uint8_t *out)
@@ -138,14 +173,20 @@ size_t wire_operation_encode(const struct gw_operation *operation, uint64_t numb
 	uint8_t *at = out;
 	at = number_put(at, 1, number);
 	at = number_put(at, 2, operation->kind);
-	if (operation->keyspace)
-		at = bytes_put(at, 3, operation->keyspace, strlen(operation->keyspace));
+	at = bytes_put(at, 3, operation->keyspace, keyspace_size(operation));
 	at = bytes_put(at, 4, operation->key, operation->key_size);
 	at = bytes_put(at, 5, operation->value, operation->value_size);
 	at = bytes_put(at, 6, operation->version, operation->version_size);
 	at = bytes_put(at, 7, operation->after, operation->after_size);
 	at = number_put(at, 8, operation->limit);
 	at = number_put(at, 9, operation->limit_id);
+	at = number_put(at, 12, operation->condition);
+	at = bytes_put(at, 13, operation->expected, operation->expected_size);
+	at = number_put(at, 14, operation->level);
+	if (operation->kind <= GW_GET || operation->kind == GW_TRANSACTION)
+		at = number_put(at, 15, operation->timeout_ms);
+	for (size_t i = 0; i < operation->step_count; i++)
+		at = step_put(at, &operation->steps[i]);
 	return (size_t)(at - out);
 }
 
@@ -159,22 +200,23 @@ void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[stat
 		out[3 + i] = (uint8_t)(client_id >> (8 * i));
 }
 
-static size_t number_size(uint64_t value)
+static size_t tail_size(const struct wire_tail *tail)
 {
-	return value ? 1 + varint_size(value) : 0;
+	return number_size(tail->settled) + number_size(tail->age_ms) + (tail->moved ? 3 : 0);
 }
 
-size_t wire_request_operation_size(size_t encoded_size, uint64_t settled, uint64_t age_ms)
+size_t wire_request_operation_size(size_t encoded_size, const struct wire_tail *tail)
 {
-	size_t body = encoded_size + number_size(settled) + number_size(age_ms);
+	size_t body = encoded_size + tail_size(tail);
 	return 1 + varint_size(body) + body;
 }
 
-uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, uint64_t settled, uint64_t age_ms)
+uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, const struct wire_tail *tail)
 {
-	out = varint_put(tag_put(out, 3, WIRE_BYTES), encoded_size + number_size(settled) + number_size(age_ms));
+	out = varint_put(tag_put(out, 3, WIRE_BYTES), encoded_size + tail_size(tail));
 	memcpy(out, encoded, encoded_size);
-	return number_put(number_put(out + encoded_size, 10, settled), 11, age_ms);
+	out = number_put(number_put(out + encoded_size, 10, tail->settled), 11, tail->age_ms);
+	return number_put(out, 16, tail->moved);
 }
 
 struct field {

@@ -23,16 +23,21 @@ void *arena_take(struct arena *arena, size_t size); /* NULL beyond ARENA_SIZE_MA
 void arena_reset(struct arena *arena);              /* keeps one chunk of ordinary size */
 void arena_deinit(struct arena *arena);
 
-/* Upper bound of the encoding of an operation, `settled` not included. */
+/* Upper bound of the encoding of an operation, its tail not included. */
 size_t wire_operation_size_max(const struct gw_operation *operation);
-/* Returns the bytes written to out. */
+/* Returns the bytes written to out. timeout_ms goes along with what a region may have to wait for: writes, GET. */
 size_t wire_operation_encode(const struct gw_operation *operation, uint64_t number, uint8_t *out);
 
 #define WIRE_REQUEST_HEADER_SIZE 11u
 void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[static WIRE_REQUEST_HEADER_SIZE]);
-/* One operation inside a request; settled 0, age 0: not sent. */
-size_t wire_request_operation_size(size_t encoded_size, uint64_t settled, uint64_t age_ms);
-uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, uint64_t settled, uint64_t age_ms);
+/* What is known of an operation only when it is sent. 0: not sent. */
+struct wire_tail {
+	uint64_t settled, age_ms;
+	bool moved;
+};
+/* One operation inside a request. */
+size_t wire_request_operation_size(size_t encoded_size, const struct wire_tail *tail);
+uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t encoded_size, const struct wire_tail *tail);
 
 struct wire_answers {
 	const uint8_t *at, *end;

@@ -9,8 +9,8 @@
 #include "cmd/godwit/cli.h"
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_restart, &command_put, &command_get,
-    &command_del, &command_load, &command_scan, &command_export, &command_status, &command_top, &command_verify,
-    &command_conflicts, &command_admin, &command_link, NULL};
+    &command_del, &command_load, &command_scan, &command_export, &command_txn, &command_indoubt, &command_keyspace,
+    &command_status, &command_top, &command_verify, &command_conflicts, &command_admin, &command_link, NULL};
 
 static const struct option common_options[] = {
     {"dir", 0, OPTION_TEXT, offsetof(struct cli, dir), 0, 0, "DIR",

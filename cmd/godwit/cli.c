@@ -27,7 +27,9 @@ static const char *advice(int code)
 	case ERR_UNKNOWN_KEYSPACE:
 		return "`godwit up --check` prints the configured ones";
 	case ERR_LEVEL_UNAVAILABLE:
-		return "use a keyspace whose level is eventual";
+		return "`godwit keyspace list` prints the levels";
+	case ERR_NO_QUORUM:
+		return "`godwit status` shows who can be reached";
 	case ERR_CONTEXT_AHEAD:
 		return "wait until the region has caught up, or leave --context out";
 	case ERR_OVERLOADED:
@@ -37,6 +39,7 @@ static const char *advice(int code)
 	case ERR_DRAINING:
 		return "use another region";
 	case ERR_UNKNOWN_OUTCOME:
+	case ERR_EXPIRED:
 		return "read the key to find out";
 	case ERR_UNREACHABLE:
 		return "`godwit status` shows what runs, `godwit up` starts it";
@@ -92,7 +95,10 @@ int cli_fail_error(struct cli *cli, int code, const struct error_context *error)
 
 int cli_fail_result(struct cli *cli, const struct gw_result *result)
 {
-	return cli_fail(cli, result->code, "%s", result->reason);
+	if (result->code != ERR_CHECK_FAILED)
+		return cli_fail(cli, result->code, "%s", result->reason);
+	return cli_fail(cli, result->code, "%s; read again, then decide again",
+	    *result->reason ? result->reason : error_text(result->code));
 }
 
 int cli_dir_resolve(struct cli *cli, struct error_context *error)
@@ -227,6 +233,43 @@ struct gw_connection *cli_connect_region(struct cli *cli, int *exit_code)
 		return NULL;
 	}
 	return connection;
+}
+
+const struct keyspace *cli_keyspace(struct cli *cli, const char *name)
+{
+	if (!name)
+		name = cli->keyspace ? cli->keyspace : "";
+	int place = topology_keyspace(&cli->topology, name);
+	if (place >= 0)
+		return &cli->topology.keyspaces[place];
+	cli_fail(cli, ERR_UNKNOWN_KEYSPACE, "there is no keyspace '%.60s'", name);
+	return NULL;
+}
+
+int cli_level_parse(struct cli *cli, const char *text, enum gw_level *level)
+{
+	for (int i = LEVEL_EVENTUAL; i <= LEVEL_STRONG; i++) {
+		if (strcmp(text, level_name((enum level)i)) == 0) {
+			*level = (enum gw_level)(i + GW_LEVEL_EVENTUAL);
+			return 0;
+		}
+	}
+	return cli_fail(cli, ERR_USAGE, "--level '%.40s': use eventual, session, causal or strong", text);
+}
+
+int cli_read_level(struct cli *cli, const char *text, enum gw_level *level)
+{
+	*level = GW_LEVEL_OWN;
+	int exit_code = text ? cli_level_parse(cli, text, level) : 0;
+	if (exit_code || !text)
+		return exit_code;
+	const struct keyspace *keyspace = cli_keyspace(cli, NULL);
+	if (!keyspace)
+		return error_exit_code(ERR_UNKNOWN_KEYSPACE);
+	if ((int)*level - GW_LEVEL_EVENTUAL > (int)keyspace->level)
+		return cli_fail(cli, ERR_LEVEL_UNAVAILABLE, "keyspace %s is %s: a read may ask for that level or a weaker one",
+		    keyspace->name, level_name(keyspace->level));
+	return 0;
 }
 
 uint64_t cli_now_ns(void)

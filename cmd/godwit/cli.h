@@ -49,7 +49,8 @@ struct command {
 	int (*run)(struct cli *cli); /* the exit code */
 };
 extern const struct command command_up, command_down, command_restart, command_put, command_get, command_del, command_load,
-    command_scan, command_export, command_status, command_top, command_verify, command_conflicts, command_admin, command_link;
+    command_scan, command_export, command_txn, command_indoubt, command_keyspace, command_status, command_top, command_verify,
+    command_conflicts, command_admin, command_link;
 
 /* Prints "CODE: reason; what to do" (with --json also an object on standard output) and returns the exit code. */
 int cli_fail(struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -71,6 +72,12 @@ int cli_connect(struct cli *cli, const struct region *region, uint32_t pipeline_
 /* Connects to --region; NULL: failure, printed, with *exit_code set. */
 struct gw_connection *cli_connect_region(struct cli *cli, int *exit_code);
 
+/* --keyspace, or the one of that name; NULL: failure, printed. */
+const struct keyspace *cli_keyspace(struct cli *cli, const char *name);
+/* --level of a read (NULL: that of the keyspace). 0 or an exit code, with the failure printed. */
+int cli_read_level(struct cli *cli, const char *text, enum gw_level *level);
+int cli_level_parse(struct cli *cli, const char *text, enum gw_level *level);
+
 uint64_t cli_now_ns(void);
 uint64_t cli_wall_ms(void);
 void cli_sleep_ms(uint32_t ms);
@@ -88,6 +95,7 @@ void json_add_bytes(struct text *json, const char *name, const void *bytes, size
 void json_add_version(struct text *json, const char *name, const void *bytes, size_t size);
 /* Bytes for a person or for a TSV file: backslash, tab, newline, carriage return and NUL escaped. */
 void text_add_escaped(struct text *out, const void *bytes, size_t size);
+/* A vector, or the version that a strong commit made; "-" for neither. */
 void version_format(const void *bytes, size_t size, char out[static VECTOR_TEXT_MAX]);
 /* "12,345" */
 const char *grouped(uint64_t number, char out[static 32]);

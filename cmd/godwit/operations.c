@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cmd/godwit/cli.h"
+#include "core/commit_entry.h"
 
 struct operation_flags {
 	const char *level, *session, *if_version, *context;
@@ -14,7 +15,7 @@ static struct operation_flags flags;
 #define LEVEL_OPTION                                                                                                           \
 	{                                                                                                                      \
 		"level", 0, OPTION_TEXT, offsetof(struct operation_flags, level), 0, 0, "LEVEL",                               \
-		    "eventual (others are not available yet)"                                                                  \
+		    "eventual, session, causal or strong: of a read that of the keyspace or a weaker one"                      \
 	}
 #define SESSION_OPTION                                                                                                         \
 	{                                                                                                                      \
@@ -25,44 +26,83 @@ static const struct option read_options[] = {LEVEL_OPTION, SESSION_OPTION, {0}};
 static const struct option write_options[] = {
     LEVEL_OPTION,
     SESSION_OPTION,
-    {"if-version", 0, OPTION_TEXT, offsetof(struct operation_flags, if_version), 0, 0, "VERSION",
-        "compare and set: only in a strong keyspace"},
+    {"if-version", 0, OPTION_TEXT, offsetof(struct operation_flags, if_version), 0, 0, "VERSION|absent",
+        "only if the key still has this version, as get --json prints it, or is absent: in a strong keyspace"},
     {"context", 0, OPTION_TEXT, offsetof(struct operation_flags, context), 0, 0, "VERSION",
         "the version that was read before (0:12,2:7): what it has not seen stays beside this write"},
     {0},
 };
 
-/* What this version cannot do is refused before anything is sent. 0, or the exit code. */
-static int flags_check(struct cli *cli)
+/* --if-version, into the operation. 0, or the exit code. */
+static int condition_take(struct cli *cli, const struct keyspace *keyspace, struct gw_operation *operation,
+    uint8_t expected[static COMMIT_VERSION_SIZE])
 {
-	static const char *const levels[] = {"eventual", "session", "causal", "strong"};
-	struct vector version;
-	size_t level = 0;
-	if (flags.level) {
-		while (level < 4 && strcmp(flags.level, levels[level]) != 0)
-			level++;
-		if (level == 4)
-			return cli_fail(
-			    cli, ERR_USAGE, "--level '%.40s': use eventual, session, causal or strong", flags.level);
-		if (level > 0)
-			return cli_fail(cli, ERR_LEVEL_UNAVAILABLE, "level %s is not available in this version", flags.level);
-	}
+	struct commit_id commit;
+	struct vector vector;
+	bool absent = strcmp(flags.if_version, "absent") == 0;
+	bool named = commit_version_parse(&commit, flags.if_version) == 0;
+	if (!absent && !named && (keyspace->level == LEVEL_STRONG || vector_parse(&vector, flags.if_version) < 0))
+		return cli_fail(cli, ERR_USAGE, "--if-version '%.80s' is neither absent nor a version like 1764000000000.0@1",
+		    flags.if_version);
+	if (keyspace->level != LEVEL_STRONG)
+		return cli_fail(cli, ERR_UNSUPPORTED,
+		    "compare and set needs a keyspace of level strong, %s is %s; to write beside what was not seen, use "
+		    "--context",
+		    keyspace->name, level_name(keyspace->level));
+	operation->condition = absent ? GW_IF_ABSENT : GW_IF_VERSION;
+	if (!named)
+		return 0;
+	commit_version_encode(commit, expected);
+	operation->expected = expected;
+	operation->expected_size = COMMIT_VERSION_SIZE;
+	return 0;
+}
+
+/* --context, into the operation. 0, or the exit code. */
+static int context_take(struct cli *cli, const struct keyspace *keyspace, struct gw_operation *operation,
+    uint8_t encoded[static VECTOR_ENCODED_MAX])
+{
+	struct vector context;
+	if (vector_parse(&context, flags.context) < 0)
+		return cli_fail(cli, ERR_USAGE, "--context '%.80s' is not a version like 0:12,2:7", flags.context);
+	if (keyspace->level == LEVEL_STRONG)
+		return cli_fail(cli, ERR_UNSUPPORTED,
+		    "in keyspace %s, which is strong, nothing stands side by side; use --if-version", keyspace->name);
+	operation->version = encoded;
+	operation->version_size = vector_encode(&context, encoded);
+	return 0;
+}
+
+struct encodings {
+	uint8_t expected[COMMIT_VERSION_SIZE], context[VECTOR_ENCODED_MAX];
+};
+
+/* What is known to be refused is refused before anything is sent. 0, or the exit code. */
+static int flags_take(struct cli *cli, struct gw_operation *operation, struct encodings *encodings)
+{
+	enum gw_level level = GW_LEVEL_OWN;
+	int exit_code = 0;
 	if (flags.session)
 		return cli_fail(cli, ERR_UNSUPPORTED, "sessions are not available in this version; leave --session out");
-	if (flags.context && vector_parse(&version, flags.context) < 0)
-		return cli_fail(cli, ERR_USAGE, "--context '%.80s' is not a version like 0:12,2:7", flags.context);
-	if (!flags.if_version)
+	if (operation->kind == GW_GET)
+		return cli_read_level(cli, flags.level, &operation->level);
+	if (!flags.level && !flags.context && !flags.if_version)
 		return 0;
-	if (vector_parse(&version, flags.if_version) < 0)
-		return cli_fail(cli, ERR_USAGE, "--if-version '%.80s' is not a version like 0:12,2:7", flags.if_version);
-	int keyspace = topology_keyspace(&cli->topology, cli->keyspace ? cli->keyspace : "");
-	if (keyspace < 0)
-		return cli_fail(cli, ERR_UNKNOWN_KEYSPACE, "there is no keyspace '%.60s'", cli->keyspace);
-	if (cli->topology.keyspaces[keyspace].level == LEVEL_STRONG)
-		return cli_fail(cli, ERR_LEVEL_UNAVAILABLE, "level strong is not available in this version");
-	return cli_fail(cli, ERR_UNSUPPORTED,
-	    "compare and set needs a keyspace of level strong, %s is %s; to write beside what was not seen, use --context",
-	    cli->topology.keyspaces[keyspace].name, level_name(cli->topology.keyspaces[keyspace].level));
+	const struct keyspace *keyspace = cli_keyspace(cli, NULL);
+	if (!keyspace)
+		return error_exit_code(ERR_UNKNOWN_KEYSPACE);
+	if (flags.level)
+		exit_code = cli_level_parse(cli, flags.level, &level);
+	if (exit_code)
+		return exit_code;
+	if (level && (int)level - GW_LEVEL_EVENTUAL != (int)keyspace->level)
+		return cli_fail(cli, ERR_LEVEL_UNAVAILABLE, "a write has the level of its keyspace: %s is %s", keyspace->name,
+		    level_name(keyspace->level));
+	if (flags.context)
+		exit_code = context_take(cli, keyspace, operation, encodings->context);
+	if (!exit_code && flags.if_version)
+		exit_code = condition_take(cli, keyspace, operation, encodings->expected);
+	return exit_code;
 }
 
 static void result_print_json(const char *key, const struct gw_result *result)
@@ -87,18 +127,13 @@ static void result_print_json(const char *key, const struct gw_result *result)
 static int operation_run(struct cli *cli, struct gw_operation *operation)
 {
 	struct gw_result result;
-	struct vector context;
-	uint8_t encoded[VECTOR_ENCODED_MAX];
-	int exit_code = flags_check(cli);
+	struct encodings encodings;
+	int exit_code = flags_take(cli, operation, &encodings);
 	if (exit_code)
 		return exit_code;
 	operation->key = cli->arguments[0];
 	operation->key_size = strlen(cli->arguments[0]);
 	operation->keyspace = cli->keyspace;
-	if (flags.context && vector_parse(&context, flags.context) >= 0) {
-		operation->version = encoded;
-		operation->version_size = vector_encode(&context, encoded);
-	}
 	struct gw_connection *connection = cli_connect_region(cli, &exit_code);
 	if (!connection)
 		return exit_code;

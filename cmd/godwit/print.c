@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd/godwit/cli.h"
+#include "core/commit_entry.h"
 
 static const char *colour(const char *sequence)
 {
@@ -87,7 +88,10 @@ void json_add_bytes(struct text *json, const char *name, const void *bytes, size
 void version_format(const void *bytes, size_t size, char out[static VECTOR_TEXT_MAX])
 {
 	struct vector vector;
-	if (size == 0 || vector_decode(&vector, bytes, size) != (long)size)
+	struct commit_id commit;
+	if (commit_version_decode(&commit, bytes, size) == 0)
+		commit_version_format(commit, out);
+	else if (size == 0 || vector_decode(&vector, bytes, size) != (long)size)
 		strcpy(out, "-");
 	else
 		vector_format(&vector, out);

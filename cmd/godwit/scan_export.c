@@ -10,19 +10,22 @@
 #define SCAN_LIMIT_DEFAULT 1000u
 
 struct scan_flags {
-	const char *prefix;
+	const char *prefix, *level;
 	uint64_t limit;
 };
 static struct scan_flags scan_flags = {.limit = SCAN_LIMIT_DEFAULT};
 static struct scan_flags export_flags;
 
+#define LEVEL_HELP "that of the keyspace or a weaker one; the rows of a strong one are listed with eventual"
 static const struct option scan_options[] = {
     {"prefix", 0, OPTION_TEXT, offsetof(struct scan_flags, prefix), 0, 0, "P", "only keys that begin with it"},
+    {"level", 0, OPTION_TEXT, offsetof(struct scan_flags, level), 0, 0, "LEVEL", LEVEL_HELP},
     {"limit", 0, OPTION_U64, offsetof(struct scan_flags, limit), 1, UINT64_MAX, "N", "at most so many rows (default: 1000)"},
     {0},
 };
 static const struct option export_options[] = {
     {"prefix", 0, OPTION_TEXT, offsetof(struct scan_flags, prefix), 0, 0, "P", "only keys that begin with it"},
+    {"level", 0, OPTION_TEXT, offsetof(struct scan_flags, level), 0, 0, "LEVEL", LEVEL_HELP},
     {0},
 };
 
@@ -54,7 +57,10 @@ static int rows_print(struct cli *cli, const struct scan_flags *flags, bool json
 	size_t after_size = 0;
 	struct text out = {0};
 	struct gw_result result;
-	int exit_code;
+	enum gw_level level;
+	int exit_code = cli_read_level(cli, flags->level, &level);
+	if (exit_code)
+		return exit_code;
 	struct gw_connection *connection = cli_connect_region(cli, &exit_code);
 	if (!connection)
 		return exit_code;
@@ -62,6 +68,7 @@ static int rows_print(struct cli *cli, const struct scan_flags *flags, bool json
 	do {
 		struct gw_operation operation = {.kind = GW_SCAN,
 		    .keyspace = cli->keyspace,
+		    .level = level,
 		    .key = flags->prefix,
 		    .key_size = flags->prefix ? strlen(flags->prefix) : 0,
 		    .after = after,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * verify --acked: reads each key that was acknowledged and compares versions. A write is there when the row has seen it: the
- * value may since have been replaced, by a write that had seen it or one that won. */
+ * value may since have been replaced, by a write that had seen it or one that won. In a strong keyspace: when the row has that
+ * version or a later one. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,14 @@
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/records.h"
 #include "cmd/godwit/verify.h"
+#include "core/commit_entry.h"
 
 #define NAMED_MAX 20u
 
 struct check {
-	struct vector version;
+	bool strong;
+	struct commit_id commit; /* strong */
+	struct vector version;   /* otherwise */
 	uint64_t line;
 	size_t key_size;
 	uint8_t key[];
@@ -40,20 +44,38 @@ static void missing_name(struct acked_check *a, const struct check *check, const
 	text_deinit(&key);
 }
 
+static bool version_parse(struct check *check, const char *text)
+{
+	check->strong = commit_version_parse(&check->commit, text) == 0;
+	return check->strong || vector_parse(&check->version, text) >= 0;
+}
+
+static bool is_covered(const struct check *check, const struct gw_result *result)
+{
+	struct commit_id commit;
+	struct vector seen;
+	if (check->strong)
+		return commit_version_decode(&commit, result->version, result->version_size) == 0 &&
+		       commit_id_compare(commit, check->commit) >= 0;
+	return result->version_size && vector_decode(&seen, result->version, result->version_size) > 0 &&
+	       vector_covers(&seen, &check->version);
+}
+
 static void check_done(void *user, const struct gw_result *result)
 {
 	struct acked_check *a = user;
 	struct check *check = result->user;
-	struct vector seen;
 	char what[400], wanted[VECTOR_TEXT_MAX], found[VECTOR_TEXT_MAX];
-	bool decoded = result->version_size && vector_decode(&seen, result->version, result->version_size) > 0;
 	if (result->code && result->code != ERR_NOT_FOUND) {
 		a->unanswered++;
 		snprintf(what, sizeof what, "%s: %.200s", gw_error_name(result->code), result->reason);
 		missing_name(a, check, what);
-	} else if (!decoded || !vector_covers(&seen, &check->version)) {
+	} else if (!is_covered(check, result)) {
 		a->missing++;
-		vector_format(&check->version, wanted);
+		if (check->strong)
+			commit_version_format(check->commit, wanted);
+		else
+			vector_format(&check->version, wanted);
 		version_format(result->version, result->version_size, found);
 		snprintf(what, sizeof what, "acknowledged as %.150s, the region has seen %.150s", wanted, found);
 		missing_name(a, check, what);
@@ -69,17 +91,18 @@ static int line_check(struct acked_check *a, struct gw_connection *connection, c
     struct text *key, struct error_context *error)
 {
 	char *tab = strchr(text, '\t'), *second = tab ? strchr(tab + 1, '\t') : NULL;
-	struct vector version;
+	struct check parsed = {.line = line};
 	if (second)
 		second[strcspn(second, "\n")] = 0;
-	if (!second || vector_parse(&version, second + 1) < 0 || !record_unescape((uint8_t *)text, (size_t)(tab - text), key) ||
+	if (!second || !version_parse(&parsed, second + 1) || !record_unescape((uint8_t *)text, (size_t)(tab - text), key) ||
 	    key->size == 0 || key->size > KEY_SIZE_MAX)
 		return error_set(
 		    error, ERR_MALFORMED, "%s:%llu: not KEY TAB REGION TAB VERSION", path, (unsigned long long)line);
 	struct check *check = malloc(sizeof *check + key->size);
 	if (!check)
 		return error_set(error, ERR_NO_MEMORY, "no memory");
-	*check = (struct check){.version = version, .line = line, .key_size = key->size};
+	*check = parsed;
+	check->key_size = key->size;
 	memcpy(check->key, key->bytes, key->size);
 	struct gw_operation operation = {
 	    .kind = GW_GET, .keyspace = a->cli->keyspace, .key = check->key, .key_size = check->key_size, .user = check};

@@ -19,6 +19,7 @@ static void check_answer(const Godwit__Client__Answer *answer, const Godwit__Cli
 	check_bytes(answer->value, expected->value);
 	check_bytes(answer->version, expected->version);
 	CHECK(answer->n_rows == expected->n_rows && answer->n_conflicts == expected->n_conflicts);
+	CHECK(answer->n_in_doubt == expected->n_in_doubt);
 	CHECK(!answer->digests == !expected->digests && !answer->region == !expected->region);
 	for (size_t i = 0; i < answer->n_rows; i++)
 		check_bytes(answer->rows[i]->key, expected->rows[i]->key);

@@ -192,7 +192,8 @@ static size_t request_sample(uint8_t *out, bool read)
 		    .version_size = i == 3 ? vector_size : 0,
 		    .limit = read ? 10 : 0};
 		size_t size = wire_operation_encode(&o, i, encoded);
-		at = wire_request_operation(at, encoded, size, i - 1, i == 3 ? 40 : 0);
+		struct wire_tail tail = {.settled = i - 1, .age_ms = i == 3 ? 40 : 0};
+		at = wire_request_operation(at, encoded, size, &tail);
 	}
 	return (size_t)(at - out);
 }
@@ -339,6 +340,14 @@ static void texts(void)
 	SEED("load", "deb822", 3, deb, sizeof deb - 1);
 	SEED("load", "guess", 0, deb, sizeof deb - 1);
 	SEED("load", "field", 9, jsonl, sizeof jsonl - 1);
+	static const char steps[] =
+	    "# two accounts\n\ncheck account/1 1764000000000.3@1/2\nput account/1 \"90 \\\"x\\\" \\\\ \\n\"\r\n"
+	    "in stock put account/2 \"\"\ncheck account/2 absent\ndel \"a b\"\n\tin k check e 1.0@0\n";
+	static const char mistakes[] =
+	    "frob\nput a\nput a \"b\nput a \"b\\t\"\nput a b\"c\nin\nin x\ndel a\ncheck a x\ncheck a absent\nput a 1\n"
+	    "put \"\" 1\nput a b c d e f g\n";
+	seed("txn", "steps", NULL, 0, steps, sizeof steps - 1);
+	seed("txn", "mistakes", NULL, 0, mistakes, sizeof mistakes - 1);
 }
 
 int main(int argc, char **argv)

@@ -117,6 +117,11 @@ static void request_take(struct fake_region *fake, void *socket)
 		    .age_ms = o->age_ms,
 		    .client_id = request->client_id,
 		    .kind = (uint32_t)o->kind,
+		    .timeout_ms = o->timeout_ms,
+		    .condition = o->condition,
+		    .level = o->level,
+		    .steps = (uint32_t)o->n_steps,
+		    .moved = o->moved,
 		    .copy = fake_copies(fake, o->number) + 1};
 		text_copy(seen->key, sizeof seen->key, &o->key);
 		text_copy(seen->value, sizeof seen->value, &o->value);
@@ -197,6 +202,13 @@ struct gw_connection *fake_connect(struct fake_region *fake, uint32_t timeout_ms
 	if (gw_connect(&connection, &options, error) != 0)
 		must(false, error);
 	return connection;
+}
+
+void fake_know(struct fake_region *fake, const struct fake_region *other, const char *name)
+{
+	char command[256];
+	snprintf(command, sizeof command, "cp '%s/keys/mars.public' '%s/keys/%s.public'", other->dir, fake->dir, name);
+	must(system(command) == 0, "cp");
 }
 
 uint32_t fake_copies(struct fake_region *fake, uint64_t number)

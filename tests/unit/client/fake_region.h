@@ -15,7 +15,8 @@
 
 struct seen {
 	uint64_t number, settled, age_ms, client_id;
-	uint32_t kind;
+	uint32_t kind, timeout_ms, condition, level, steps;
+	bool moved;
 	uint32_t copy; /* 1 for the first time that this number came */
 	char key[64], value[64];
 };
@@ -42,6 +43,8 @@ void fake_stop(struct fake_region *fake);
 /* Closes the listening socket and opens it again on the same port: connections are lost. */
 void fake_drop_connections(struct fake_region *fake);
 struct gw_connection *fake_connect(struct fake_region *fake, uint32_t timeout_ms, uint32_t pipeline_max, uint32_t batch_max);
+/* Makes another region's key known to the clients of this one, under that name. */
+void fake_know(struct fake_region *fake, const struct fake_region *other, const char *name);
 /* Copies of operations of that number that arrived. */
 uint32_t fake_copies(struct fake_region *fake, uint64_t number);
 

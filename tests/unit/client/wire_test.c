@@ -18,19 +18,30 @@ Test(wire, request_is_what_the_generated_code_reads)
 	    .value = "value\0x",
 	    .value_size = 7,
 	    .version = "\x01\x00\x05",
-	    .version_size = 3};
-	struct gw_operation scan = {
-	    .kind = GW_SCAN, .key = "p", .key_size = 1, .after = "px", .after_size = 2, .limit = 1000, .limit_id = 1ull << 40};
+	    .version_size = 3,
+	    .condition = GW_IF_VERSION,
+	    .expected = "\xfe expected",
+	    .expected_size = 10,
+	    .timeout_ms = 70000};
+	struct gw_operation scan = {.kind = GW_SCAN,
+	    .key = "p",
+	    .key_size = 1,
+	    .after = "px",
+	    .after_size = 2,
+	    .limit = 1000,
+	    .limit_id = 1ull << 40,
+	    .timeout_ms = 5,
+	    .level = GW_LEVEL_EVENTUAL};
 	size_t first = wire_operation_encode(&put, 300, encoded[0]),
 	       second = wire_operation_encode(&scan, UINT64_MAX, encoded[1]);
 	cr_assert_leq(first, wire_operation_size_max(&put));
 	cr_assert_leq(second, wire_operation_size_max(&scan));
 	wire_request_header(1, 0x1122334455667788, at);
-	at = wire_request_operation(at + WIRE_REQUEST_HEADER_SIZE, encoded[0], first, 299, 1234);
-	at = wire_request_operation(at, encoded[1], second, 0, 0);
-	cr_assert_eq((size_t)(at - message),
-	    WIRE_REQUEST_HEADER_SIZE + wire_request_operation_size(first, 299, 1234) +
-	        wire_request_operation_size(second, 0, 0));
+	struct wire_tail repeat = {.settled = 299, .age_ms = 1234, .moved = true}, fresh = {0};
+	at = wire_request_operation(at + WIRE_REQUEST_HEADER_SIZE, encoded[0], first, &repeat);
+	at = wire_request_operation(at, encoded[1], second, &fresh);
+	cr_assert_eq((size_t)(at - message), WIRE_REQUEST_HEADER_SIZE + wire_request_operation_size(first, &repeat) +
+	                                         wire_request_operation_size(second, &fresh));
 
 	Godwit__Client__Request *r = godwit__client__request__unpack(NULL, (size_t)(at - message), message);
 	cr_assert_not_null(r);
@@ -39,12 +50,64 @@ Test(wire, request_is_what_the_generated_code_reads)
 	cr_assert_eq(r->n_operations, 2);
 	const Godwit__Client__Operation *o = r->operations[0];
 	cr_assert(o->number == 300 && o->kind == GODWIT__CLIENT__KIND__PUT && o->settled == 299 && o->age_ms == 1234);
+	cr_assert(o->moved && o->timeout_ms == 70000 && o->level == 0 && o->n_steps == 0);
+	cr_assert(o->condition == GODWIT__CLIENT__CONDITION__IF_VERSION && o->expected.len == 10 &&
+	          memcmp(o->expected.data, "\xfe expected", 10) == 0);
 	cr_assert_str_eq(o->keyspace, "prices");
 	cr_assert(o->key.len == 3 && o->value.len == 7 && memcmp(o->value.data, "value\0x", 7) == 0 && o->context.len == 3);
 	o = r->operations[1];
 	cr_assert(o->number == UINT64_MAX && o->kind == GODWIT__CLIENT__KIND__SCAN && o->settled == 0 && o->age_ms == 0);
+	cr_assert(!o->moved && o->timeout_ms == 0 && o->condition == 0 && o->level == GODWIT__CLIENT__LEVEL__EVENTUAL);
 	cr_assert(o->limit == 1000 && o->limit_id == 1ull << 40 && o->after.len == 2 && o->keyspace[0] == 0);
 	godwit__client__request__free_unpacked(r, NULL);
+}
+
+Test(wire, transaction_is_what_the_generated_code_reads)
+{
+	static char value[200000];
+	memset(value, 'v', sizeof value);
+	struct gw_operation steps[] = {{.kind = GW_PUT,
+	                                   .keyspace = "orders",
+	                                   .key = "a",
+	                                   .key_size = 1,
+	                                   .value = value,
+	                                   .value_size = sizeof value,
+	                                   .condition = GW_IF_ABSENT},
+	    {.kind = GW_DELETE, .key = "b\0c", .key_size = 3},
+	    {.kind = GW_CHECK,
+	        .keyspace = "k",
+	        .key = "d",
+	        .key_size = 1,
+	        .condition = GW_IF_VERSION,
+	        .expected = "\xfe\0x",
+	        .expected_size = 3}};
+	struct gw_operation transaction = {.kind = GW_TRANSACTION, .steps = steps, .step_count = 3, .timeout_ms = 30000};
+	uint8_t *encoded = malloc(wire_operation_size_max(&transaction));
+	size_t size = wire_operation_encode(&transaction, 8, encoded);
+	cr_assert_leq(size, wire_operation_size_max(&transaction));
+	Godwit__Client__Operation *o = godwit__client__operation__unpack(NULL, size, encoded);
+	cr_assert_not_null(o);
+	cr_assert(o->number == 8 && o->kind == GODWIT__CLIENT__KIND__TRANSACTION && o->timeout_ms == 30000);
+	cr_assert_eq(o->n_steps, 3);
+	const Godwit__Client__Step *step = o->steps[0];
+	cr_assert(step->kind == GODWIT__CLIENT__KIND__PUT && step->condition == GODWIT__CLIENT__CONDITION__IF_ABSENT);
+	cr_assert_str_eq(step->keyspace, "orders");
+	cr_assert(step->key.len == 1 && step->value.len == sizeof value && memcmp(step->value.data, value, sizeof value) == 0);
+	cr_assert_eq(step->expected.len, 0);
+	step = o->steps[1];
+	cr_assert(step->kind == GODWIT__CLIENT__KIND__DELETE && step->keyspace[0] == 0 && step->condition == 0);
+	cr_assert(step->key.len == 3 && memcmp(step->key.data, "b\0c", 3) == 0 && step->value.len == 0);
+	step = o->steps[2];
+	cr_assert(step->kind == GODWIT__CLIENT__KIND__CHECK && step->condition == GODWIT__CLIENT__CONDITION__IF_VERSION);
+	cr_assert(step->expected.len == 3 && memcmp(step->expected.data, "\xfe\0x", 3) == 0);
+	/* The generated code would have written the same. */
+	uint8_t *again = malloc(size);
+	cr_assert_eq(godwit__client__operation__get_packed_size(o), size);
+	godwit__client__operation__pack(o, again);
+	cr_assert_eq(memcmp(again, encoded, size), 0);
+	free(again);
+	free(encoded);
+	godwit__client__operation__free_unpacked(o, NULL);
 }
 
 static size_t sample(uint8_t *bytes)
