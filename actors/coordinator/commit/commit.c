@@ -89,7 +89,7 @@ uint32_t commit_held_keys(const struct commit *c)
 
 bool commit_room(const struct commit *c)
 {
-	return c->action_tail - c->action_head + 4096 <= c->action_capacity &&
+	return c->action_tail - c->action_head + c->action_reserve <= c->action_capacity &&
 	       c->applying_tail - c->applying_head + 4 * COMMIT_OPERATIONS_MAX <= c->applying_capacity &&
 	       c->key_count + 4 * COMMIT_OPERATIONS_MAX <= c->options.keys;
 }
@@ -459,7 +459,8 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		transaction_free(c, t);
 		return;
 	}
-	if ((!t->logged || is_echo(t)) && !t->coordinating && !t->urgent)
+	/* An echo cannot conclude anything, and would only keep those who can from it. */
+	if (is_echo(t) || (!t->logged && !t->coordinating && !t->urgent))
 		return;
 	if (!t->next_ns) {
 		/* Not all regions at once. */
@@ -557,6 +558,9 @@ static void drain(struct commit *c)
 static void step_message(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	if (!(c->others & 1u << from) || m->id.region >= REGIONS_MAX || !(c->options.regions & 1u << m->id.region))
+		return;
+	/* The disk stands still: as good as lost on the way, and asked again. */
+	if (!actions_have_room(c))
 		return;
 	switch ((enum commit_message_type)m->type) {
 	case COMMIT_PREPARE:

@@ -142,7 +142,8 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 	} else if (m->ballot < t->promised) {
 		return;
 	}
-	t->next_ns = c->now_ns + c->options.in_doubt_ns;
+	if (!t->coordinating)
+		t->next_ns = c->now_ns + c->options.in_doubt_ns;
 	struct action *action = later(c, ACTION_PROMISED, t, t->id);
 	action->to = from;
 	action->ballot = m->ballot;

@@ -228,7 +228,7 @@ struct commit {
 	uint64_t action_head, action_tail;
 	struct applying *applying;
 	uint64_t applying_head, applying_tail;
-	uint32_t action_capacity, applying_capacity;
+	uint32_t action_capacity, action_reserve, applying_capacity;
 	uint64_t ticket, durable, durable_lsn, applied;
 	struct decisions committed, aborted;
 	struct history *history;
@@ -248,6 +248,12 @@ struct commit {
 	struct commit_head head;    /* scratch of entries */
 	uint8_t *body;              /* scratch of a new body, COMMIT_BODY_MAX */
 };
+
+/* For what one event leaves to be done once the disk has it. */
+static inline bool actions_have_room(const struct commit *c)
+{
+	return c->action_tail - c->action_head + c->action_reserve / 2 <= c->action_capacity;
+}
 
 /* table.c */
 int tables_init(struct commit *c);

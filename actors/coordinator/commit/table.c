@@ -17,7 +17,10 @@ int tables_init(struct commit *c)
 {
 	struct commit_options *o = &c->options;
 	c->memory_size = o->memory;
-	c->action_capacity = c->applying_capacity = 4 * o->keys;
+	c->applying_capacity = 4 * o->keys;
+	/* What timers may add at once, and as much again for what waits for the disk. */
+	c->action_reserve = o->requests + 2 * o->transactions + 4096;
+	c->action_capacity = 2 * c->action_reserve;
 	c->freed_capacity = 4 * COMMIT_OPERATIONS_MAX + 2 * o->transactions;
 	c->transactions = calloc(o->transactions, sizeof *c->transactions);
 	c->transaction_buckets = calloc(o->keys, sizeof *c->transaction_buckets);

@@ -22,6 +22,13 @@ static void answer_now(struct commit *c, const struct commit_event *e, int code,
 	answer_later(c, &r, code, reason, version);
 }
 
+/* Nothing was done about it, so that no disk has to know. */
+static void refuse_now(struct commit *c, const struct commit_event *e, int code)
+{
+	effect_add(c, COMMIT_EFFECT_ANSWER)->answer = (struct commit_answer){
+	    .route = e->transaction.route, .number = e->transaction.number, .arrived_ns = e->transaction.arrived_ns, .code = code};
+}
+
 static void request_free(struct commit *c, struct request *r)
 {
 	uint32_t index = (uint32_t)(r - c->requests);
@@ -429,7 +436,11 @@ void request_take(struct commit *c, const struct commit_event *e)
 	size_t size;
 	int code = validate(e, &size);
 	if (code < 0) {
-		answer_now(c, e, code, NULL, no_version);
+		refuse_now(c, e, code);
+		return;
+	}
+	if (!actions_have_room(c)) {
+		refuse_now(c, e, ERR_OVERLOADED);
 		return;
 	}
 	if (is_repeat(c, e))
@@ -442,7 +453,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 		code = ERR_OVERLOADED;
 	uint8_t *blob = code ? NULL : arena_take(&c->arena, size - COMMIT_BODY_BEGIN_SIZE - 2 - COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX);
 	if (!blob) {
-		answer_now(c, e, code ? code : ERR_OVERLOADED, NULL, no_version);
+		refuse_now(c, e, code ? code : ERR_OVERLOADED);
 		return;
 	}
 	uint32_t index = c->request_free;
