@@ -512,3 +512,61 @@ Test(commit, T46_a_refusal_waits_for_the_disk_too)
 	cr_assert(commit_id_equal(world_answer(w, 1)->version, world_answer(w, 2)->version));
 	world_free(w);
 }
+
+/* Asked in two regions, each coordinator falls after one vote, and both transactions are recovered. */
+Test(commit, B08_the_same_request_is_not_recovered_twice)
+{
+	struct world *w = world_new(3);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "one");
+	struct commit_in_doubt first;
+	world_transaction(w, 2, 1, 7, 1, 1, &o);
+	world_deliver(w, 5, COMMIT_PREPARE);
+	cr_assert_eq(commit_in_doubt(w->regions[0].machine, &first, 1), 1);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 2);
+	world_start(w, 2);
+	world_transaction(w, 1, 2, 7, 1, 1, &o);
+	world_deliver(w, 6, COMMIT_PREPARE);
+	cr_assert_eq(world_in_doubt(w, 2), 1);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 1);
+	world_start(w, 1);
+	world_wait(w, 3, 5 * WORLD_SECOND);
+	cr_assert_str_eq(world_value(w, 0, "a"), "one");
+	world_streams(w);
+	world_wait(w, ALL, 20 * WORLD_SECOND);
+	world_streams(w);
+	quiet(w, ALL);
+	for (uint8_t r = 0; r < 3; r++) {
+		cr_assert_str_eq(world_value(w, r, "a"), "one");
+		world_get(w, r, 10 + r, "a");
+		world_deliver(w, ALL, 0);
+		cr_assert(commit_id_equal(world_answer(w, 10 + r)->version, first.id), "it was committed again");
+	}
+	world_free(w);
+}
+
+/* The others have finished it long ago, and remember it no more, when its coordinator would rather not have begun. */
+Test(commit, T52_a_forgotten_commit_is_not_withdrawn)
+{
+	struct world *w = world_new_forgetful(3);
+	prepared(w, "a", "one", 6);
+	world_drop(w, 255, 0, 0);
+	world_wait(w, 6, 5 * WORLD_SECOND);
+	cr_assert_str_eq(world_value(w, 1, "a"), "one");
+	for (uint64_t i = 0; i < 20; i++) {
+		world_put(w, 1, 100 + i, i % 2 ? "a" : "b", "later");
+		world_deliver(w, 6, 0);
+		cr_assert_eq(code_of(w, 100 + i), ERR_OK);
+	}
+	world_wait(w, 6, 10 * WORLD_SECOND);
+	cr_assert_gt(world_deliver(w, ALL, COMMIT_WITHDRAW), 0);
+	cr_assert_eq(world_pending(w, COMMIT_WITHDRAWN), 0);
+	world_streams(w);
+	world_wait(w, ALL, 10 * WORLD_SECOND);
+	quiet(w, ALL);
+	for (uint8_t r = 0; r < 3; r++)
+		cr_assert_str_eq(world_value(w, r, "a"), "later");
+	cr_assert(code_of(w, 1) != ERR_NO_QUORUM, "a refusal of what is committed");
+	world_free(w);
+}

@@ -153,7 +153,7 @@ void world_start(struct world *w, uint8_t index)
 	    .requests = 1024,
 	    .reads = 64,
 	    .keys = 8192,
-	    .memory = 4096,
+	    .memory = w->memory,
 	    .arena = 16u << 20,
 	    .lookup = lookup,
 	    .user = region,
@@ -188,14 +188,25 @@ void world_lose(struct world *w, uint8_t index)
 	world_kill(w, index);
 }
 
-struct world *world_new(uint32_t n)
+static struct world *world_make(uint32_t n, uint32_t memory)
 {
 	struct world *w = calloc(1, sizeof *w);
 	w->n = n;
+	w->memory = memory;
 	w->now_ns = WORLD_SECOND;
 	for (uint8_t i = 0; i < n; i++)
 		world_start(w, i);
 	return w;
+}
+
+struct world *world_new(uint32_t n)
+{
+	return world_make(n, 4096);
+}
+
+struct world *world_new_forgetful(uint32_t n)
+{
+	return world_make(n, 8);
 }
 
 void world_free(struct world *w)

@@ -48,7 +48,7 @@ struct world_answer {
 	char value[64];
 };
 struct world {
-	uint32_t n;
+	uint32_t n, memory;
 	uint64_t now_ns;
 	struct world_region regions[WORLD_REGIONS];
 	struct world_message messages[WORLD_MESSAGES];
@@ -59,6 +59,7 @@ struct world {
 };
 
 struct world *world_new(uint32_t n);
+struct world *world_new_forgetful(uint32_t n); /* remembers eight decisions of each kind */
 void world_free(struct world *w);
 void world_start(struct world *w, uint8_t region);
 void world_kill(struct world *w, uint8_t region); /* what is not durable is gone */
