@@ -4,7 +4,7 @@
  * Pure encodings and one merge, so that the store applies a commit without knowing how it was reached (docs/spec).
  *
  * Body, the same bytes in messages and entries:
- *   u8 1 | u8 ack all | u64 born | u16 requests | (u64 client, u64 number, u64 first ms)... | u16 operations | operation...
+ *   u8 1 | u8 ack all | u64 born | u64 since | u16 requests | (u64 client, u64 number, u64 first ms)... | u16 operations | operation...
  *   operation: u8 kind | u8 condition | u16 keyspace | u16 key size | key | u32 value size | value |
  *              with IF_VERSION: u64 hlc, u8 region, u16 share
  * Entry: head, then a body where there is one:
@@ -26,7 +26,7 @@
 #define COMMIT_REQUESTS_MAX      256u /* blind writes that share one transaction */
 #define COMMIT_BODY_MAX          (VALUE_SIZE_MAX + 256u * 1024)
 #define COMMIT_HEAD_MAX          (8u + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
-#define COMMIT_BODY_BEGIN_SIZE   12u
+#define COMMIT_BODY_BEGIN_SIZE   20u
 #define COMMIT_REQUEST_NAME_SIZE 24u
 
 /* Names a transaction and, with share, the versions it makes. Ordered by HLC, then region: the order of commits. */
@@ -114,7 +114,8 @@ struct commit_body {
 	const uint8_t *bytes; /* borrowed */
 	uint32_t size;
 	bool ack_all;
-	uint64_t born; /* the coordinator's incarnation: stamp below all of its transactions */
+	uint64_t born;     /* the coordinator's incarnation: stamp below all of its transactions */
+	uint64_t since_ms; /* wall clock of its region: its oldest request has waited since; the older goes first */
 	uint32_t request_count, operation_count;
 	uint32_t requests_at, operations_at;
 };
@@ -143,7 +144,7 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 size_t commit_operation_size(const struct commit_operation *operation);
 uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *operation);
 /* Up to the requests; then follow their names, u16 operations, and the operations. */
-uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint32_t request_count);
+uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint64_t since_ms, uint32_t request_count);
 uint8_t *commit_request_name_put(uint8_t *out, const struct commit_request_name *name);
 size_t commit_head_put(uint8_t *out, const struct commit_head *head, bool has_body);
 

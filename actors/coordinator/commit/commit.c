@@ -401,9 +401,9 @@ static bool wakes_drain(struct commit *c)
 		uint32_t index = c->wakes[c->wake_head++ % c->options.keys];
 		c->keys[index].waking = false;
 		reads_run(c, index);
+		requests_run(c, index); /* if they have waited longer */
 		prepares_run(c, index);
-		if (c->keys[index].prepare_first == NOBODY || c->keys[index].holders == NOBODY)
-			requests_run(c, index);
+		requests_run(c, index);
 		if (!room(c))
 			wake(c, index);
 		key_give(c, index);

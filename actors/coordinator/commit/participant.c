@@ -13,8 +13,8 @@ void wait_on(struct commit *c, struct transaction *t, uint32_t index)
 	assert(t->wait_key == NOBODY);
 	key->references++;
 	t->wait_key = index;
-	uint32_t *link = &key->prepare_first; /* oldest first */
-	while (*link != NOBODY && commit_id_compare(c->transactions[*link].id, t->id) < 0)
+	uint32_t *link = &key->prepare_first;
+	while (*link != NOBODY && goes_first(&c->transactions[*link], t))
 		link = &c->transactions[*link].wait_next;
 	t->wait_next = *link;
 	*link = transaction_index(c, t);
@@ -167,14 +167,14 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 	return true;
 }
 
-/* Older transactions go first: what this region coordinates itself gives way, with an ABORT on a majority before the vote. */
+/* The older goes first: what this region coordinates itself gives way, with an ABORT on a majority before the vote. */
 static void wound(struct commit *c, struct transaction *t)
 {
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
 		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
 			struct transaction *h = &c->transactions[at >> 8];
 			at = h->operations[at & 255].next;
-			if (h->coordinating && commit_id_compare(t->id, h->id) < 0 && withdraw(c, h, 0, false)) {
+			if (h->coordinating && goes_first(t, h) && withdraw(c, h, 0, false)) {
 				c->counts.wounded++;
 				at = c->keys[t->operations[i].key].holders;
 			}

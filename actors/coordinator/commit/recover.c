@@ -387,6 +387,8 @@ static void accept(struct commit *c, struct transaction *t, uint64_t ballot, uin
 	t->accepted_value = value;
 	if (value == COMMIT_COMMITTED)
 		hold(c, t);
+	else if (is_echo(t))
+		unhold(c, t);
 	append(c, COMMIT_ENTRY_ACCEPT, t, ballot, value, !t->body_logged, false);
 }
 

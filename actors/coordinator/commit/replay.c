@@ -118,6 +118,8 @@ void start(struct commit *c)
 		next = t->newer;
 		t->since_ns = t->touched_ns = c->now_ns;
 		t->next_ns = 0;
+		if (is_echo(t))
+			unhold(c, t);
 		/* withdraw() writes an entry; one turn of the timer later, so that a start has bounded effects. */
 		if (t->coordinating && !t->withdrawn)
 			t->next_ns = c->now_ns;

@@ -82,6 +82,15 @@ struct transaction {
 	struct commit_id over[COMMIT_HOLDS_MAX];
 };
 
+/* Who of two goes first where they meet: whose request has waited longer, however often it began again under a new name. Never
+ * a matter of safety: a coordinator may withdraw at any time, and a vote may wait for ever. */
+static inline bool goes_first(const struct transaction *a, const struct transaction *b)
+{
+	if (a->body.since_ms != b->body.since_ms)
+		return a->body.since_ms < b->body.since_ms;
+	return commit_id_compare(a->id, b->id) < 0;
+}
+
 /* Somebody else may decide it: no vote under the coordinator's own ballot any more. */
 static inline bool is_promised(const struct transaction *t)
 {
@@ -106,7 +115,7 @@ enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONF
 struct request {
 	enum request_state state;
 	bool answered, blind, ack_all, duplicate;
-	uint64_t route, client_id, number, first_ms, deadline_ns, arrived_ns, not_before_ns;
+	uint64_t route, client_id, number, first_ms, since_ms, deadline_ns, arrived_ns, not_before_ns;
 	uint8_t *operations; /* encoded, in the arena */
 	uint32_t operations_size, operation_count;
 	uint32_t next, wait_key, transaction;
@@ -127,7 +136,7 @@ struct key {
 	struct commit_row row; /* newest committed; value not kept */
 	uint64_t apply_ticket;
 	uint32_t holders;       /* transaction << 8 | operation */
-	uint32_t prepare_first; /* transactions waiting, oldest first */
+	uint32_t prepare_first; /* transactions waiting, in the order of goes_first */
 	uint32_t request_first, request_last;
 	uint32_t read_first;
 	bool waking;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Clients' requests before and between their transactions. One waits at the first key that it cannot have, in order of arrival;
- * the transactions of other regions that wait there go first. Blind writes that wait for one key share a transaction: each has
+ * the transactions of other regions that have waited longer go first. Blind writes that wait for one key share a transaction: each has
  * a version of its own, and only the last one's is that of the row. */
 #include <assert.h>
 #include <string.h>
@@ -161,6 +161,12 @@ void request_confirmed(struct commit *c, struct request *r, bool live)
 
 /* ---- to a transaction ---- */
 
+/* Does another region's transaction wait there that has waited longer? */
+static bool others_go_first(const struct commit *c, const struct key *key, const struct request *r)
+{
+	return key->prepare_first != NOBODY && c->transactions[key->prepare_first].body.since_ms <= r->since_ms;
+}
+
 /* First key that this request cannot have now; NOBODY when it can have all. taken[] are references to give back. */
 static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, uint32_t *count, bool *failed, uint64_t *above)
 {
@@ -178,7 +184,7 @@ static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, 
 		taken[(*count)++] = index;
 		settle_known(c, index);
 		struct key *key = &c->keys[index];
-		if (key->holders != NOBODY || key->prepare_first != NOBODY || key->request_first != NOBODY) {
+		if (key->holders != NOBODY || key->request_first != NOBODY || others_go_first(c, key, r)) {
 			blocked = index;
 			break;
 		}
@@ -191,7 +197,10 @@ static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, 
 static uint32_t body_build(struct commit *c, const uint32_t *list, uint32_t count)
 {
 	const struct request *last = &c->requests[list[count - 1]];
-	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, count);
+	uint64_t since_ms = UINT64_MAX;
+	for (uint32_t i = 0; i < count; i++)
+		since_ms = c->requests[list[i]].since_ms < since_ms ? c->requests[list[i]].since_ms : since_ms;
+	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, since_ms, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct request *r = &c->requests[list[i]];
 		struct commit_request_name name = {.client_id = r->client_id, .number = r->number, .first_ms = r->first_ms};
@@ -303,9 +312,11 @@ void requests_run(struct commit *c, uint32_t index)
 	while (room(c)) {
 		settle_known(c, index);
 		struct key *key = &c->keys[index];
-		if (key->holders != NOBODY || key->prepare_first != NOBODY || key->request_first == NOBODY)
+		if (key->holders != NOBODY || key->request_first == NOBODY)
 			return;
 		struct request *r = &c->requests[key->request_first];
+		if (others_go_first(c, key, r))
+			return;
 		if (r->blind && !r->duplicate) {
 			uint32_t count = share(c, index, list);
 			begin(c, list, count, key->row.stamp.hlc);
@@ -465,6 +476,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	    .client_id = e->transaction.client_id,
 	    .number = e->transaction.number,
 	    .first_ms = first_sent_ms(c, e),
+	    .since_ms = c->now_ms > e->transaction.age_ms ? c->now_ms - e->transaction.age_ms : 0,
 	    .deadline_ns = e->transaction.deadline_ns,
 	    .arrived_ns = e->transaction.arrived_ns,
 	    .operations = blob,
