@@ -263,6 +263,11 @@ static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 	struct commit_message *m = message_send(c, to, COMMIT_VOTE, t->id);
 	m->vote = COMMIT_YES;
 	previous_put(c, t, m);
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		uint32_t first = c->keys[t->operations[i].key].request_first;
+		if (first != NOBODY && (!m->read || c->requests[first].since_ms < m->read))
+			m->read = c->requests[first].since_ms;
+	}
 }
 
 static void action_do(struct commit *c, const struct action *action)
@@ -451,8 +456,8 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		}
 		return;
 	}
-	if (t->wait_key != NOBODY && c->keys[t->wait_key].holders == NOBODY)
-		wake(c, t->wait_key);
+	if (t->wait_key != NOBODY)
+		wake(c, t->wait_key); /* free by now, or its time of grace is over */
 	if (!t->logged && !t->coordinating && c->now_ns >= t->touched_ns + 10 * o->in_doubt_ns) {
 		/* Nothing of it is on disk here, and nobody asks any more. */
 		wait_off(c, t);
@@ -521,6 +526,12 @@ static bool sweep_drain(struct commit *c)
 		c->sweep = SWEEP_NONE;
 	}
 	return true;
+}
+
+void timer_pull(struct commit *c, uint64_t at_ns)
+{
+	if (!c->timer_at_ns || c->timer_at_ns > at_ns)
+		c->timer_at_ns = at_ns;
 }
 
 static void timer_begin(struct commit *c)

@@ -69,7 +69,7 @@ struct commit_message {
 	bool coordinates, withdrawn, dead, forgotten, committed;
 	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot;
-	uint64_t read; /* ASK, TOLD */
+	uint64_t read; /* ASK, TOLD: which; VOTE: of NO which request, of YES since when requests wait here for the keys, 0: none */
 	const uint8_t *body;
 	uint32_t body_size;
 	uint32_t seen_count; /* one an operation, or 0 */

@@ -93,9 +93,13 @@ void coordinator_vote(struct commit *c, uint8_t from, const struct commit_messag
 		return;
 	}
 	if (m->vote == COMMIT_YES && m->seen_count == t->body.operation_count) {
+		uint64_t took_ns = c->now_ns - t->since_ns, *smooth_ns = &c->round_trip_ns[from];
+		*smooth_ns = *smooth_ns ? *smooth_ns - *smooth_ns / 8 + took_ns / 8 : took_ns;
 		t->yes |= 1u << from;
 		t->no &= ~(1u << from);
 		t->yes_messages++;
+		if (m->read)
+			contender_note(c, t, from, m->read);
 		for (uint32_t i = 0; i < m->seen_count; i++)
 			if (commit_id_compare(m->seen[i].stamp, t->operations[i].previous) > 0)
 				t->operations[i].previous = m->seen[i].stamp;

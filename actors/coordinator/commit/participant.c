@@ -7,6 +7,28 @@
 
 #include "actors/coordinator/commit/state.h"
 
+#define CONTENDER_SLACK_NS 5000000ull
+#define GRACE_PERCENT      150u
+
+/* What is begun here on these keys before it comes, would have to be withdrawn for it: own requests wait a little, if they are
+ * younger. */
+void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since_ms)
+{
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
+		const struct key *key = &c->keys[t->operations[i].key];
+		if (!contender_goes_first(c, key, since_ms))
+			c->contenders[key->hash % CONTENDERS] = (struct contender){.key_hash = key->hash,
+			    .since_ms = since_ms,
+			    .until_ns = c->now_ns + 2 * c->round_trip_ns[region] + CONTENDER_SLACK_NS};
+	}
+}
+
+bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since_ms)
+{
+	const struct contender *contender = &c->contenders[key->hash % CONTENDERS];
+	return contender->key_hash == key->hash && c->now_ns < contender->until_ns && contender->since_ms < since_ms;
+}
+
 void wait_on(struct commit *c, struct transaction *t, uint32_t index)
 {
 	struct key *key = &c->keys[index];
@@ -167,6 +189,18 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 	return true;
 }
 
+/* Mostly the other regions' votes settle which of two it is to be, before anybody has to withdraw: whose votes do not come is
+ * known after a round trip or two. Without this time of grace, one key from three regions an ocean apart took 161 ms a commit
+ * in place of 115 (sim-commit --hot; 206 when wounded requests also began again as the youngest). */
+static uint64_t grace_ns(const struct commit *c)
+{
+	uint64_t nearest_ns = 0;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		if (c->round_trip_ns[r] && (!nearest_ns || c->round_trip_ns[r] < nearest_ns))
+			nearest_ns = c->round_trip_ns[r];
+	return nearest_ns * GRACE_PERCENT / 100;
+}
+
 /* The older goes first: what this region coordinates itself gives way, with an ABORT on a majority before the vote. */
 static void wound(struct commit *c, struct transaction *t)
 {
@@ -174,7 +208,12 @@ static void wound(struct commit *c, struct transaction *t)
 		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
 			struct transaction *h = &c->transactions[at >> 8];
 			at = h->operations[at & 255].next;
-			if (h->coordinating && goes_first(t, h) && withdraw(c, h, 0, false)) {
+			if (!h->coordinating || !goes_first(t, h))
+				continue;
+			uint64_t due_ns = h->since_ns + grace_ns(c);
+			if (c->now_ns < due_ns) {
+				timer_pull(c, due_ns);
+			} else if (withdraw(c, h, 0, false)) {
 				c->counts.wounded++;
 				at = c->keys[t->operations[i].key].holders;
 			}
@@ -283,6 +322,7 @@ void participant_withdraw(struct commit *c, uint8_t from, const struct commit_me
 	if (!t->serial || commit_may_be_forgotten(c, t))
 		return; /* who asks finds out otherwise */
 	if (!t->promised && !t->accepted_ballot && !t->decided_known) {
+		contender_note(c, t, from, t->body.since_ms);
 		wait_off(c, t);
 		t->accepted_ballot = BALLOT_WITHDRAW;
 		t->accepted_value = COMMIT_ABORTED;
@@ -366,6 +406,9 @@ void commit_rows(
 		history_add(c, key, version, previous[i], operation.kind != COMMIT_CHECK, operation.kind == COMMIT_PUT);
 		commit_row_apply(&key->row, id, version.share, previous[i], &operation);
 		key->row.value = NULL;
+		struct contender *contender = &c->contenders[key->hash % CONTENDERS];
+		if (contender->key_hash == key->hash && contender->since_ms == body->since_ms)
+			contender->until_ns = 0; /* it was this one */
 		if (applied) {
 			key_give(c, index);
 			continue;

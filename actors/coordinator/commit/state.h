@@ -142,6 +142,12 @@ struct key {
 	bool waking;
 };
 
+/* Another region wants this key and will come. A hint: a newer one takes the place of an older one with the same hash. */
+#define CONTENDERS 1024u
+struct contender {
+	uint64_t key_hash, since_ms, until_ns;
+};
+
 struct read { /* asked by a client of this region (or by the machine for a request) */
 	bool used;
 	uint64_t route, number, deadline_ns, arrived_ns, id, next_ns;
@@ -210,6 +216,8 @@ struct commit {
 	struct hlc clock;
 	uint64_t born, bound_durable, bound_pending;
 	uint64_t now_ns, now_ms;
+	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included */
+	struct contender contenders[CONTENDERS];
 	uint32_t peers;
 	int refusing;
 	bool started, replaying;
@@ -303,6 +311,7 @@ bool commit_may_be_forgotten(const struct commit *c, struct transaction *t);
 /* commit.c */
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type);
 void *scratch_take(struct commit *c, size_t size);
+void timer_pull(struct commit *c, uint64_t at_ns); /* a sweep no later than that */
 struct commit_message *message_send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id);
 uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body,
     bool streamed);
@@ -335,6 +344,9 @@ bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool fina
 void withdraw_send(struct commit *c, const struct transaction *t);
 void tell_decided(struct commit *c, uint8_t to, struct commit_id id);
 void wait_on(struct commit *c, struct transaction *t, uint32_t key);
+/* `region` wants t's keys, since then, and cannot have them now. */
+void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since_ms);
+bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since_ms);
 uint32_t wait_remove(struct commit *c, struct transaction *t);
 void wait_off(struct commit *c, struct transaction *t);
 void streamed(struct commit *c, const uint8_t *bytes, size_t size);

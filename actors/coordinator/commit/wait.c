@@ -164,6 +164,8 @@ void request_confirmed(struct commit *c, struct request *r, bool live)
 /* Does another region's transaction wait there that has waited longer? */
 static bool others_go_first(const struct commit *c, const struct key *key, const struct request *r)
 {
+	if (contender_goes_first(c, key, r->since_ms))
+		return true;
 	return key->prepare_first != NOBODY && c->transactions[key->prepare_first].body.since_ms <= r->since_ms;
 }
 

@@ -37,13 +37,13 @@ static void operation_draw(struct sim *sim, uint32_t index, uint32_t client_inde
 	struct sim_client *client = &sim->clients[client_index];
 	struct sim_operation *op = &sim->operations[index];
 	*op = (struct sim_operation){.client = client_index, .number = ++client->number, .start_ns = sim->now_ns, .count = 1};
-	uint64_t draw = chance_below(chance, 100);
+	uint64_t draw = sim->hot ? 50 : chance_below(chance, 100);
 	uint32_t value = (index + 1) * SIM_OPS_KEYS; /* unique; those of a transaction count up from it */
-	op->ack_all = chance_of(chance, 60);
+	op->ack_all = !sim->hot && chance_of(chance, 60);
 	op->accesses[0].key = (uint32_t)chance_below(chance, sim->keys);
 	if (draw < 30) {
 		op->kind = SIM_READ;
-	} else if (draw < 30 + sim->blind) {
+	} else if (draw < 30 + sim->blind || sim->hot) {
 		op->kind = SIM_PUT;
 		access_draw(sim, client, &op->accesses[0], value, false);
 	} else if (draw < 80 || sim->keys < 2) {
@@ -63,7 +63,7 @@ static void operation_draw(struct sim *sim, uint32_t index, uint32_t client_inde
 		}
 	}
 	static const uint32_t deadlines_ms[] = {150, 600, 2000, 5000};
-	op->deadline_ns = sim->now_ns + deadlines_ms[chance_below(chance, 4)] * SIM_MS;
+	op->deadline_ns = sim->now_ns + (sim->hot ? 30000 : deadlines_ms[chance_below(chance, 4)]) * SIM_MS;
 }
 
 static void operation_send(struct sim *sim, uint32_t index, uint8_t region)
@@ -73,7 +73,7 @@ static void operation_send(struct sim *sim, uint32_t index, uint8_t region)
 	op->regions |= 1u << region;
 	sim_trace(sim, "client %u asks %u for #%u kind %u key %u of %u value %u (number %llu)", op->client, region, index,
 	    op->kind, op->accesses[0].key, op->count, op->accesses[0].value, (unsigned long long)op->number);
-	if (!sim->calm && chance_of(&sim->chance, 20))
+	if (!sim->calm && !sim->hot && chance_of(&sim->chance, 20))
 		return;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS),
 	    (struct sim_event){.kind = SIM_REQUEST, .region = region, .operation = index});

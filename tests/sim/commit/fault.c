@@ -32,6 +32,19 @@ void fault_draw(struct sim *sim)
 	}
 }
 
+void fault_draw_hot(struct sim *sim)
+{
+	static const uint32_t round_trips_ms[3][3] = {{0, 75, 190}, {75, 0, 110}, {190, 110, 0}};
+	sim->hot = true;
+	sim->n = 3;
+	sim->keys = 1;
+	sim->memory = 16384;
+	sim->think_ms = 1;
+	for (uint32_t a = 0; a < 3; a++)
+		for (uint32_t b = 0; b < 3; b++)
+			sim->links[a][b].delay_ns = round_trips_ms[a][b] * SIM_MS / 2;
+}
+
 static void start_later(struct sim *sim, struct sim_node *node)
 {
 	uint64_t delay_ms =

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  *   sim-commit --seed N [--trace] [--operations N]       one cluster
+ *   sim-commit --seed N --hot                            no faults, one key written from three regions: how often it commits
  *   sim-commit --seeds N [--first N] [--jobs N] [--operations N]
  * Exit codes: 0 all good, 10 crash, 11 safety, 12 liveness (of the first seed that failed), 2 usage. */
 #include <errno.h>
@@ -70,13 +71,13 @@ const char *sim_id(struct commit_id id)
 	return text;
 }
 
-static void one_seed(uint64_t seed, uint32_t operations, bool trace, struct totals *totals)
+static void one_seed(uint64_t seed, uint32_t operations, bool trace, bool hot, struct totals *totals)
 {
 	struct sim *sim = calloc(1, sizeof *sim);
 	if (!sim)
 		abort();
 	seed_now = seed;
-	sim_run(sim, seed, operations, trace);
+	(hot ? sim_run_hot : sim_run)(sim, seed, operations, trace);
 	totals->seeds++;
 	totals->hours_ns += sim->now_ns;
 	totals->ok += sim->counts.ok;
@@ -107,7 +108,7 @@ static int many_seeds(uint64_t first, uint64_t count, uint32_t jobs, uint32_t op
 		}
 		if (child == 0) {
 			for (uint64_t i = job; i < count && !totals->stop; i += jobs)
-				one_seed(first + i, operations, false, totals);
+				one_seed(first + i, operations, false, false, totals);
 			_exit(0);
 		}
 	}
@@ -139,10 +140,14 @@ int main(int argc, char **argv)
 {
 	uint64_t seed = 0, seeds = 0, first = 1;
 	uint32_t jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN), operations = 200;
-	bool trace = false, single = false;
+	bool trace = false, single = false, hot = false;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--trace") == 0) {
 			trace = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--hot") == 0) {
+			hot = true;
 			continue;
 		}
 		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -175,7 +180,7 @@ int main(int argc, char **argv)
 		signal(fatal[i], on_crash);
 	int code = 0;
 	if (single)
-		one_seed(seed, operations, trace, totals);
+		one_seed(seed, operations, trace, hot, totals);
 	else
 		code = many_seeds(first, seeds, jobs, operations, totals);
 	printf("%llu seeds good, %.1f simulated hours; %llu writes ok, %llu reads, %llu checks failed, %llu refused, %llu "

@@ -132,7 +132,7 @@ static void effect_answer(struct sim *sim, struct sim_node *node, const struct c
 	    event.value);
 	if (!a->is_read && a->code == ERR_OK)
 		check_acknowledged(sim, event.operation, a->version);
-	if (!sim->calm && chance_of(&sim->chance, 30))
+	if (!sim->calm && !sim->hot && chance_of(&sim->chance, 30))
 		return;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS), event);
 	/* The coordinator's disk is thrown away straight after an ok. */

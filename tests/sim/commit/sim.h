@@ -138,6 +138,7 @@ struct sim_decision {
 struct sim {
 	uint64_t seed;
 	bool trace, calm;
+	bool hot; /* no faults: blind writes of one key from all three regions, an ocean apart */
 	struct chance chance;
 	uint64_t now_ns, order, wall_ms;
 	struct sim_event *queue;
@@ -166,6 +167,7 @@ const char *sim_id(struct commit_id id); /* "12345.6@2"; a few at a time */
 
 /* world.c */
 void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace);
+void sim_run_hot(struct sim *sim, uint64_t seed, uint32_t operations, bool trace); /* prints its figures */
 void sim_release(struct sim *sim);
 void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event);
 void sim_network(struct sim *sim, uint8_t from, uint8_t to, struct sim_event event);
@@ -191,6 +193,7 @@ bool clients_idle(const struct sim *sim);
 
 /* fault.c */
 void fault_draw(struct sim *sim);
+void fault_draw_hot(struct sim *sim);
 void fault_next(struct sim *sim);
 void fault_end(struct sim *sim);
 
