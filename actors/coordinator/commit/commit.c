@@ -34,6 +34,8 @@ static void defaults(struct commit_options *o)
 		o->resend_ns = SECOND / 2;
 	if (!o->in_doubt_ns)
 		o->in_doubt_ns = SECOND;
+	if (!o->carry_lsn)
+		o->carry_lsn = 32u << 20;
 	if (!o->unstreamed_ns)
 		o->unstreamed_ns = 5 * SECOND;
 }
@@ -418,11 +420,27 @@ static bool wakes_drain(struct commit *c)
 
 /* ---- timers ---- */
 
+/* Undecided for long: all that is durable of it again, so that the log need not be kept for it. */
+static void carry_on(struct commit *c, struct transaction *t)
+{
+	bool locks = t->voted || (t->coordinating && t->body_logged);
+	bool with_body = t->body_logged && !locks;
+	t->first_lsn = UINT64_MAX;
+	if (locks)
+		append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
+	if (t->promised)
+		append(c, COMMIT_ENTRY_PROMISE, t, t->promised, 0, with_body, false);
+	if (t->accepted_ballot)
+		append(c, COMMIT_ENTRY_ACCEPT, t, t->accepted_ballot, t->accepted_value, with_body && !t->promised, false);
+}
+
 static void transaction_timer(struct commit *c, struct transaction *t)
 {
 	const struct commit_options *o = &c->options;
 	if (t->committing)
 		return;
+	if (t->logged && !t->noted && !t->decided_known && t->first_lsn + o->carry_lsn < c->durable_lsn)
+		carry_on(c, t);
 	if (t->noted) {
 		if (c->now_ns >= t->since_ns + o->unstreamed_ns) {
 			/* Its coordinator's stream did not bring it: it goes out on this region's. */

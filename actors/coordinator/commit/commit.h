@@ -181,6 +181,7 @@ struct commit_options {
 	uint64_t resend_ns;                                   /* a coordinator asks again */
 	uint64_t in_doubt_ns;                                 /* a participant starts recovery */
 	uint64_t unstreamed_ns;                               /* a commit known by message has to have come by stream */
+	uint64_t carry_lsn; /* what is undecided for so much of the log is written again at its end; 0: 32 MiB */
 	uint32_t transactions, requests, reads, keys, memory; /* capacities; 0: default. keys and memory: powers of two */
 	uint64_t arena;                                       /* bytes, a power of two; 0: 256 MiB */
 	commit_lookup *lookup;

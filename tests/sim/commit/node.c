@@ -347,6 +347,7 @@ void node_start(struct sim *sim, struct sim_node *node)
 	    .lookup = lookup,
 	    .user = node,
 	    .assigned = &node->sequences,
+	    .carry_lsn = sim->forgets ? 20 : 0,
 	    .resend_ns = 200 * SIM_MS,
 	    .in_doubt_ns = 400 * SIM_MS,
 	    .unstreamed_ns = 2000 * SIM_MS};
