@@ -464,7 +464,7 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 				coordinator_try(c, t);
 			if (t->serial != serial || t->committing)
 				return;
-			t->next_ns = c->now_ns + o->resend_ns;
+			t->next_ns = c->now_ns + resend_ns(c);
 			if (t->withdrawn && ++t->attempts > WITHDRAW_ATTEMPTS)
 				recover(c, t); /* somebody cannot say whether it has forgotten a commit */
 			else if (t->withdrawn && c->others)

@@ -178,7 +178,7 @@ struct commit_options {
 	uint32_t regions;     /* bit mask of all configured ones */
 	uint64_t incarnation; /* random, another at each start: answers to the one before are not taken for this one's (B27) */
 	uint64_t drift_max_ms;
-	uint64_t resend_ns;                                   /* a coordinator asks again */
+	uint64_t resend_ns;                                   /* a coordinator asks again, at the latest */
 	uint64_t in_doubt_ns;                                 /* a participant starts recovery */
 	uint64_t unstreamed_ns;                               /* a commit known by message has to have come by stream */
 	uint64_t carry_lsn; /* what is undecided for so much of the log is written again at its end; 0: 32 MiB */

@@ -13,7 +13,7 @@ uint32_t votes_needed(const struct commit *c, const struct transaction *t)
 void coordinator_send(struct commit *c, struct transaction *t)
 {
 	t->sent = true;
-	t->next_ns = c->now_ns + c->options.resend_ns;
+	t->next_ns = c->now_ns + resend_ns(c);
 	uint32_t to = c->others & ~t->yes & ~t->no;
 	if (to) {
 		struct commit_message *m = message_send(c, to, COMMIT_PREPARE, t->id);

@@ -404,7 +404,8 @@ void commit_rows(
 		struct commit_id version = id;
 		version.share = (uint16_t)(body->request_count - 1);
 		history_add(c, key, version, previous[i], operation.kind != COMMIT_CHECK, operation.kind == COMMIT_PUT);
-		commit_row_apply(&key->row, id, version.share, previous[i], &operation);
+		if (c->started)
+			commit_row_apply(&key->row, id, version.share, previous[i], &operation);
 		key->row.value = NULL;
 		struct contender *contender = &c->contenders[key->hash % CONTENDERS];
 		if (contender->key_hash == key->hash && contender->since_ms == body->since_ms)
@@ -501,7 +502,7 @@ bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool fina
 	}
 	t->accepted_ballot = BALLOT_WITHDRAW;
 	t->accepted_value = COMMIT_ABORTED;
-	t->next_ns = c->now_ns + c->options.resend_ns;
+	t->next_ns = c->now_ns + resend_ns(c);
 	append(c, COMMIT_ENTRY_ACCEPT, t, BALLOT_WITHDRAW, COMMIT_ABORTED, false, false);
 	later(c, ACTION_OWN_WITHDRAWN, t, t->id);
 	if (c->others)

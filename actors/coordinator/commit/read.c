@@ -40,7 +40,7 @@ static struct read *read_new(struct commit *c, uint16_t keyspace, const uint8_t 
 	c->read_free = r->newer;
 	*r = (struct read){.used = true, .key = taken, .request = NOBODY, .older = c->read_newest, .newer = NOBODY};
 	r->id = ++c->read_id << 16 | index;
-	r->next_ns = c->now_ns + c->options.resend_ns;
+	r->next_ns = c->now_ns + resend_ns(c);
 	if (r->older != NOBODY)
 		c->reads[r->older].newer = index;
 	else
@@ -270,7 +270,7 @@ void read_timer(struct commit *c, struct read *r)
 		return;
 	}
 	if (c->now_ns >= r->next_ns) {
-		r->next_ns = c->now_ns + c->options.resend_ns;
+		r->next_ns = c->now_ns + resend_ns(c);
 		ask(c, r, c->options.regions & ~r->replies);
 	}
 }

@@ -112,6 +112,9 @@ void replay(struct commit *c, const struct commit_event *e)
 /* What this region coordinated has nobody left to answer to, and no votes: it is withdrawn. */
 void start(struct commit *c)
 {
+	for (uint32_t i = 0; i < c->options.keys; i++)
+		if (c->keys[i].used)
+			key_load(c, &c->keys[i]);
 	c->started = true;
 	for (uint32_t at = c->transaction_oldest, next; at != NOBODY; at = next) {
 		struct transaction *t = &c->transactions[at];

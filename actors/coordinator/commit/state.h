@@ -19,6 +19,7 @@
 #define BALLOT_WITHDRAW 1u /* the coordinator's ABORT; real ballots start at REGIONS_MAX */
 #define KEY_INLINE      40u
 #define REPLY_HOLDS_MAX COMMIT_HOLDS_MAX
+#define RESEND_NS_MIN   100000000ull
 #define STEP_ROOM       24u /* effects that one piece of work may add */
 #define STEP_SCRATCH    (40u * 1024)
 
@@ -128,7 +129,7 @@ struct key {
 	uint64_t hash;
 	uint16_t keyspace;
 	uint16_t size;
-	bool used, loaded;
+	bool used;
 	uint32_t references;
 	uint32_t chain;
 	uint8_t inline_bytes[KEY_INLINE];
@@ -220,7 +221,7 @@ struct commit {
 	struct contender contenders[CONTENDERS];
 	uint32_t peers;
 	int refusing;
-	bool started, replaying;
+	bool started;
 	struct memory memory;
 	struct arena arena;
 	void **freed; /* given back when the next step begins */
@@ -272,6 +273,15 @@ static inline bool actions_have_room(const struct commit *c)
 	return c->action_tail - c->action_head + c->action_reserve / 2 <= c->action_capacity;
 }
 
+/* Four of the longest round trips seen: what was lost is asked again before others have to wait for it. */
+static inline uint64_t resend_ns(const struct commit *c)
+{
+	uint64_t after_ns = RESEND_NS_MIN;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		after_ns = 4 * c->round_trip_ns[r] > after_ns ? 4 * c->round_trip_ns[r] : after_ns;
+	return after_ns < c->options.resend_ns ? after_ns : c->options.resend_ns;
+}
+
 /* table.c */
 int tables_init(struct commit *c);
 void tables_free(struct commit *c);
@@ -287,6 +297,7 @@ static inline uint32_t transaction_index(const struct commit *c, const struct tr
 }
 uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *key, uint32_t size); /* NOBODY when there is no room */
 void key_give(struct commit *c, uint32_t key);
+void key_load(struct commit *c, struct key *key);
 void hold(struct commit *c, struct transaction *t);
 void unhold(struct commit *c, struct transaction *t);
 void wake(struct commit *c, uint32_t key);

@@ -211,13 +211,12 @@ void transaction_free(struct commit *c, struct transaction *t)
 
 /* ---- keys ---- */
 
-static void key_load(struct commit *c, struct key *key)
+void key_load(struct commit *c, struct key *key)
 {
 	key->row = (struct commit_row){0};
 	c->options.lookup(c->options.user, key->keyspace, key->bytes, key->size, &key->row);
 	key->row.value = NULL;
 	key->row.value_size = 0;
-	key->loaded = true;
 }
 
 uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uint32_t size)
@@ -252,7 +251,8 @@ uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uin
 	key->chain = *bucket;
 	*bucket = index;
 	c->key_count++;
-	key_load(c, key);
+	if (c->started)
+		key_load(c, key); /* at a start only those that are still wanted in the end */
 	return index;
 }
 
@@ -441,5 +441,6 @@ void transaction_met(const struct commit *c, struct transaction *t)
 {
 	t->forgot_abort = t->id.hlc <= c->forgotten_abort_hlc;
 	t->forgot_commit = t->id.hlc <= c->forgotten_commit_hlc;
-	commit_may_be_forgotten(c, t);
+	if (c->started)
+		commit_may_be_forgotten(c, t);
 }
