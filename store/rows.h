@@ -82,7 +82,7 @@ int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_
                    struct apply_result *result, struct error_context *error);
 
 /* Marks (LOG_COMMIT_MARK) that are closer together than this count as one. */
-#define ROWS_REREAD_STEP (64ull * 1024 * 1024)
+#define ROWS_REREAD_STEP (32ull * 1024 * 1024)
 
 /* Read views: a consistent state; keep them short, a view pins pages. Reusable: begin/end renew one LMDB reader slot. */
 struct rows_view;
