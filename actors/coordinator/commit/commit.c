@@ -272,6 +272,25 @@ static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 	}
 }
 
+/* Commits are shown in memory when they are appended. What is said of a row to others has to be on disk: they take it as proof
+ * (docs/spec/machine.md, machine-base-not-durable). */
+bool rows_are_durable(const struct commit *c, const struct transaction *t)
+{
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++)
+		if (c->keys[t->operations[i].key].apply_ticket > c->durable)
+			return false;
+	return true;
+}
+
+/* Waits for what has been appended since. */
+static void again(struct commit *c, const struct action *action)
+{
+	struct action copy = *action;
+	copy.ticket = c->ticket;
+	assert(c->action_tail - c->action_head < c->action_capacity);
+	c->actions[c->action_tail++ % c->action_capacity] = copy;
+}
+
 static void action_do(struct commit *c, const struct action *action)
 {
 	struct transaction *t = action->transaction == NOBODY ? NULL : &c->transactions[action->transaction];
@@ -285,6 +304,8 @@ static void action_do(struct commit *c, const struct action *action)
 	case ACTION_PROMISED:
 		if (decided_find(c, action->id))
 			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to; /* since then, and not on disk perhaps */
+		else if (t && !rows_are_durable(c, t))
+			again(c, action);
 		else if (t && t->promised == action->ballot)
 			recover_promise_send(c, t, (uint8_t)action->to);
 		return;
@@ -295,6 +316,8 @@ static void action_do(struct commit *c, const struct action *action)
 	case ACTION_ACCEPTED:
 		if (decided_find(c, action->id)) {
 			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to;
+		} else if (t && !rows_are_durable(c, t)) {
+			again(c, action);
 		} else if (t && t->accepted_ballot == action->ballot) {
 			struct commit_message *m = message_send(c, 1u << action->to, COMMIT_ACCEPTED, t->id);
 			m->ballot = action->ballot;

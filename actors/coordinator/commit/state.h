@@ -330,6 +330,7 @@ struct action *later(struct commit *c, enum action_type type, struct transaction
 void answer_later(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
 void previous_put(struct commit *c, const struct transaction *t, struct commit_message *m);
 bool room(const struct commit *c);
+bool rows_are_durable(const struct commit *c, const struct transaction *t); /* the rows of t's keys, as they are known here */
 uint64_t stamp_take(struct commit *c, uint64_t above);
 
 /* participant.c */

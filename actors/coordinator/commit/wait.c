@@ -230,7 +230,7 @@ static void transaction_begin(struct commit *c, struct transaction *t, const uin
 	 * the other must then outlive a restart (docs/spec). */
 	if (c->n > 3)
 		append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
-	if (c->n > 3 || t->id.hlc > c->bound_durable)
+	if (c->n > 3 || t->id.hlc > c->bound_durable || !rows_are_durable(c, t))
 		later(c, ACTION_PREPARED, t, t->id);
 	else
 		coordinator_send(c, t);

@@ -572,3 +572,26 @@ Test(commit, T52_a_forgotten_commit_is_not_withdrawn)
 	cr_assert(code_of(w, 1) != ERR_NO_QUORUM, "a refusal of what is committed");
 	world_free(w);
 }
+
+/* A row that is not on disk yet must not be named to others: they would take it as proof that it was committed. */
+Test(commit, T52_what_a_prepare_names_is_on_disk)
+{
+	struct world *w = world_new(3);
+	prepared(w, "a", "one", 2);
+	w->regions[0].slow_disk = true;
+	world_deliver(w, 3, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, 1), 1, "its COMMIT is appended, and not durable");
+	world_put(w, 0, 2, "a", "two");
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 1, "only the first one's, to the region that has not voted");
+	world_sync(w, 0);
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 3);
+	w->regions[0].slow_disk = false;
+	world_sync(w, 0);
+	world_deliver(w, ALL, 0);
+	world_sync(w, 0);
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	quiet(w, ALL);
+	world_free(w);
+}
