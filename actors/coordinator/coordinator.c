@@ -86,6 +86,7 @@ static struct coordinator_answer *answer_add(
 	answer->hlc = 0;
 	answer->code = 0;
 	answer->reason = NULL;
+	answer->siblings = 0;
 	answer->version_size = 0;
 	return answer;
 }

@@ -101,6 +101,7 @@ struct coordinator_answer {
 	uint64_t route, number, hlc, arrived_ns;
 	const char *reason; /* fixed text; NULL: that of the code */
 	int code;
+	uint32_t siblings; /* of a strong read */
 	uint32_t version_size;
 	uint8_t version[VECTOR_ENCODED_MAX];
 };

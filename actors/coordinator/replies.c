@@ -112,6 +112,7 @@ void replies_add_value(
 	    .value = {value, value_size},
 	    .version = {from->version, from->version_size},
 	    .hlc = from->hlc,
+	    .siblings = from->siblings,
 	};
 	struct reply_message *message;
 	uint8_t *out = room_take(replies, from->route, answer_size_max(&answer), &message);

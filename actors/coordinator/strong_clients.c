@@ -20,6 +20,7 @@ void strong_answer(struct port *port, const struct commit_answer *from)
 	    .arrived_ns = from->arrived_ns,
 	    .code = from->code,
 	    .reason = from->reason,
+	    .siblings = from->is_read && from->code == ERR_OK,
 	    .hlc = from->version.hlc};
 	if (from->version.hlc) {
 		commit_version_encode(from->version, version);
