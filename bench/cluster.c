@@ -119,6 +119,14 @@ uint64_t cluster_difference(const struct cluster *c, const struct cluster_sample
 	return sum;
 }
 
+uint64_t cluster_sum(const struct cluster *c, const struct cluster_sample *sample, enum actor actor, enum counter counter)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < c->topology->region_count; i++)
+		sum += sample->counters[i][actor][counter];
+	return sum;
+}
+
 static uint64_t grown(const _Atomic uint64_t *before, const _Atomic uint64_t *after)
 {
 	uint64_t a = atomic_load_explicit(after, memory_order_relaxed), b = atomic_load_explicit(before, memory_order_relaxed);

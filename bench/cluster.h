@@ -35,6 +35,9 @@ int cluster_wait_lag_zero(const struct cluster *cluster, uint32_t timeout_ms, ui
 /* Sum over local regions of after - before. */
 uint64_t cluster_difference(const struct cluster *cluster, const struct cluster_sample *before,
     const struct cluster_sample *after, enum actor actor, enum counter counter);
+/* Sum over local regions as they are in one sample. */
+uint64_t cluster_sum(
+    const struct cluster *cluster, const struct cluster_sample *sample, enum actor actor, enum counter counter);
 /* into += after - before. max becomes the top of the highest bucket that grew. */
 void histogram_difference(
     struct histogram_block *into, const struct histogram_block *before, const struct histogram_block *after);

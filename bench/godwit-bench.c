@@ -7,15 +7,20 @@
 
 #include "bench/report.h"
 #include "bench/values.h"
+#include "client/godwit.h"
 #include "runtime/options.h"
 
 #define CATCH_UP_TIMEOUT_MS 120000u
 #define LAG_ZERO_TIMEOUT_MS 10000u
 #define KEYS_MAX            1000000000ull
+/* Actors publish their processor time ten times a second, and coordinators what they know of commits once a second. */
+#define PUBLISHED_US        200000u
+#define PUBLISHED_STRONG_US 1200000u
 
 struct flags {
 	const char *dir, *topology, *keyspace, *level, *regions, *history;
-	const char *read_ratio, *zipf; /* decimals */
+	const char *read_ratio, *cas_ratio, *delete_ratio, *zipf; /* decimals */
+	uint32_t transaction_keys;
 	uint32_t clients, pipeline, value_size, seconds, warmup, timeout_ms;
 	uint64_t keys, rate;
 	bool load, apart, json, help;
@@ -35,6 +40,12 @@ static const struct option option_table[] = {
     {"value-size", 0, OPTION_U32, offsetof(struct flags, value_size), VALUE_ID_SIZE, VALUE_SIZE_MAX, "BYTES",
         "of each value (100)"},
     {"read-ratio", 0, OPTION_TEXT, offsetof(struct flags, read_ratio), 0, 0, "0..1", "share of reads (0)"},
+    {"cas-ratio", 0, OPTION_TEXT, offsetof(struct flags, cas_ratio), 0, 0, "0..1",
+        "strong: share of the writes that are compare-and-sets, of what this client saw last of the key (0)"},
+    {"delete-ratio", 0, OPTION_TEXT, offsetof(struct flags, delete_ratio), 0, 0, "0..1",
+        "share of the writes that are deletes (0)"},
+    {"txn-keys", 0, OPTION_U32, offsetof(struct flags, transaction_keys), 1, GW_STEPS_MAX, "N",
+        "strong: each write is a transaction of N keys; 1: a plain one (1)"},
     {"zipf", 0, OPTION_TEXT, offsetof(struct flags, zipf), 0, 0, "0..5", "exponent of key popularity; 0: all alike (0)"},
     {"seconds", 's', OPTION_U32, offsetof(struct flags, seconds), 1, 86400, "S", "measured (10)"},
     {"warmup", 0, OPTION_U32, offsetof(struct flags, warmup), 0, 3600, "S", "before that (2)"},
@@ -114,6 +125,23 @@ static int keyspace_choose(
 	return 0;
 }
 
+/* What only some keyspaces take, and what contradicts itself. */
+static int writes_check(const struct workload_options *options, const struct keyspace *keyspace, struct error_context *error)
+{
+	bool needs_strong = options->cas_ratio > 0 || options->transaction_keys > 1;
+	if (needs_strong && keyspace->level != LEVEL_STRONG)
+		return error_set(error, ERR_USAGE, "--%s needs a strong keyspace, %s is %s; use --level strong",
+		    options->cas_ratio > 0 ? "cas-ratio" : "txn-keys", keyspace->name, level_name(keyspace->level));
+	if (options->cas_ratio + options->delete_ratio > 1)
+		return error_set(error, ERR_USAGE, "--cas-ratio and --delete-ratio are more than 1 together");
+	if (options->transaction_keys > options->keys)
+		return error_set(error, ERR_USAGE, "--txn-keys: there are only %llu --keys", (unsigned long long)options->keys);
+	if (options->transaction_keys > 1 && (uint64_t)options->transaction_keys * options->value_size > VALUE_SIZE_MAX)
+		return error_set(error, ERR_USAGE, "--txn-keys times --value-size is more than a transaction holds, %u bytes",
+		    VALUE_SIZE_MAX);
+	return 0;
+}
+
 static const char *topology_path(const struct flags *flags, char out[512])
 {
 	if (flags->topology)
@@ -133,6 +161,7 @@ static int options_take(struct flags *flags, struct topology *topology, struct w
 	    .clients = flags->clients,
 	    .pipeline = flags->pipeline,
 	    .keys = flags->keys,
+	    .transaction_keys = flags->transaction_keys,
 	    .value_size = flags->value_size,
 	    .rate = flags->rate,
 	    .timeout_ms = flags->timeout_ms};
@@ -143,9 +172,15 @@ static int options_take(struct flags *flags, struct topology *topology, struct w
 	if (rc == 0)
 		rc = decimal_parse("read-ratio", flags->read_ratio, 1, &options->read_ratio, error);
 	if (rc == 0)
+		rc = decimal_parse("cas-ratio", flags->cas_ratio, 1, &options->cas_ratio, error);
+	if (rc == 0)
+		rc = decimal_parse("delete-ratio", flags->delete_ratio, 1, &options->delete_ratio, error);
+	if (rc == 0)
 		rc = decimal_parse("zipf", flags->zipf, 5, &options->zipf, error);
 	if (rc == 0)
 		options->keyspace = (*keyspace)->name;
+	if (rc == 0)
+		rc = writes_check(options, *keyspace, error);
 	return rc;
 }
 
@@ -175,14 +210,15 @@ static int measure(struct flags *flags, struct report *r, struct workload *workl
 		return error_set(error, ERR_UNREACHABLE,
 		    "the regions do not hold the same writes after %u s of waiting; is a link cut?",
 		    CATCH_UP_TIMEOUT_MS / 1000);
+	if (r->keyspace->level == LEVEL_STRONG)
+		usleep(PUBLISHED_STRONG_US);
 	cluster_sample(cluster, before);
 	say(flags, "running");
 	rc = workload_run(workload, flags->warmup * 1000, flags->seconds, error);
 	if (rc != 0)
 		return rc;
 	r->caught_up = !flags->apart && cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &r->caught_up_us) == 0;
-	/* Actors publish their processor time ten times a second. */
-	usleep(200000);
+	usleep(r->keyspace->level == LEVEL_STRONG ? PUBLISHED_STRONG_US : PUBLISHED_US);
 	cluster_sample(cluster, after);
 	r->lag_zero = r->caught_up && cluster_wait_lag_zero(cluster, LAG_ZERO_TIMEOUT_MS, &r->lag_zero_us) == 0;
 	return 0;
@@ -236,6 +272,9 @@ int main(int argc, char **argv)
 	const struct keyspace *keyspace = NULL;
 	struct flags flags = {.dir = getenv("GODWIT_DIR"),
 	    .read_ratio = "0",
+	    .cas_ratio = "0",
+	    .delete_ratio = "0",
+	    .transaction_keys = 1,
 	    .zipf = "0",
 	    .clients = 12,
 	    .pipeline = 64,

@@ -44,15 +44,34 @@ static void flush(struct history *h)
 	text_clear(&h->text);
 }
 
+static void add_value(struct text *text, const char *name, const void *value, size_t size)
+{
+	text_add(text, ",\"%s\":", name);
+	if (value)
+		text_add_json_string(text, value, size < VALUE_ID_SIZE ? size : VALUE_ID_SIZE);
+	else
+		text_add(text, "null");
+}
+
 void history_add(struct history *h, const struct history_line *line)
 {
 	pthread_mutex_lock(&h->lock);
-	text_add(&h->text, "{\"client\":%u,\"op\":\"%s\",\"key\":\"%s\",\"value\":", line->client, line->op, line->key);
-	if (line->value)
-		text_add_json_string(
-		    &h->text, line->value, line->value_size < VALUE_ID_SIZE ? line->value_size : VALUE_ID_SIZE);
-	else
-		text_add(&h->text, "null");
+	text_add(&h->text, "{\"client\":%u,\"op\":\"%s\"", line->client, line->op);
+	if (!line->step_count) {
+		text_add(&h->text, ",\"key\":\"%s\"", line->key);
+		add_value(&h->text, "value", line->value, line->value_size);
+	}
+	for (uint32_t i = 0; i < line->step_count; i++) {
+		const struct history_step *step = &line->steps[i];
+		text_add(&h->text, "%s{\"op\":\"%s\",\"key\":\"%s\"", i ? "," : ",\"ops\":[", step->op, step->key);
+		add_value(&h->text, "value", step->value, step->value_size);
+		text_add(&h->text, i + 1 < line->step_count ? "}" : "}]");
+	}
+	if (strcmp(line->op, "cas") == 0) {
+		add_value(&h->text, "expect", line->expect, line->expect_size);
+		if (strcmp(line->outcome, "ok") == 0)
+			text_add(&h->text, ",\"applied\":%s", line->applied ? "true" : "false");
+	}
 	text_add(&h->text, ",\"outcome\":\"%s\",\"session\":%u,\"region\":\"%s\",\"start_ns\":%llu,\"end_ns\":%llu}\n",
 	    line->outcome, line->client, line->region, (unsigned long long)line->start_ns, (unsigned long long)line->end_ns);
 	h->lines++;

@@ -56,3 +56,11 @@ void value_fill(char *out, uint32_t size, uint32_t run, uint32_t client, uint64_
 	at = put_random(at, left / 2, random);
 	put_words(at, left - left / 2, random);
 }
+
+void key_fill(char out[static BENCH_KEY_TEXT_SIZE], uint64_t key)
+{
+	out[0] = 'k';
+	for (uint32_t i = BENCH_KEY_SIZE - 1; i > 0; i--, key /= 10)
+		out[i] = (char)('0' + key % 10);
+	out[BENCH_KEY_SIZE] = 0;
+}

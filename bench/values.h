@@ -9,8 +9,12 @@
 
 #include "bench/zipf.h"
 
-#define VALUE_ID_SIZE 24u
+#define VALUE_ID_SIZE       24u
+#define BENCH_KEY_SIZE      16u
+#define BENCH_KEY_TEXT_SIZE (BENCH_KEY_SIZE + 1)
 /* size >= VALUE_ID_SIZE. */
 void value_fill(char *out, uint32_t size, uint32_t run, uint32_t client, uint64_t number, struct random *random);
+/* "k" and 15 digits. */
+void key_fill(char out[static BENCH_KEY_TEXT_SIZE], uint64_t key);
 
 #endif

@@ -11,22 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/values.h"
-#include "client/godwit.h"
+#include "bench/operation.h"
 
 #define RETRY_PAUSE_NS   (5ull * 1000000)
 #define PROBE_TIMEOUT_MS 3000u
-#define WAIT_MS          1             /* a descriptor that was missed costs at most this */
-#define SCRAMBLE         2654435761ull /* a prime above any number of keys: rank to key is one to one */
+#define WAIT_MS          1            /* a descriptor that was missed costs at most this */
+#define REMEMBERED_MAX   (1ull << 20) /* keys that all clients together know the versions of */
+#define REMEMBERED_MIN   64u          /* a client */
 
 enum phase { PHASE_LOAD, PHASE_RUN };
-
-struct operation {
-	uint64_t key, start_ns;
-	uint32_t next_free;
-	bool is_read;
-	char value[VALUE_ID_SIZE]; /* for the history */
-};
 
 struct worker_connection {
 	struct worker *worker;
@@ -35,7 +28,11 @@ struct worker_connection {
 	uint64_t writes;       /* numbers its values */
 	uint64_t paused_to_ns; /* after a refusal for lack of room */
 	struct operation *operations;
-	uint32_t first_free; /* pipeline: none */
+	struct step *steps;   /* of all operations */
+	uint32_t first_free;  /* pipeline: none */
+	uint32_t first_ready; /* decided, not sent: compare-and-sets whose read was answered, and what found no room; pipeline:
+	                         none */
+	struct seen seen;
 };
 
 struct worker {
@@ -51,7 +48,9 @@ struct worker {
 	uint64_t load_next, load_step;
 	uint64_t *load_again; /* keys refused for lack of room */
 	uint32_t load_again_count;
-	char *value;
+	/* Of one operation, which is copied when it is submitted. */
+	char *values, (*keys)[BENCH_KEY_TEXT_SIZE];
+	struct gw_operation *steps;
 	struct tally tally;
 };
 
@@ -71,61 +70,47 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static void key_fill(char out[static BENCH_KEY_SIZE + 1], uint64_t key)
+static bool has_sets(const struct worker *w)
 {
-	out[0] = 'k';
-	for (uint32_t i = BENCH_KEY_SIZE - 1; i > 0; i--, key /= 10)
-		out[i] = (char)('0' + key % 10);
-	out[BENCH_KEY_SIZE] = 0;
+	return w->workload->options.cas_ratio > 0;
 }
 
-static void history_note(
-    const struct worker_connection *c, const struct operation *o, const struct gw_result *result, const char *outcome)
+static void failure_tally(struct tally *t, enum operation_end end, const struct gw_result *result)
 {
-	char key[BENCH_KEY_SIZE + 1];
-	key_fill(key, o->key);
-	struct history_line line = {.client = c->client,
-	    .op = o->is_read ? "get" : "put",
-	    .key = key,
-	    .outcome = outcome,
-	    .region = c->worker->region->name,
-	    .start_ns = o->start_ns,
-	    .end_ns = result->answered_ns};
-	if (!o->is_read) {
-		line.value = o->value;
-		line.value_size = VALUE_ID_SIZE;
-	} else if (result->code == ERR_OK) {
-		line.value = result->value ? (const void *)result->value : "";
-		line.value_size = result->value_size;
-	}
-	history_add(c->worker->workload->options.history, &line);
+	if (end == OPERATION_UNKNOWN)
+		t->unknown++;
+	else if (end == OPERATION_REFUSED)
+		t->refused++;
+	else
+		t->failed++;
+	if (t->first_code)
+		return;
+	t->first_code = result->code;
+	snprintf(t->first_reason, sizeof(t->first_reason), "%s", result->reason ? result->reason : "");
 }
 
-static void tally_result(struct worker *w, const struct operation *o, const struct gw_result *result, bool ok, bool unknown)
+static void result_tally(struct worker *w, const struct operation *o, const struct gw_result *result, enum operation_end end)
 {
 	struct tally *t = &w->tally;
-	if (!ok) {
-		/* A read that failed changed nothing, and is not a refusal either unless the region said so. */
-		int exit_code = error_exit_code(result->code);
-		if (unknown)
-			t->unknown++;
-		else if (exit_code == 3)
-			t->refused++;
-		else
-			t->failed++;
-		if (!t->first_code) {
-			t->first_code = result->code;
-			snprintf(t->first_reason, sizeof(t->first_reason), "%s", result->reason ? result->reason : "");
-		}
+	uint64_t us = result->answered_ns > o->start_ns ? (result->answered_ns - o->start_ns) / 1000 : 0;
+	bool is_measured = result->answered_ns >= w->measure_ns && result->answered_ns < w->end_ns;
+	if (end == OPERATION_CHECK_FAILED) {
+		t->check_failed++;
+		if (is_measured)
+			histogram_add(&t->check_failed_us, us);
+		return;
+	}
+	if (end != OPERATION_OK) {
+		failure_tally(t, end, result);
 		return;
 	}
 	if (o->is_read)
 		t->all_reads++;
 	else
 		t->all_writes++;
-	if (result->answered_ns < w->measure_ns || result->answered_ns >= w->end_ns)
+	t->all_sets += operation_has_condition(o);
+	if (!is_measured)
 		return;
-	uint64_t us = result->answered_ns > o->start_ns ? (result->answered_ns - o->start_ns) / 1000 : 0;
 	histogram_add(o->is_read ? &t->read_us : &t->write_us, us);
 	if (o->is_read)
 		t->reads++;
@@ -133,43 +118,66 @@ static void tally_result(struct worker *w, const struct operation *o, const stru
 		t->writes++;
 }
 
+static void operation_push(struct worker_connection *c, struct operation *o, uint32_t *first)
+{
+	o->next_free = *first;
+	*first = (uint32_t)(o - c->operations);
+}
+
 static void take_result(void *context, const struct gw_result *result)
 {
 	struct worker_connection *c = context;
 	struct worker *w = c->worker;
 	struct operation *o = result->user;
-	bool ok = result->code == ERR_OK || (o->is_read && result->code == ERR_NOT_FOUND);
-	bool unknown = !o->is_read && error_exit_code(result->code) == 4;
+	enum operation_end end = operation_end_of(o, result);
 	if (w->workload->options.history)
-		history_note(c, o, result, ok ? "ok" : unknown ? "unknown" : "fail");
+		operation_note(o, result, end, c->client, w->region->name, w->workload->options.history);
+	if (has_sets(w))
+		operation_learn(o, result, end, &c->seen);
 	if (result->code == ERR_OVERLOADED) {
 		c->paused_to_ns = result->answered_ns + RETRY_PAUSE_NS;
 		if (w->phase == PHASE_LOAD)
-			w->load_again[w->load_again_count++] = o->key; /* room for all that can be under way */
+			w->load_again[w->load_again_count++] = o->steps[0].key; /* room for all that can be under way */
 	}
-	if (w->phase == PHASE_RUN || (!ok && result->code != ERR_OVERLOADED))
-		tally_result(w, o, result, ok, unknown);
-	o->next_free = c->first_free;
-	c->first_free = (uint32_t)(o - c->operations);
+	if (w->phase == PHASE_RUN || (end != OPERATION_OK && result->code != ERR_OVERLOADED))
+		result_tally(w, o, result, end);
+	if (o->set_follows && end == OPERATION_OK) {
+		operation_turn_to_set(o, result);
+		operation_push(c, o, &c->first_ready);
+		return;
+	}
+	if (has_sets(w))
+		operation_release(o, &c->seen);
+	operation_push(c, o, &c->first_free);
+}
+
+/* Keys in turn. */
+static bool next_to_load(struct worker *w, struct operation *o)
+{
+	struct step *step = &o->steps[0];
+	o->is_read = o->is_transaction = o->set_follows = false;
+	o->step_count = 1;
+	step->kind = GW_PUT;
+	step->expected.known = false;
+	if (w->load_again_count) {
+		step->key = w->load_again[--w->load_again_count];
+		return true;
+	}
+	step->key = w->load_next;
+	if (w->tally.first_code || w->load_next >= w->workload->options.keys)
+		return false;
+	w->load_next += w->load_step;
+	return true;
 }
 
 /* What to do next. False: nothing now; *wait_ns then may come down. */
-static bool next_operation(struct worker *w, uint64_t now, struct operation *o, uint64_t *wait_ns)
+static bool next_operation(struct worker_connection *c, uint64_t now, struct operation *o, uint64_t *wait_ns)
 {
+	struct worker *w = c->worker;
 	const struct workload_options *options = &w->workload->options;
 	o->start_ns = now;
-	if (w->phase == PHASE_LOAD) {
-		o->is_read = false;
-		if (w->load_again_count) {
-			o->key = w->load_again[--w->load_again_count];
-			return true;
-		}
-		o->key = w->load_next;
-		if (w->tally.first_code || w->load_next >= options->keys)
-			return false;
-		w->load_next += w->load_step;
-		return true;
-	}
+	if (w->phase == PHASE_LOAD)
+		return next_to_load(w, o);
 	if (now >= w->end_ns)
 		return false;
 	if (options->rate) {
@@ -180,45 +188,92 @@ static bool next_operation(struct worker *w, uint64_t now, struct operation *o, 
 			return false;
 		}
 	}
+	if (!operation_draw(o, options, &w->workload->zipf, &w->random, &c->seen))
+		return false;
 	w->started++;
-	o->key = zipf_next(&w->workload->zipf, &w->random) * SCRAMBLE % options->keys;
-	o->is_read = options->read_ratio > 0 && random_unit(&w->random) < options->read_ratio;
+	return true;
+}
+
+/* A step as the client library wants it; what it points to is the worker's and the operation's. */
+static struct gw_operation step_fill(struct worker_connection *c, struct step *step, uint32_t number)
+{
+	static const enum gw_condition conditions[] = {[false] = GW_IF_VERSION, [true] = GW_IF_ABSENT};
+	struct worker *w = c->worker;
+	const struct workload_options *options = &w->workload->options;
+	struct gw_operation out = {
+	    .kind = step->kind, .keyspace = options->keyspace, .key = w->keys[number], .key_size = BENCH_KEY_SIZE};
+	key_fill(w->keys[number], step->key);
+	if (step->kind == GW_PUT) {
+		char *value = w->values + (size_t)number * options->value_size;
+		value_fill(value, options->value_size, w->workload->run, c->client, c->writes++, &w->random);
+		memcpy(step->value, value, VALUE_ID_SIZE);
+		out.value = value;
+		out.value_size = options->value_size;
+	}
+	if (step->expected.known) {
+		out.condition = conditions[step->expected.absent];
+		out.expected = step->expected.absent ? NULL : step->expected.version;
+		out.expected_size = step->expected.absent ? 0 : step->expected.version_size;
+	}
+	return out;
+}
+
+/* False: that was refused here, and is no use trying again at once. */
+static bool submit(struct worker_connection *c, struct operation *o, uint64_t now)
+{
+	struct worker *w = c->worker;
+	struct gw_operation operation = {.kind = GW_TRANSACTION, .steps = w->steps, .step_count = o->step_count};
+	for (uint32_t i = 0; i < o->step_count; i++)
+		w->steps[i] = step_fill(c, &o->steps[i], i);
+	if (!o->is_transaction)
+		operation = w->steps[0];
+	operation.user = o;
+	int rc = gw_submit(c->gw, &operation);
+	if (rc == 0)
+		return true;
+	if (rc == ERR_FULL) { /* the library has no room: an old operation is not answered yet */
+		c->paused_to_ns = now + RETRY_PAUSE_NS;
+		operation_push(c, o, &c->first_ready);
+		return false;
+	}
+	/* Not even queued: as certain a refusal as there is. */
+	struct gw_result refused = {.code = rc, .reason = error_text(rc), .user = o, .answered_ns = now};
+	take_result(c, &refused);
+	return false;
+}
+
+static struct operation *operation_pop(struct worker_connection *c, uint32_t *first)
+{
+	struct operation *o = &c->operations[*first];
+	*first = o->next_free;
+	return o;
+}
+
+/* What is decided and not sent goes first. Behind the end of the run it is dropped. */
+static bool submit_ready(struct worker_connection *c, uint64_t now)
+{
+	struct worker *w = c->worker;
+	while (c->first_ready < w->workload->options.pipeline) {
+		struct operation *o = operation_pop(c, &c->first_ready);
+		if (w->phase == PHASE_RUN && now >= w->end_ns) {
+			if (has_sets(w))
+				operation_release(o, &c->seen);
+			operation_push(c, o, &c->first_free);
+		} else if (!submit(c, o, now)) {
+			return false;
+		}
+	}
 	return true;
 }
 
 static void submit_all(struct worker_connection *c, uint64_t now, uint64_t *wait_ns)
 {
-	struct worker *w = c->worker;
-	const struct workload_options *options = &w->workload->options;
-	char key[BENCH_KEY_SIZE + 1];
-	if (now < c->paused_to_ns)
+	if (now < c->paused_to_ns || !submit_ready(c, now))
 		return;
-	while (c->first_free < options->pipeline) {
-		struct operation *o = &c->operations[c->first_free];
-		if (!next_operation(w, now, o, wait_ns))
+	while (c->first_free < c->worker->workload->options.pipeline) {
+		if (!next_operation(c, now, &c->operations[c->first_free], wait_ns) ||
+		    !submit(c, operation_pop(c, &c->first_free), now))
 			return;
-		key_fill(key, o->key);
-		struct gw_operation operation = {.kind = o->is_read ? GW_GET : GW_PUT,
-		    .keyspace = options->keyspace,
-		    .key = key,
-		    .key_size = BENCH_KEY_SIZE,
-		    .user = o};
-		if (!o->is_read) {
-			value_fill(w->value, options->value_size, w->workload->run, c->client, c->writes++, &w->random);
-			memcpy(o->value, w->value, VALUE_ID_SIZE);
-			operation.value = w->value;
-			operation.value_size = options->value_size;
-		}
-		c->first_free = o->next_free;
-		int rc = gw_submit(c->gw, &operation);
-		if (rc == 0)
-			continue;
-		/* Not even queued: as certain a refusal as there is. */
-		struct gw_result refused = {.code = rc, .reason = error_text(rc), .user = o, .answered_ns = now};
-		if (rc == ERR_FULL)
-			refused.code = ERR_OVERLOADED;
-		take_result(c, &refused);
-		return;
 	}
 }
 
@@ -246,7 +301,7 @@ static void *worker_run(void *argument)
 			struct worker_connection *c = &w->connections[i];
 			submit_all(c, now_ns(), &wait_ns);
 			results += gw_poll(c->gw, 0, take_result, c);
-			pending += gw_pending(c->gw);
+			pending += gw_pending(c->gw) + (c->first_ready < w->workload->options.pipeline);
 		}
 		bool done = w->phase == PHASE_LOAD ? w->load_next >= w->workload->options.keys && !w->load_again_count
 		                                   : now_ns() >= w->end_ns;
@@ -264,11 +319,19 @@ static int worker_connect(struct worker *w, uint32_t client, struct error_contex
 	char endpoint[160];
 	snprintf(endpoint, sizeof(endpoint), "tcp://%s:%u", w->region->host, w->region->port);
 	*c = (struct worker_connection){.worker = w, .client = client};
+	c->first_ready = options->pipeline;
 	c->operations = calloc(options->pipeline, sizeof(*c->operations));
-	if (!c->operations)
+	c->steps = calloc(options->pipeline, sizeof(*c->steps) * options->transaction_keys);
+	w->connection_count++;
+	if (!c->operations || !c->steps)
 		return error_set(error, ERR_NO_MEMORY, "%u operations", options->pipeline);
 	for (uint32_t i = 0; i < options->pipeline; i++)
-		c->operations[i].next_free = i + 1;
+		c->operations[i] =
+		    (struct operation){.next_free = i + 1, .steps = c->steps + (size_t)i * options->transaction_keys};
+	uint64_t remembered = REMEMBERED_MAX / options->clients;
+	if (has_sets(w) && seen_init(&c->seen, options->keys, remembered < REMEMBERED_MIN ? REMEMBERED_MIN : remembered,
+	                       (uint64_t)options->pipeline * options->transaction_keys) != 0)
+		return error_set(error, ERR_NO_MEMORY, "what %u clients know", options->clients);
 	struct gw_options gw = {.endpoint = endpoint,
 	    .key_dir = options->key_dir,
 	    .region = w->region->name,
@@ -276,7 +339,6 @@ static int worker_connect(struct worker *w, uint32_t client, struct error_contex
 	    .pipeline_max = options->pipeline};
 	char reason[sizeof(error->text)] = "";
 	int rc = gw_connect(&c->gw, &gw, reason);
-	w->connection_count++;
 	return rc == 0 ? 0 : error_set(error, rc, "%s", reason);
 }
 
@@ -313,8 +375,10 @@ int workload_new(struct workload **out, const struct workload_options *options, 
 		w->random.state = seed + i * 0x632be59bd9b4e019ull;
 		w->connections = calloc(share, sizeof(*w->connections));
 		w->load_again = calloc((size_t)share * options->pipeline, sizeof(*w->load_again));
-		w->value = malloc(options->value_size);
-		if (!w->connections || !w->load_again || !w->value)
+		w->values = calloc(options->transaction_keys, options->value_size);
+		w->keys = calloc(options->transaction_keys, sizeof(*w->keys));
+		w->steps = calloc(options->transaction_keys, sizeof(*w->steps));
+		if (!w->connections || !w->load_again || !w->values || !w->keys || !w->steps)
 			return error_set(error, ERR_NO_MEMORY, "%u connections", share);
 		for (uint32_t k = 0; k < share; k++) {
 			int rc = worker_connect(w, i + k * l->worker_count, error);
@@ -336,10 +400,14 @@ void workload_free(struct workload *l)
 			if (w->connections[k].gw)
 				gw_close(w->connections[k].gw);
 			free(w->connections[k].operations);
+			free(w->connections[k].steps);
+			seen_deinit(&w->connections[k].seen);
 		}
 		free(w->connections);
 		free(w->load_again);
-		free(w->value);
+		free(w->values);
+		free(w->keys);
+		free(w->steps);
 	}
 	free(l);
 }
@@ -419,10 +487,13 @@ void tally_add(struct tally *into, const struct tally *from)
 	into->failed += from->failed;
 	into->all_writes += from->all_writes;
 	into->all_reads += from->all_reads;
+	into->all_sets += from->all_sets;
+	into->check_failed += from->check_failed;
 	if (!into->first_code) {
 		into->first_code = from->first_code;
 		memcpy(into->first_reason, from->first_reason, sizeof(into->first_reason));
 	}
 	histogram_join(&into->write_us, &from->write_us);
 	histogram_join(&into->read_us, &from->read_us);
+	histogram_join(&into->check_failed_us, &from->check_failed_us);
 }

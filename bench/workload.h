@@ -15,8 +15,6 @@
 #include "runtime/topology.h"
 #include "shm/counters.h"
 
-#define BENCH_KEY_SIZE 16u
-
 struct workload_options {
 	const struct topology *topology;
 	const char *key_dir, *keyspace;
@@ -25,7 +23,9 @@ struct workload_options {
 	uint64_t keys;
 	uint32_t value_size;
 	double read_ratio, zipf;
-	uint64_t rate; /* operations a second over all; 0: no limit */
+	double cas_ratio, delete_ratio; /* of the writes; together at most 1. cas_ratio: strong keyspaces only */
+	uint32_t transaction_keys;      /* 1: puts and deletes; more: each write is a transaction, strong keyspaces only */
+	uint64_t rate;                  /* operations a second over all; 0: no limit */
 	uint32_t timeout_ms;
 	struct history *history; /* or NULL */
 };
@@ -34,9 +34,11 @@ struct tally {                             /* of one region, or of all */
 	uint64_t writes, reads;            /* answered ok, "no such key" included, within the time measured */
 	uint64_t refused, unknown, failed; /* certainly not applied; perhaps; unreachable or not to be read. Whole run */
 	uint64_t all_writes, all_reads;    /* ok, warm-up and drain included: what the figures per operation are divided by */
-	int first_code;                    /* of what was not ok */
+	uint64_t all_sets,
+	    check_failed; /* writes with a condition: applied (in all_writes too); not (in no other count). Whole run */
+	int first_code;   /* of what was not ok */
 	char first_reason[160];
-	struct histogram_block write_us, read_us;
+	struct histogram_block write_us, read_us, check_failed_us;
 };
 
 struct workload;

@@ -271,7 +271,7 @@ int gw_poll(struct gw_connection *c, uint32_t timeout_ms, void (*each)(void *, c
 	struct receiver receiver = {.each = each, .user = user};
 	for (;;) {
 		connection_send(c, now_ns);
-		connection_receive(c, now_ns, &receiver);
+		connection_receive(c, &receiver);
 		if (now_ns >= c->check_ns && c->pending) {
 			connection_watch(c);
 			connection_check(c, now_ns, &receiver);

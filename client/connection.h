@@ -100,7 +100,7 @@ void connection_watch(struct gw_connection *c); /* takes what the socket's monit
 
 /* exchange.c */
 int connection_send(struct gw_connection *c, uint64_t now_ns); /* ERR_OVERLOADED: not connected, or its queue is full */
-void connection_receive(struct gw_connection *c, uint64_t now_ns, struct receiver *receiver);
+void connection_receive(struct gw_connection *c, struct receiver *receiver);
 void connection_check(struct gw_connection *c, uint64_t now_ns, struct receiver *receiver);
 /* Everything that was sent goes out again. */
 void connection_requeue(struct gw_connection *c);

@@ -262,7 +262,9 @@ static void message_take(struct gw_connection *c, uint64_t now_ns, struct receiv
 		c->malformed++; /* what was in it is asked for again */
 }
 
-void connection_receive(struct gw_connection *c, uint64_t now_ns, struct receiver *receiver)
+/* Each message has a time of its own, read when it is there: an answer must never seem older than what it tells of, however
+ * long this thread was kept from running. Histories are judged by these times. */
+void connection_receive(struct gw_connection *c, struct receiver *receiver)
 {
 	for (uint32_t messages = 0; c->socket && c->pending && messages < RECEIVE_MESSAGES_MAX; messages++) {
 		zmq_msg_t message;
@@ -271,6 +273,7 @@ void connection_receive(struct gw_connection *c, uint64_t now_ns, struct receive
 			zmq_msg_close(&message);
 			return;
 		}
+		uint64_t now_ns = connection_now_ns();
 		bool whole = !zmq_msg_more(&message);
 		c->bytes_received += zmq_msg_size(&message);
 		c->heard_ns = now_ns;

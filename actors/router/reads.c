@@ -392,6 +392,7 @@ static int region(struct reads *reads, const struct request_operation *o, struct
 	message.log_bytes = atomic_load_explicit(&reads->shm->coordinator.log_bytes, memory_order_relaxed);
 	message.raw_bytes_sent = counter_get(streamer, COUNTER_bytes_raw);
 	message.wire_bytes_sent = counter_get(streamer, COUNTER_bytes_sent);
+	message.in_doubt = counter_get(&reads->shm->counters[ACTOR_COORDINATOR], COUNTER_in_doubt);
 	for (uint32_t i = 0; i < topology->region_count; i++) {
 		if (topology->regions[i].id == reads->region->id)
 			continue;

@@ -15,6 +15,13 @@ struct rate {
 	uint64_t writes, reads, received, sampled_ns;
 };
 
+/* Answered from the rows by the router, and by a majority through the coordinator. */
+static uint64_t reads_of(const struct shm *shm)
+{
+	return counter_get(&shm->layout->counters[ACTOR_ROUTER], COUNTER_reads) +
+	       counter_get(&shm->layout->counters[ACTOR_COORDINATOR], COUNTER_reads);
+}
+
 static void rate_start(struct survey *survey, uint32_t i, struct rate *rate)
 {
 	char dir[320];
@@ -25,7 +32,7 @@ static void rate_start(struct survey *survey, uint32_t i, struct rate *rate)
 	rate->attached = true;
 	rate->sampled_ns = cli_now_ns();
 	rate->writes = counter_get(&rate->shm.layout->counters[ACTOR_COORDINATOR], COUNTER_writes);
-	rate->reads = counter_get(&rate->shm.layout->counters[ACTOR_ROUTER], COUNTER_reads);
+	rate->reads = reads_of(&rate->shm);
 	rate->received = counter_get(&rate->shm.layout->counters[ACTOR_COORDINATOR], COUNTER_records_received);
 }
 
@@ -42,7 +49,7 @@ static void rate_end(struct rate *rate)
 	uint64_t elapsed_ns = cli_now_ns() - rate->sampled_ns;
 	const struct shm_layout *layout = rate->shm.layout;
 	rate->writes = per_second(rate->writes, counter_get(&layout->counters[ACTOR_COORDINATOR], COUNTER_writes), elapsed_ns);
-	rate->reads = per_second(rate->reads, counter_get(&layout->counters[ACTOR_ROUTER], COUNTER_reads), elapsed_ns);
+	rate->reads = per_second(rate->reads, reads_of(&rate->shm), elapsed_ns);
 	rate->received =
 	    per_second(rate->received, counter_get(&layout->counters[ACTOR_COORDINATOR], COUNTER_records_received), elapsed_ns);
 	shm_detach(&rate->shm);
@@ -77,11 +84,11 @@ static void region_json(const struct survey *survey, const struct survey_region 
 		text_add(&json,
 		    ",\"rows\":%llu,\"conflicts\":%llu,\"conflicts_dropped\":%llu,\"digest\":\"%s\",\"applied\":\"%s\",\"map_"
 		    "bytes\":%llu,"
-		    "\"log_bytes\":%llu,\"raw_bytes_sent\":%llu,\"wire_bytes_sent\":%llu",
+		    "\"log_bytes\":%llu,\"raw_bytes_sent\":%llu,\"wire_bytes_sent\":%llu,\"in_doubt\":%llu",
 		    (unsigned long long)r->live_rows, (unsigned long long)r->conflicts,
 		    (unsigned long long)r->conflicts_dropped, digest, version, (unsigned long long)r->map_bytes,
 		    (unsigned long long)r->log_bytes, (unsigned long long)r->raw_bytes_sent,
-		    (unsigned long long)r->wire_bytes_sent);
+		    (unsigned long long)r->wire_bytes_sent, (unsigned long long)r->in_doubt);
 		if (rate->attached)
 			text_add(&json, ",\"writes_per_second\":%llu,\"reads_per_second\":%llu,\"received_per_second\":%llu",
 			    (unsigned long long)rate->writes, (unsigned long long)rate->reads,
@@ -137,6 +144,21 @@ static void peers_print(const struct survey *survey)
 	}
 }
 
+/* Nothing when there is nothing to say. */
+static void in_doubt_print(const struct survey *survey)
+{
+	const char *separator = "\nundecided strong transactions: ";
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		const struct survey_region *r = &survey->regions[i];
+		if (!r->answered || !r->in_doubt)
+			continue;
+		printf("%s%s %llu", separator, r->region->name, (unsigned long long)r->in_doubt);
+		separator = ", ";
+	}
+	if (*separator == ',')
+		printf(" (godwit indoubt lists them)\n");
+}
+
 static int status_run(struct cli *cli)
 {
 	static struct survey survey;
@@ -163,6 +185,8 @@ static int status_run(struct cli *cli)
 	}
 	if (!cli->json && answered && survey.region_count > 1)
 		peers_print(&survey);
+	if (!cli->json)
+		in_doubt_print(&survey);
 	survey_close(&survey);
 	return answered ? 0 : error_exit_code(ERR_UNREACHABLE);
 }
@@ -172,5 +196,6 @@ const struct command command_status = {.name = "status",
     .summary = "regions, rows, conflicts, lag, round trips, rates",
     .detail = "Lag: what a region wrote and another has not yet on its disk; AGE: how old that figure is. Rates are of regions "
               "of this\n"
-              "machine, over a quarter of a second. Equal digests mean equal rows. Exit code 5 when no region answers.",
+              "machine, over a quarter of a second. Equal digests mean equal rows. Undecided: under way\n"
+              "a moment ago, or waiting for a majority. Exit code 5 when no region answers.",
     .run = status_run};

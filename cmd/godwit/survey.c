@@ -44,6 +44,7 @@ static void about_take(struct survey_region *r, const Godwit__Client__Region *ab
 	r->log_bytes = about->log_bytes;
 	r->raw_bytes_sent = about->raw_bytes_sent;
 	r->wire_bytes_sent = about->wire_bytes_sent;
+	r->in_doubt = about->in_doubt;
 	r->peer_count = 0;
 	for (size_t i = 0; i < about->n_peers && r->peer_count < REGIONS_MAX; i++) {
 		const Godwit__Client__Peer *p = about->peers[i];
@@ -134,9 +135,12 @@ void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t 
 uint64_t survey_keyspaces_served(const struct topology *topology)
 {
 	uint64_t mask = 0;
-	for (uint32_t k = 0; k < topology->keyspace_count; k++)
-		if (topology->keyspaces[k].level == LEVEL_EVENTUAL && topology->keyspaces[k].acknowledge == ACKNOWLEDGE_ONE)
+	for (uint32_t k = 0; k < topology->keyspace_count; k++) {
+		const struct keyspace *keyspace = &topology->keyspaces[k];
+		if (keyspace->level == LEVEL_STRONG ||
+		    (keyspace->level == LEVEL_EVENTUAL && keyspace->acknowledge == ACKNOWLEDGE_ONE))
 			mask |= 1ull << k;
+	}
 	return mask;
 }
 

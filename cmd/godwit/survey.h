@@ -25,7 +25,7 @@ struct survey_region {
 	char reason[256];                 /* why something was not answered */
 	bool answered;                    /* about itself */
 	struct vector applied;
-	uint64_t live_rows, conflicts, conflicts_dropped, map_bytes, log_bytes, raw_bytes_sent, wire_bytes_sent;
+	uint64_t live_rows, conflicts, conflicts_dropped, map_bytes, log_bytes, raw_bytes_sent, wire_bytes_sent, in_doubt;
 	uint32_t peer_count;
 	struct survey_peer peers[REGIONS_MAX];
 	struct survey_keyspace *keyspaces; /* by place in the topology */
@@ -41,7 +41,7 @@ int survey_open(struct survey *survey, struct cli *cli);
 void survey_close(struct survey *survey);
 /* Asks all regions; keyspaces: mask of those whose digests are wanted. Returns when all have answered or the time is over. */
 void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t timeout_ms);
-/* Keyspaces of a level that this version serves. */
+/* Keyspaces of a level that this version serves: eventual ones acknowledged here, and strong ones. */
 uint64_t survey_keyspaces_served(const struct topology *topology);
 struct digest survey_digest_sum(const struct survey_region *region, uint64_t keyspaces);
 void digest_format(struct digest digest, char out[static 40]);

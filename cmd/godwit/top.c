@@ -143,14 +143,44 @@ static void peers_picture(const struct cli *cli, const struct top_region *r, str
 	}
 }
 
+/* Of strong keyspaces, where there are any. */
+static void strong_picture(const struct cli *cli, struct top_region *r, struct text *json)
+{
+	static struct histogram_block write, read;
+	bool has_strong = false;
+	for (uint32_t k = 0; k < cli->topology.keyspace_count; k++)
+		has_strong |= cli->topology.keyspaces[k].level == LEVEL_STRONG;
+	if (!has_strong)
+		return;
+	histogram_since(r, HISTOGRAM_strong_write_us, &write);
+	histogram_since(r, HISTOGRAM_strong_read_us, &read);
+	double commits = rate(r, ACTOR_COORDINATOR, COUNTER_commits),
+	       aborts = rate(r, ACTOR_COORDINATOR, COUNTER_commit_aborts);
+	double write_ms[] = {(double)histogram_quantile(&write, 0.5) / 1000, (double)histogram_quantile(&write, 0.99) / 1000};
+	double read_ms[] = {(double)histogram_quantile(&read, 0.5) / 1000, (double)histogram_quantile(&read, 0.99) / 1000};
+	unsigned long long in_doubt = r->now.counters[ACTOR_COORDINATOR][COUNTER_in_doubt];
+	if (cli->json)
+		text_add(json,
+		    "\"strong\":{\"commits_per_second\":%.0f,\"aborts_per_second\":%.0f,\"write_p50_ms\":%.3f,\"write_p99_ms\":"
+		    "%.3f,"
+		    "\"read_p50_ms\":%.3f,\"read_p99_ms\":%.3f,\"in_doubt\":%llu},",
+		    commits, aborts, write_ms[0], write_ms[1], read_ms[0], read_ms[1], in_doubt);
+	else
+		printf("  strong: commits %.0f/s, aborts %.0f/s, undecided %llu; write p50 %.1f ms, p99 %.1f ms; read p50 %.1f "
+		       "ms, p99 "
+		       "%.1f ms\n",
+		    commits, aborts, in_doubt, write_ms[0], write_ms[1], read_ms[0], read_ms[1]);
+}
+
 static void region_picture(const struct cli *cli, struct top_region *r, struct text *json)
 {
 	static struct histogram_block acknowledge, sync;
 	histogram_since(r, HISTOGRAM_acknowledge_us, &acknowledge);
 	histogram_since(r, HISTOGRAM_sync_us, &sync);
-	double writes = rate(r, ACTOR_COORDINATOR, COUNTER_writes), reads = rate(r, ACTOR_ROUTER, COUNTER_reads);
-	double applied = rate(r, ACTOR_COORDINATOR, COUNTER_records_applied),
-	       bytes = rate(r, ACTOR_STREAMER, COUNTER_bytes_sent);
+	double writes = rate(r, ACTOR_COORDINATOR, COUNTER_writes);
+	double reads = rate(r, ACTOR_ROUTER, COUNTER_reads) + rate(r, ACTOR_COORDINATOR, COUNTER_reads);
+	double applied = rate(r, ACTOR_COORDINATOR, COUNTER_records_applied);
+	double bytes = rate(r, ACTOR_STREAMER, COUNTER_bytes_sent) + rate(r, ACTOR_COORDINATOR, COUNTER_bytes_sent);
 	double p50_ms = (double)histogram_quantile(&acknowledge, 0.5) / 1000,
 	       p99_ms = (double)histogram_quantile(&acknowledge, 0.99) / 1000;
 	double sync_ms = (double)histogram_quantile(&sync, 0.99) / 1000;
@@ -161,17 +191,20 @@ static void region_picture(const struct cli *cli, struct top_region *r, struct t
 		text_add(json,
 		    ",\"writes_per_second\":%.0f,\"reads_per_second\":%.0f,\"records_applied_per_second\":%.0f,"
 		    "\"bytes_sent_per_second\":%.0f,\"acknowledge_p50_ms\":%.3f,\"acknowledge_p99_ms\":%.3f,\"sync_p99_ms\":%."
-		    "3f,"
-		    "\"actors\":[",
+		    "3f,",
 		    writes, reads, applied, bytes, p50_ms, p99_ms, sync_ms);
 	} else {
 		printf("%s%s%s  writes %.0f/s, reads %.0f/s, applied %.0f/s, sent %s/s; acknowledged p50 %.1f ms, p99 %.1f ms; "
 		       "sync p99 %.1f ms\n",
 		    cli_bold(), r->region->name, cli_plain(), writes, reads, applied, bytes_format((uint64_t)bytes, sent),
 		    p50_ms, p99_ms, sync_ms);
+	}
+	strong_picture(cli, r, json);
+	if (cli->json)
+		text_add(json, "\"actors\":[");
+	else
 		printf("  %-12s %-12s %8s %8s %8s %9s %8s %12s\n", "actor", "state", "pid", "restarts", "cpu", "turns/s",
 		    "errors", "queued");
-	}
 	for (unsigned a = 0; a < ACTORS; a++)
 		actor_picture(cli, r, (enum actor)a, json);
 	if (cli->json)

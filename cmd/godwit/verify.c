@@ -95,6 +95,7 @@ static int bucket_read(struct survey *survey, uint32_t place, uint32_t keyspace,
 	for (bool more = true; more;) {
 		struct gw_operation operation = {.kind = GW_BUCKET,
 		    .keyspace = survey->cli->topology.keyspaces[keyspace].name,
+		    .level = GW_LEVEL_EVENTUAL, /* the rows as that region has them, in strong keyspaces too */
 		    .limit = number,
 		    .after = after,
 		    .after_size = after_size};

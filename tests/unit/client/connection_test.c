@@ -131,6 +131,39 @@ Test(connection, b08_lost_answer_is_asked_for_again_with_the_same_number, .fini 
 	gw_close(c);
 }
 
+struct times {
+	uint64_t answered_ns[2];
+	uint32_t count;
+};
+
+static void note_time_slowly(void *context, const struct gw_result *result)
+{
+	struct times *times = context;
+	times->answered_ns[times->count++] = result->answered_ns;
+	usleep(30000);
+}
+
+/* A history in which an answer seems older than it is shows violations that never were. */
+Test(connection, an_answer_is_not_older_than_its_receipt, .fini = stop)
+{
+	struct times times = {{0}, 0};
+	fake_start(&fake, say_ok);
+	struct gw_connection *c = fake_connect(&fake, 0, 0, 0);
+	struct gw_operation put = {.kind = GW_PUT, .key = "k", .key_size = 1, .value = "v", .value_size = 1};
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(gw_submit(c, &put), 0);
+		for (int tries = 0; tries < 100 && fake.seen_count <= (uint32_t)i; tries++) {
+			gw_flush(c); /* not connected yet: later */
+			usleep(10000);
+		}
+	}
+	usleep(50000); /* both answers are here */
+	while (times.count < 2)
+		gw_poll(c, 1000, note_time_slowly, &times);
+	cr_assert_geq(times.answered_ns[1] - times.answered_ns[0], 30000000);
+	gw_close(c);
+}
+
 Test(connection, repeats_grow_apart, .fini = stop)
 {
 	struct gw_result result;
