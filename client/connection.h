@@ -35,6 +35,7 @@ struct slot {
 	uint32_t sends;   /* times handed to a connected socket */
 	bool refused;     /* a repeat was refused, which says nothing about the first one */
 	bool moved;       /* sent before, to another region */
+	uint32_t link;    /* that it was first sent over */
 	enum slot_state state;
 	enum gw_kind kind;
 	void *user;
@@ -53,6 +54,7 @@ struct gw_connection {
 	bool disconnected;    /* and not yet connected again */
 	bool key_refused;     /* the last handshake was turned down */
 	uint32_t connections; /* sockets made */
+	uint32_t links;       /* connections that these have had */
 	uint64_t opened_ns, heard_ns, silence_ms;
 
 	struct slot *slots;

@@ -153,8 +153,10 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 		for (uint32_t i = 0; i < picked; i++) {
 			struct slot *slot = &c->slots[c->batch[i]];
 			slot->state = SLOT_SENT;
-			if (slot->sends++ == 0)
+			if (slot->sends++ == 0) {
 				slot->first_sent_ns = now_ns;
+				slot->link = c->links;
+			}
 			slot->sent_ns = now_ns;
 		}
 	}
@@ -162,9 +164,10 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 }
 
 /* A refusal is certain only of the copy of a write that it answers. Once a write was sent twice, only what every copy is bound
- * to meet says anything about the other one; after "overloaded", the first copy may still have been applied. A failed check
- * says no more: the first copy may be what changed the row, or may pass its check later, in another region. */
-static bool refusal_is_final(const struct slot *slot, int code)
+ * to meet says anything about the other one; after "overloaded", the first copy may still have been applied. A failed check is
+ * final as long as all copies went over one connection: the region has had the first before, and remembers it; where it cannot
+ * (a restart in between) it says UNKNOWN by itself. */
+static bool refusal_is_final(const struct gw_connection *c, const struct slot *slot, int code)
 {
 	if (!kind_is_write(slot->kind) || (slot->sends <= 1 && !slot->moved) || code == ERR_OK)
 		return true;
@@ -179,6 +182,8 @@ static bool refusal_is_final(const struct slot *slot, int code)
 	case ERR_UNKNOWN_OUTCOME:
 	case ERR_EXPIRED:
 		return true;
+	case ERR_CHECK_FAILED:
+		return !slot->moved && slot->link == c->links;
 	default:
 		return false;
 	}
@@ -190,7 +195,7 @@ static void answer_take(
 	struct slot *slot = slot_of(c, answer->number);
 	if (!slot || slot->sends == 0)
 		return; /* answered before: a repeat was answered as well */
-	if (!refusal_is_final(slot, answer->code)) {
+	if (!refusal_is_final(c, slot, answer->code)) {
 		slot->refused = true; /* it is sent once more when its time comes */
 		return;
 	}
@@ -217,7 +222,7 @@ static void version_refused(struct gw_connection *c, uint32_t protocol, uint64_t
 		if (!slot || slot->sends == 0)
 			continue;
 		struct gw_result result = {
-		    .code = refusal_is_final(slot, ERR_WRONG_VERSION) ? ERR_WRONG_VERSION : ERR_UNKNOWN_OUTCOME,
+		    .code = refusal_is_final(c, slot, ERR_WRONG_VERSION) ? ERR_WRONG_VERSION : ERR_UNKNOWN_OUTCOME,
 		    .reason = c->reason};
 		snprintf(c->reason, sizeof c->reason, "%s speaks protocol version %u, this client %u", c->region, protocol,
 		    PROTOCOL_VERSION);

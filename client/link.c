@@ -66,6 +66,7 @@ int connection_open(struct gw_connection *c, struct error_context *error)
 	if (code)
 		return code;
 	c->connections++;
+	c->links++;
 	c->opened_ns = connection_now_ns();
 	return monitor_open(c, error);
 }
@@ -128,8 +129,10 @@ void connection_watch(struct gw_connection *c)
 			c->disconnected = true;
 		} else if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 			c->key_refused = false;
-			if (c->disconnected)
+			if (c->disconnected) {
+				c->links++;
 				connection_requeue(c);
+			}
 			c->disconnected = false;
 		} else if (kind) {
 			c->key_refused = true;

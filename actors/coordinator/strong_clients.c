@@ -202,6 +202,7 @@ static void transaction_take(struct port *port, uint64_t route, uint64_t client_
 	            .number = o->number,
 	            .settled = o->settled,
 	            .age_ms = o->age_ms ? o->age_ms + port_waited_ms(port) : 0,
+	            .moved = o->moved,
 	            .deadline_ns = deadline_ns(port, o->timeout_ms),
 	            .arrived_ns = port->now.monotonic_ns,
 	            .ack_all = ack_all,

@@ -105,6 +105,7 @@ struct commit_event {
 		struct {
 			uint64_t route, client_id, number, settled, deadline_ns, arrived_ns;
 			uint64_t age_ms; /* of a repeat: since it was first sent; 0: sent for the first time */
+			bool moved; /* that was to another region */
 			bool ack_all;
 			uint32_t count; /* 1 to COMMIT_OPERATIONS_MAX, keys all different */
 			const struct commit_operation *operations;

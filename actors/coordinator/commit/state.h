@@ -116,6 +116,7 @@ enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONF
 struct request {
 	enum request_state state;
 	bool answered, blind, ack_all, duplicate;
+	bool uncertain; /* an earlier copy may have been taken that is not remembered here: by another region, before a restart */
 	uint64_t route, client_id, number, first_ms, since_ms, deadline_ns, arrived_ns, not_before_ns;
 	uint8_t *operations; /* encoded, in the arena */
 	uint32_t operations_size, operation_count;
@@ -216,7 +217,7 @@ struct commit {
 	uint32_t n, quorum, others;
 	struct hlc clock;
 	uint64_t born, bound_durable, bound_pending;
-	uint64_t now_ns, now_ms;
+	uint64_t now_ns, now_ms, started_ms;
 	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included */
 	struct contender contenders[CONTENDERS];
 	uint32_t peers;

@@ -53,6 +53,11 @@ static void request_free(struct commit *c, struct request *r)
 /* A refusal is remembered: a repeat that is still on its way must not be applied after it. */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
 {
+	if (code == ERR_CHECK_FAILED && r->uncertain) {
+		/* Perhaps it is that copy that changed the row, and its commit has not come here yet. */
+		code = ERR_UNKNOWN_OUTCOME;
+		reason = "a check failed, but an earlier copy of the request may have been applied";
+	}
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (answer && answer->state == MEMORY_PARKED) {
 		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
@@ -478,6 +483,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	    .client_id = e->transaction.client_id,
 	    .number = e->transaction.number,
 	    .first_ms = first_sent_ms(c, e),
+	    .uncertain = e->transaction.age_ms && (e->transaction.moved || first_sent_ms(c, e) <= c->started_ms),
 	    .since_ms = c->now_ms > e->transaction.age_ms ? c->now_ms - e->transaction.age_ms : 0,
 	    .deadline_ns = e->transaction.deadline_ns,
 	    .arrived_ns = e->transaction.arrived_ns,

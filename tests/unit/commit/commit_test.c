@@ -595,3 +595,29 @@ Test(commit, T52_what_a_prepare_names_is_on_disk)
 	quiet(w, ALL);
 	world_free(w);
 }
+
+/* The first copy was taken before a restart: nobody here knows whether it is what changed the row. */
+Test(commit, B17_a_failed_check_of_a_repeat_is_certain_only_if_all_copies_are_known)
+{
+	struct world *w = world_new(3);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+	world_put(w, 0, 1, "a", "there");
+	world_deliver(w, ALL, 0);
+	world_streams(w);
+	o.condition = COMMIT_IF_VERSION;
+	o.expected = (struct commit_id){.hlc = 5};
+	world_transaction(w, 0, 2, 7, 1, 1, &o);
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(code_of(w, 2), ERR_CHECK_FAILED);
+	world_repeat(w, 0, 3, 7, 1, 400, &o);
+	cr_assert_eq(code_of(w, 3), ERR_CHECK_FAILED, "remembered");
+	world_kill(w, 0);
+	world_start(w, 0);
+	world_repeat(w, 0, 4, 7, 1, 800, &o);
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(code_of(w, 4), ERR_UNKNOWN_OUTCOME);
+	world_transaction(w, 0, 5, 7, 2, 1, &o);
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(code_of(w, 5), ERR_CHECK_FAILED, "the first time");
+	world_free(w);
+}

@@ -242,6 +242,20 @@ void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t
 	            .operations = operations}});
 }
 
+void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t client, uint64_t number, uint64_t age_ms,
+    const struct commit_operation *operation)
+{
+	step(w, region,
+	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
+	        .transaction = {.route = route,
+	            .client_id = client,
+	            .number = number,
+	            .age_ms = age_ms,
+	            .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
+	            .count = 1,
+	            .operations = operation}});
+}
+
 void world_put(struct world *w, uint8_t region, uint64_t route, const char *key, const char *value)
 {
 	struct commit_operation o = world_operation(COMMIT_PUT, key, value);

@@ -68,6 +68,9 @@ void world_sync(struct world *w, uint8_t region);
 void world_put(struct world *w, uint8_t region, uint64_t route, const char *key, const char *value);
 void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t client, uint64_t number, uint32_t count,
     const struct commit_operation *operations);
+/* The same of one operation, first sent age_ms ago. */
+void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t client, uint64_t number, uint64_t age_ms,
+    const struct commit_operation *operation);
 void world_get(struct world *w, uint8_t region, uint64_t route, const char *key);
 struct commit_operation world_operation(enum commit_kind kind, const char *key, const char *value);
 /* Delivers all, and what comes of it, that goes between regions of the mask; the rest stays. type 0: all. Returns how many. */
