@@ -184,6 +184,7 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 	for (uint32_t i = 0; i < head->previous_count; i++) {
 		head->previous[i] = (struct commit_id){.hlc = take_u64(&cursor)};
 		head->previous[i].region = take_u8(&cursor);
+		cursor.bad |= head->previous[i].region >= REGIONS_MAX; /* it goes into a row, which would not be read again */
 	}
 	if (cursor.bad)
 		return ERR_MALFORMED;

@@ -30,6 +30,7 @@
 #include "shm/layout.h"
 
 #define REGION "here"
+#define OTHER  "there" /* never started */
 #define WRITES 20000u
 
 #define CHECK(condition, ...)                                                                                                  \
@@ -133,13 +134,15 @@ static void prepare(void)
 	    "cluster: test\nregions:\n  - { name: " REGION
 	    ", id: 3, datacenter: here, nodes: [\"127.0.0.1:%u\"], is_primary: true, "
 	    "priority: 1 }\n"
-	    "  - { name: there, id: 5, datacenter: there, nodes: [\"127.0.0.1:9\"], priority: 2 }\n"
+	    "  - { name: " OTHER ", id: 5, datacenter: there, nodes: [\"127.0.0.1:9\"], priority: 2 }\n"
 	    "keyspaces:\n  - { name: locked, level: strong, ack: quorum }\n",
 	    port);
 	fclose(topology);
 	struct error_context error = {0};
 	int fresh;
-	CHECK(keys_make(key_dir, REGION, &error) == 0 && keys_make(key_dir, KEY_NAME_CLIENT, &error) == 0, "%s", error.text);
+	CHECK(keys_make(key_dir, REGION, &error) == 0 && keys_make(key_dir, OTHER, &error) == 0 &&
+	          keys_make(key_dir, KEY_NAME_CLIENT, &error) == 0,
+	    "%s", error.text);
 	CHECK(shm_create(&shm, region_dir, 3, &fresh, &error) == 0, "%s", error.text);
 }
 
@@ -257,12 +260,71 @@ static void versions_and_deletes(struct gw_connection *c)
 	CHECK(gw_get(c, NULL, "a", 1, &result) == ERR_NOT_FOUND && result.version_size > 1, "%d", result.code);
 	CHECK(gw_put(c, "nowhere", "a", 1, "1", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
 	CHECK(gw_get(c, "nowhere", "a", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
-	CHECK(gw_put(c, "locked", "a", 1, "1", 1, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
-	CHECK(gw_get(c, "locked", "a", 1, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
+	struct gw_operation once = {
+	    .kind = GW_PUT, .key = "a", .key_size = 1, .value = "1", .value_size = 1, .condition = GW_IF_ABSENT};
+	CHECK(gw_call(c, &once, &result) == ERR_UNSUPPORTED, "%d", result.code);
 	uint8_t ahead[VECTOR_ENCODED_MAX];
 	old.version = ahead;
 	old.version_size = vector_encode(&(struct vector){.sequence = {[3] = 1u << 30}}, ahead);
 	CHECK(gw_call(c, &old, &result) == ERR_CONTEXT_AHEAD, "%d", result.code);
+}
+
+static size_t in_doubt(struct gw_connection *c)
+{
+	struct gw_operation ask = {.kind = GW_IN_DOUBT};
+	struct gw_result result;
+	CHECK(gw_call(c, &ask, &result) == 0 && result.answer, "%d", result.code);
+	return ((const Godwit__Client__Answer *)result.answer)->n_in_doubt;
+}
+
+static uint64_t took_ms(const struct gw_result *result)
+{
+	return (result->answered_ns - result->submitted_ns) / 1000000;
+}
+
+/* One region of two is no majority. Just after a start the other one counts as there all the same: the outcome of what came then
+ * is unknown (B17), in doubt over a restart, and holds up nothing but its own key. Later all is refused at once. */
+static void T53_strong_without_a_majority(struct gw_connection *c)
+{
+	struct gw_result result;
+	struct gw_operation put = {.kind = GW_PUT,
+	    .keyspace = "locked",
+	    .key = "a",
+	    .key_size = 1,
+	    .value = "1",
+	    .value_size = 1,
+	    .timeout_ms = 400};
+	stop(0, SIGKILL);
+	start(0);
+	writes_wait();
+	CHECK(gw_call(c, &put, &result) == ERR_UNKNOWN_OUTCOME, "%d", result.code);
+	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
+	stop(0, SIGKILL);
+	CHECK(start(0) < 2000, "the start took too long");
+	writes_wait();
+	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
+	CHECK(gw_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);
+	for (int i = 0; i < 100; i++) {
+		struct gw_operation get = {.kind = GW_GET, .keyspace = "locked", .key = "b", .key_size = 1, .timeout_ms = 1000};
+		CHECK(gw_call(c, &get, &result) == ERR_NO_QUORUM, "%d", result.code);
+		if (took_ms(&result) < 300)
+			break;
+	}
+	CHECK(took_ms(&result) < 300, "it still waits for the other region");
+	for (int i = 0; i < 2; i++, put.key = "b") {
+		put.timeout_ms = 10000;
+		CHECK(gw_call(c, &put, &result) == ERR_NO_QUORUM && took_ms(&result) < 3000, "%d", result.code);
+	}
+	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
+	/* What this region has is there for whoever asks for no more. */
+	struct gw_operation weak = {
+	    .kind = GW_GET, .keyspace = "locked", .key = "a", .key_size = 1, .level = GW_LEVEL_EVENTUAL};
+	CHECK(gw_call(c, &weak, &result) == ERR_NOT_FOUND, "%d", result.code);
+	const struct gw_operation mixed[] = {
+	    {.kind = GW_PUT, .keyspace = "locked", .key = "c", .key_size = 1, .value = "1", .value_size = 1},
+	    {.kind = GW_PUT, .key = "c", .key_size = 1, .value = "1", .value_size = 1}};
+	struct gw_operation transaction = {.kind = GW_TRANSACTION, .steps = mixed, .step_count = 2};
+	CHECK(gw_call(c, &transaction, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
 }
 
 static void scans(struct gw_connection *c)
@@ -324,6 +386,7 @@ static void reused(struct gw_connection *c)
 	atomic_store(&link->reused, 1);
 	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
 	CHECK(strstr(result.reason, "wiped"), "%s", result.reason);
+	CHECK(gw_put(c, "locked", "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
 	CHECK(gw_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
 	atomic_store(&link->inbound, LINK_DOWN);
 	atomic_store(&link->reused, 0); /* by a new streamer */
@@ -371,6 +434,7 @@ static void draining(struct gw_connection *c)
 	CHECK(admin_ask(admin, "drain", "", 2000, &json, &error) == 0, "%s", error.text);
 	free(json);
 	CHECK(gw_put(c, NULL, "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
+	CHECK(gw_put(c, "locked", "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
 	CHECK(gw_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
 	CHECK(admin_ask(admin, "undrain", "", 2000, &json, &error) == 0, "%s", error.text);
 	free(json);
@@ -453,6 +517,7 @@ int main(int argc, char **argv)
 	struct gw_connection *c = connect_client(15000);
 	T27_kill_under_load(c);
 	versions_and_deletes(c);
+	T53_strong_without_a_majority(c);
 	scans(c);
 	reused(c);
 	T39_peer_store();

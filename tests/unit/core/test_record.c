@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "core/error.h"
+#include "tests/unit/core/commit_sample.h"
 #include "tests/unit/core/sample.h"
 
 static uint8_t filler[4096];
@@ -169,6 +170,155 @@ Test(core_record, random_bit_flips_never_crash_and_stay_canonical)
 		}
 		free(copy);
 	}
+}
+
+/* ---- transactions ---- */
+
+static const struct commit_id sample_id = {.hlc = 0x1122334455667788, .region = 4};
+
+static struct record transaction_sample(uint8_t *entry, size_t size)
+{
+	return (struct record){.dot = {.region = 2, .sequence = 300},
+	    .hlc = sample_id.hlc,
+	    .flags = RECORD_TRANSACTION,
+	    .entry = entry,
+	    .entry_size = (uint32_t)size};
+}
+
+static size_t two_operations(uint8_t *entry, const struct commit_id *previous)
+{
+	const struct commit_operation operations[] = {commit_write(1, "one", "hello"), commit_check(2, "two", sample_id)};
+	return commit_entry_sample(entry, sample_id, previous, operations, 2);
+}
+
+Test(core_record, transaction_golden_bytes_and_peek)
+{
+	uint8_t entry[256], bytes[300];
+	size_t size = two_operations(entry, NULL);
+	struct record r = transaction_sample(entry, size), back;
+	struct dot dot;
+	static const uint8_t front[] = {2, 2, 0, 0, 0xac, 0x02, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
+	long n = record_encode(&r, bytes, sizeof bytes);
+	cr_assert_eq(n, (long)(sizeof front + size));
+	cr_assert_eq(memcmp(bytes, front, sizeof front), 0);
+	cr_assert_eq(memcmp(bytes + sizeof front, entry, size), 0);
+	cr_assert_eq(record_peek(bytes, 6, &dot), 0);
+	cr_assert(dot.region == 2 && dot.sequence == 300);
+	/* Nothing of what stood there before is left. */
+	memset(&back, 0xff, sizeof back);
+	cr_assert_eq(record_decode(&back, bytes, (size_t)n), n);
+	cr_assert(back.flags == RECORD_TRANSACTION && back.keyspace == 0 && back.hlc == sample_id.hlc);
+	cr_assert(back.dot.region == 2 && back.dot.sequence == 300 && back.entry_size == size);
+	cr_assert(back.entry == bytes + sizeof front && !back.client_id && !back.request);
+	cr_assert(!back.key && !back.key_size && !back.value && !back.value_size);
+	cr_assert_eq(memcmp(&back.context, &(struct vector){0}, sizeof back.context), 0);
+	/* And the other way round. */
+	r = sample_write(2, 300, NOTHING, 1, "hello");
+	n = record_encode(&r, bytes, sizeof bytes);
+	cr_assert_eq(record_decode(&back, bytes, (size_t)n), n);
+	cr_assert(!back.entry && !back.entry_size && back.key_size == 3);
+}
+
+Test(core_record, transaction_exact_capacity_and_each_truncation)
+{
+	const struct commit_id previous[] = {{.hlc = 7, .region = 15}, {.hlc = 9}};
+	uint8_t entry[256], bytes[300];
+	struct record r = transaction_sample(entry, two_operations(entry, previous)), back;
+	long n = record_encode(&r, bytes, sizeof bytes);
+	cr_assert(n > 0);
+	cr_assert_eq(record_encode(&r, bytes, (size_t)n), n);
+	cr_assert_eq(record_encode(&r, bytes, (size_t)n - 1), ERR_FULL);
+	for (size_t cut = 0; cut < (size_t)n; cut++) {
+		uint8_t *copy = exact_copy(bytes, cut);
+		cr_assert_eq(record_decode(&back, copy, cut), ERR_MALFORMED, "%zu bytes", cut);
+		free(copy);
+	}
+	bytes[n] = 0;
+	cr_assert_eq(record_decode(&back, bytes, (size_t)n + 1), ERR_MALFORMED, "it goes to the end");
+}
+
+static long transaction_decode(uint8_t *entry, size_t size, uint64_t hlc)
+{
+	static uint8_t bytes[RECORD_ENCODED_MAX];
+	struct record r = transaction_sample(entry, size), back;
+	r.hlc = hlc;
+	long n = record_encode(&r, bytes, sizeof bytes);
+	cr_assert(n > 0);
+	return record_decode(&back, bytes, (size_t)n);
+}
+
+Test(core_record, transaction_that_cannot_be)
+{
+	const struct commit_operation operations[] = {commit_write(1, "one", "hello"), commit_write(1, "two", NULL)};
+	static struct commit_head head;
+	uint8_t entry[512], bytes[600];
+	size_t size = two_operations(entry, NULL);
+	cr_assert_gt(transaction_decode(entry, size, sample_id.hlc), 0);
+	cr_assert_eq(transaction_decode(entry, size, sample_id.hlc + 1), ERR_MALFORMED, "stamp of another transaction");
+	/* Without what it replaced, or with the name of one too few or too many. */
+	for (uint32_t count = 0; count < 4; count++) {
+		head = (struct commit_head){.id = sample_id, .value = COMMIT_COMMITTED, .previous_count = count};
+		size = commit_head_put(entry, &head, true);
+		size += commit_body_sample(entry + size, NULL, 0, operations, 2);
+		long n = transaction_decode(entry, size, sample_id.hlc);
+		cr_assert(count == 2 ? n > 0 : n == ERR_MALFORMED, "%u previous names: %ld", count, n);
+	}
+	head.previous_count = 0;
+	size = commit_head_put(entry, &head, false);
+	cr_assert_eq(transaction_decode(entry, size, sample_id.hlc), ERR_MALFORMED, "no body");
+
+	struct record r = transaction_sample(entry, two_operations(entry, NULL)), back;
+	static const struct {
+		size_t at;
+		uint8_t value;
+		const char *what;
+	} bad[] = {{0, 3, "tombstone and transaction"}, {0, 0, "no transaction"}, {0, 4, "unknown flag"}, {1, 16, "region"},
+	    {2, 1, "keyspace"}, {4, 0, "sequence 0"}};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		long n = record_encode(&r, bytes, sizeof bytes);
+		bytes[bad[i].at] = bad[i].value;
+		cr_assert_eq(record_decode(&back, bytes, (size_t)n), ERR_MALFORMED, "%s", bad[i].what);
+	}
+}
+
+Test(core_record, largest_transaction_fits)
+{
+	static struct commit_operation operations[COMMIT_OPERATIONS_MAX];
+	static struct commit_id previous[COMMIT_OPERATIONS_MAX];
+	static uint8_t value[VALUE_SIZE_MAX], body[COMMIT_BODY_MAX + 4096], entry[RECORD_ENTRY_MAX];
+	for (uint32_t i = 0; i < COMMIT_OPERATIONS_MAX; i++)
+		operations[i] = commit_write(1, "key", "v");
+	size_t size = commit_body_sample(body, NULL, 0, operations, COMMIT_OPERATIONS_MAX);
+	operations[0].value = operations[1].value = value;
+	operations[0].value_size = VALUE_SIZE_MAX / 2;
+	operations[1].value_size = (uint32_t)(COMMIT_BODY_MAX - size) + 2 - VALUE_SIZE_MAX / 2;
+	cr_assert_eq(commit_body_sample(body, NULL, 0, operations, COMMIT_OPERATIONS_MAX), COMMIT_BODY_MAX);
+	size = commit_entry_sample(entry, sample_id, previous, operations, COMMIT_OPERATIONS_MAX);
+	cr_assert_eq(size, COMMIT_BODY_MAX + COMMIT_HEAD_MAX);
+	cr_assert_gt(transaction_decode(entry, size, sample_id.hlc), (long)size);
+}
+
+Test(core_record, damaged_transactions_never_crash_and_stay_canonical)
+{
+	uint64_t seed = setting("GODWIT_SEED", 5);
+	uint8_t entry[256], bytes[300], again[300];
+	struct record r = transaction_sample(entry, two_operations(entry, NULL)), back;
+	long n = record_encode(&r, bytes, sizeof bytes);
+	uint32_t taken = 0;
+	for (int i = 0; i < 100000; i++) {
+		uint8_t *copy = exact_copy(bytes, (size_t)n);
+		for (uint32_t flips = 1 + random_below(&seed, 3); flips; flips--)
+			copy[random_below(&seed, (uint32_t)n)] ^= (uint8_t)(1u << random_below(&seed, 8));
+		long m = record_decode(&back, copy, (size_t)n);
+		cr_assert(m == ERR_MALFORMED || (m > 0 && m <= n));
+		if (m > 0) {
+			cr_assert_eq(record_encode(&back, again, sizeof again), m);
+			cr_assert_eq(memcmp(again, copy, (size_t)m), 0);
+			taken++;
+		}
+		free(copy);
+	}
+	cr_assert_gt(taken, 10000);
 }
 
 static void random_row(struct row *row, uint64_t *seed)
