@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # T45, T46, B27: clients in all regions read and write a few hot keys of a strong keyspace while coordinators are killed or paused,
-# links cut and regions killed at random, for SECONDS_RUN (15; by hand 600); then the history is judged linearizable, every region
+# links cut, one region or all of them killed at random, for SECONDS_RUN (15; by hand 600); then the history is judged linearizable, every region
 # holds what it says and the same as the others, and nothing is in doubt. FAULTS=0: no fault at all. BENCH_FLAGS: more for
 # godwit-bench. SEED repeats the order of faults, not their effect.
 . "$(dirname "$0")/lib.sh"
@@ -25,7 +25,7 @@ between() { # FIRST LAST, ms: sleeps for that long
 declare -A caused
 fault() {
 	local region=${names[RANDOM % 3]} other pids
-	case $((RANDOM % 8)) in
+	case $((RANDOM % 9)) in
 	0 | 1) what=kill pids=$(actor_of "$region" coordinator) && kill -9 $pids ;;
 	2 | 3) what=pause
 		pids=$(actor_of "$region" coordinator) && kill -STOP $pids && { { sleep $((1 + RANDOM % 3)).$((RANDOM % 10)); kill -CONT $pids; } 2>/dev/null & } ;;
@@ -44,6 +44,10 @@ fault() {
 		region_gone "$region"
 		between 1 1500
 		up || fail "up after the kill of $region" ;;
+	8) what=all_regions
+		kill -9 $(for region in $regions; do processes_of "$region"; done)
+		for region in $regions; do region_gone "$region"; done
+		up || fail "up after the kill of all" ;;
 	esac >/dev/null 2>&1
 	caused[$what]=$((${caused[$what]:-0} + 1))
 }
