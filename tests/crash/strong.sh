@@ -40,7 +40,7 @@ commit_promise_appended all     pause of   two recoverers at once
 commit_accept_appended  all     kill of    recovery killed: accepted
 commit_accept_appended  all     pause of   two recoverers at once
 commit_abort_appended   all     kill of    recovery killed: an abort
-commit_promise_appended:6 all   kill of    recovery killed: some promised, and said so
+commit_promise_appended:2 all   kill of    recovery killed: some promised, and said so
 '
 . "$(dirname "$0")/lib.sh"
 RANDOM=${SEED:=$((RANDOM * 32768 + RANDOM))}
