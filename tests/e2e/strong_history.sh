@@ -13,7 +13,7 @@ up || fail "up"
 
 bench() { # SECONDS FLAG...
 	"$GODWIT_BENCH" --dir "$work/data" --topology "$work/topology.yaml" --level strong --keyspace "$keyspace" --keys 10 --read-ratio 0.5 \
-		--value-size 40 --clients 6 --pipeline 4 --rate "${RATE:-0}" --timeout 4000 --warmup 0 --apart --json --seconds "$@" ${BENCH_FLAGS:-}
+		--value-size 40 --clients 6 --pipeline 4 --rate "${RATE:-0}" --timeout 1500 --warmup 0 --apart --json --seconds "$@" ${BENCH_FLAGS:-}
 }
 # The clock of the history.
 monotonic_ns() { awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime; }
