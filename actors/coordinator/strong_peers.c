@@ -181,10 +181,15 @@ static uint32_t peers_drain(void *self, struct clock_now now, uint32_t limit)
 static bool is_reachable(const struct port *port, uint8_t id)
 {
 	const struct shm_peer *peer = &port->process.shm.layout->peers[id];
+	const struct shm_link *link = &port->process.shm.layout->links[id];
 	uint64_t now_ns = port->now.monotonic_ns;
 	uint64_t answered_ns = atomic_load_explicit(&peer->answered_at_ns, memory_order_relaxed);
 	uint64_t round_trip_ns = atomic_load_explicit(&peer->round_trip_us, memory_order_relaxed) * 1000;
 	uint64_t heard_ns = port->strong.peers[id].heard_ns;
+	/* Another store under its id has no vote, however well it answers heartbeats. */
+	if (atomic_load_explicit(&link->inbound, memory_order_acquire) == LINK_REFUSED &&
+	    atomic_load_explicit(&link->inbound_code, memory_order_relaxed) == ERR_REGION_REUSED)
+		return false;
 	if (now_ns < port->strong.started_ns + START_TRUST_NS)
 		return true;
 	if (heard_ns < answered_ns)

@@ -1,46 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# F24, T27: every crash point (shm/crash_point.h) is visited in real processes, under load. Three at a time, one a region: the
-# process falls there, the supervisor (or this script, when it was the supervisor) starts it again, and then every acknowledged
-# write is in every region and the digests are equal. A point that nobody came by is a failure.
+# F24, T27: every crash point (shm/crash_point.h; strong.sh has those of strong transactions) is visited in real processes, under
+# load. Three at a time, one a region: the process falls there, the supervisor (or this script, when it was the supervisor)
+# starts it again, and then every acknowledged write is in every region and the digests are equal. A point that nobody came by
+# is a failure.
 #   crash.sh [PROGRAM/NAME...]    only these; PASSES=N: so often again in another order (1), drawn from SEED
-. "$(dirname "$0")/../e2e/lib.sh"
-hit_wait_ms=20000
+. "$(dirname "$0")/lib.sh"
 RANDOM=${SEED:=$((RANDOM * 32768 + RANDOM))}
 echo "SEED=$SEED"
 rows=1200
-points=$("$CRASH_POINTS") || fail "no list of points"
+points=$("$CRASH_POINTS" | grep -v ' \(commit\|vote\|both\|recover\)$') || fail "no list of points"
 all=$(echo "$points" | wc -l)
 [ $# = 0 ] || points=$(for name in "$@"; do echo "$points" | grep "^$name " || fail "no such point: $name"; done)
-
-# start REGION: a supervisor of our own, so that the region has an environment of its own.
-start() {
-	local region=$1 dir=$work/data/$1
-	: >"$work/ready.$region"
-	setsid "$GODWIT_BIN/godwit-supervisor" --dir "$work/data" --region "$region" --topology "$work/topology.yaml" \
-		--link-base "$link_base" --actor-flag coordinator:--log-segment-mib=4 --ready-fd 9 9>>"$work/ready.$region" \
-		>>"$dir/supervisor.stderr" 2>&1 </dev/null &
-	pids[$region]=$!
-	disown $!
-}
-ready() { # REGION: until it has said so, or its supervisor is gone
-	local i
-	for i in $(seq 2000); do
-		grep -q ready "$work/ready.$1" && return
-		kill -0 "${pids[$1]}" 2>/dev/null || return
-		sleep 0.01
-	done
-	fail "$1 is not ready after 20 s"
-}
-gone() { # REGION: its supervisor's lock is free, so nothing of it runs
-	local i
-	for i in $(seq 1000); do
-		flock -n "$work/data/$1/supervisor.lock" true && return
-		sleep 0.01
-	done
-	fail "$1 still runs"
-}
-kill_region() { kill -9 "${pids[$1]}" 2>/dev/null; gone "$1"; }
 
 # What has to be so before the region starts, so that the point is on its way.
 prepare() { # REGION WAY
@@ -71,13 +42,6 @@ snapshot_take() {
 	for i in $(seq 1000); do ls "$work/data/$1"/snapshots/snapshot-* >/dev/null 2>&1 && break; sleep 0.01; done
 	kill_region "$1"
 }
-hit_wait() { # FILE WHAT
-	local end=$(($(now_ms) + hit_wait_ms))
-	until [ -s "$1" ]; do
-		[ "$(now_ms)" -lt $end ] || fail "never came by: $2"
-		sleep 0.01
-	done
-}
 # load REGION ROWS SIZE [NAME]: keys of its own and a few that all write.
 load() {
 	awk -v r="$1" -v n="$round" -v rows="$2" -v size="$3" 'BEGIN {
@@ -99,22 +63,12 @@ provoke() { # REGION WAY
 	esac
 }
 
-# All that was kept by regions that do not run; first of all the shared memory, whose names are in the data.
-shm_remove() {
-	cat "$work"/data/*/supervisor.stderr 2>/dev/null | grep -o 'shm=/[^ ]*' | sort -u | cut -d/ -f2 | while read -r name; do rm -f "/dev/shm/$name"; done
-}
-wipe() {
-	godwit down >/dev/null 2>&1
-	shm_remove
-	rm -rf "$work/data"
-}
-
 # The supervisor itself may have fallen, and once it was told to stop.
 revive() { # REGION POINT WAY
-	[ "$3" != stop ] || gone "$1"
+	[ "$3" != stop ] || region_gone "$1"
 	sleep 0.1
 	kill -0 "${pids[$1]}" 2>/dev/null && return
-	gone "$1"
+	region_gone "$1"
 	GODWIT_CRASH_POINT=$2 GODWIT_CRASH_POINT_HIT=$work/hit.$1 start "$1"
 	ready "$1"
 }
@@ -188,7 +142,6 @@ visits() {
 }
 
 began=$(now_ms) visited=0
-declare -A pids
 # Keys are made by `godwit up` itself, before anything runs.
 while read -r name way; do
 	[ "$way" = keys ] || continue
@@ -203,14 +156,6 @@ while read -r name way; do
 	godwit down >/dev/null || fail "down after $name"
 done <<<"$points"
 
-# The link emulator is started by `godwit up`; the supervisors are ours, and their logs begin with small segments.
-begin_anew() {
-	wipe
-	up || fail "up"
-	for region in $regions; do pids[$region]=$(cat "$work/data/$region/supervisor.pid"); kill_region "$region"; done
-	shm_remove
-	for region in $regions; do rm -rf "$work/data/$region"/{log,rows,snapshots}; done
-}
 # What a region does once in its life.
 while read -r name way; do
 	[ "$way" = first ] || continue

@@ -3,19 +3,6 @@
 # Bad input gets one clear line on standard error, a definite exit code, and changes nothing.
 . "$(dirname "$0")/lib.sh"
 
-# refused EXIT-CODE PATTERN COMMAND...
-refused() {
-	local want=$1 pattern=$2 lines code
-	shift 2
-	"$@" >"$work/out" 2>"$work/err" </dev/null
-	code=$?
-	lines=$(wc -l <"$work/err")
-	[ $code = "$want" ] || fail "exit code $code, not $want: $* ($(cat "$work/err"))"
-	[ "$lines" = 1 ] || fail "$lines lines on standard error, not 1: $* ($(cat "$work/err"))"
-	grep -q -- "$pattern" "$work/err" || fail "no '$pattern' in: $(cat "$work/err")"
-	[ "$(wc -c <"$work/err")" -le 400 ] || fail "a long line: $*"
-}
-
 refused 2 "nonsense" "$GODWIT_BIN/godwit" nonsense
 refused 2 "no-such-flag" godwit get k --no-such-flag
 refused 2 "timeout" godwit get k --timeout soon
@@ -54,7 +41,7 @@ big() { head -c 1048577 /dev/zero | godwit put big - -r us; }
 big >"$work/out" 2>"$work/err"
 [ $? = 3 ] && grep -q VALUE_TOO_LARGE "$work/err" || fail "a value over 1 MiB: $(cat "$work/err")"
 refused 3 UNKNOWN_KEYSPACE godwit put k v -k nowhere -r us
-refused 3 LEVEL_UNAVAILABLE godwit put k v -k orders -r us
+refused 3 LEVEL_UNAVAILABLE godwit put k v --level strong -r us
 refused 2 "mars" godwit put k v -r mars
 refused 3 UNSUPPORTED godwit put k v --if-version 0:1 -r us
 refused 2 "" godwit restart nobody

@@ -8,7 +8,16 @@ regions="us eu ap"
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
 # Ports of a run are drawn at random, below those that the kernel gives out, so that two runs on one machine do not meet.
+ports_taken() {
+	local at
+	while read -r _ at _; do
+		at=$((16#${at##*:}))
+		[ $at -ge $base ] && [ $at -lt $((base + 100)) ] && return
+	done < <(tail -n +2 /proc/net/tcp)
+	return 1
+}
 base=$((12000 + RANDOM % 200 * 100))
+while ports_taken; do base=$((12000 + RANDOM % 200 * 100)); done
 link_base=$((base + 40))
 cat >"$work/topology.yaml" <<YAML
 cluster: e2e
@@ -18,11 +27,67 @@ regions:
   - { name: ap, id: 2, datacenter: Mumbai, nodes: ["127.0.0.1:$((base + 20))"], priority: 25 }
 keyspaces:
   - { name: orders, level: strong, ack: quorum }
+  - { name: ledger, level: strong, ack: all }
   - { name: prices, level: eventual, strategy: priority }
 YAML
 
 godwit() { "$GODWIT_BIN/godwit" "$1" --dir "$work/data" "${@:2}"; }
 up() { godwit up --topology "$work/topology.yaml" --link-base "$link_base" "$@" >>"$work/up.log" 2>&1; }
+
+# refused EXIT-CODE PATTERN COMMAND...: with one line on standard error, and PATTERN in it.
+refused() {
+	local want=$1 pattern=$2 lines code
+	shift 2
+	"$@" >"$work/out" 2>"$work/err" </dev/null
+	code=$?
+	lines=$(wc -l <"$work/err")
+	[ $code = "$want" ] || fail "exit code $code, not $want: $* ($(cat "$work/err"))"
+	[ "$lines" = 1 ] || fail "$lines lines on standard error, not 1: $* ($(cat "$work/err"))"
+	grep -q -- "$pattern" "$work/err" || fail "no '$pattern' in: $(cat "$work/err")"
+	[ "$(wc -c <"$work/err")" -le 400 ] || fail "a long line: $*"
+}
+
+# All processes of a region: its supervisor first, then its actors.
+processes_of() { local supervisor; supervisor=$(cat "$work/data/$1/supervisor.pid") && echo "$supervisor" $(pgrep -P "$supervisor"); }
+actor_of() { pgrep -P "$(cat "$work/data/$1/supervisor.pid")" -f "godwit-$2"; } # REGION ACTOR
+# Until nothing of it runs: its supervisor's lock is free.
+region_gone() {
+	local i
+	for i in $(seq 1000); do
+		flock -n "$work/data/$1/supervisor.lock" true && return
+		sleep 0.01
+	done
+	fail "$1 still runs"
+}
+
+# No region is in doubt about a strong transaction.
+settled() {
+	local i
+	for i in $(seq 200); do
+		godwit indoubt --json >"$work/indoubt" 2>"$work/indoubt.err" && [ ! -s "$work/indoubt" ] && return
+		sleep 0.1
+	done
+	cat "$work/indoubt" "$work/indoubt.err" >&2
+	fail "still in doubt after 20 s"
+}
+# All regions hold the same rows of these keyspaces, and nothing is in doubt.
+even() { # KEYSPACE...
+	local keyspace
+	settled
+	for keyspace in "$@"; do
+		godwit verify -k "$keyspace" --wait-ms 30000 >"$work/verify" 2>&1 || { cat "$work/verify" >&2; fail "the regions differ in $keyspace"; }
+	done
+}
+
+# What regions leave behind: data, and shared memory, whose names are in the data.
+shm_remove() {
+	cat "$work"/data/*/supervisor.stderr 2>/dev/null | grep -o 'shm=/[^ ]*' | sort -u | cut -d/ -f2 | while read -r name; do rm -f "/dev/shm/$name"; done
+}
+wipe() {
+	godwit down >/dev/null 2>&1
+	shm_remove
+	rm -rf "$work/data"
+}
 
 cleanup() {
 	local code=$?
@@ -35,7 +100,7 @@ cleanup() {
 		tail -n 5 "$work"/data/*/*.stderr "$work"/up.log >&2 2>/dev/null
 	else
 		# Counters outlive their region on purpose; this one does not come back.
-		sed -n 's|.* shm=/\([a-z0-9-]*\).*|/dev/shm/\1|p' "$work"/data/*/supervisor.stderr 2>/dev/null | sort -u | xargs -r rm -f
+		shm_remove
 		rm -rf "$work"
 	fi
 	exit $code

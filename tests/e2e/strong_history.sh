@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# T45, T46, B27: clients in all regions read and write a few hot keys of a strong keyspace while coordinators are killed or paused,
+# links cut, one region or all of them killed at random, for SECONDS_RUN (15; by hand 600); then the history is judged linearizable, every region
+# holds what it says and the same as the others, and nothing is in doubt. FAULTS=0: no fault at all. BENCH_FLAGS: more for
+# godwit-bench. SEED repeats the order of faults, not their effect.
+. "$(dirname "$0")/lib.sh"
+seconds=${SECONDS_RUN:-15} faults=${FAULTS:-1} keyspace=${KEYSPACE:-orders}
+RANDOM=${SEED:=$((RANDOM * 32768 + RANDOM))}
+echo "SEED=$SEED SECONDS_RUN=$seconds FAULTS=$faults"
+names=($regions)
+up || fail "up"
+
+bench() { # SECONDS FLAG...
+	"$GODWIT_BENCH" --dir "$work/data" --topology "$work/topology.yaml" --level strong --keyspace "$keyspace" --keys 10 --read-ratio 0.5 \
+		--value-size 40 --clients 6 --pipeline 4 --rate "${RATE:-0}" --timeout 1500 --warmup 0 --apart --json --seconds "$@" ${BENCH_FLAGS:-}
+}
+# The clock of the history.
+monotonic_ns() { awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime; }
+between() { # FIRST LAST, ms: sleeps for that long
+	local ms=$(($1 + RANDOM % ($2 - $1)))
+	sleep $((ms / 1000)).$(printf %03d $((ms % 1000)))
+}
+
+declare -A caused
+fault() {
+	local region=${names[RANDOM % 3]} other pids
+	case $((RANDOM % 9)) in
+	0 | 1) what=kill pids=$(actor_of "$region" coordinator) && kill -9 $pids ;;
+	2 | 3) what=pause
+		pids=$(actor_of "$region" coordinator) && kill -STOP $pids && { { sleep $((1 + RANDOM % 3)).$((RANDOM % 10)); kill -CONT $pids; } 2>/dev/null & } ;;
+	4) what=cut_off
+		godwit link cut '*' "$region" && godwit link cut "$region" '*'
+		between 500 3000
+		godwit link heal '*' '*' ;;
+	5 | 6) what=cut other=${names[RANDOM % 3]}
+		[ "$region" != "$other" ] || return
+		godwit link cut "$region" "$other"
+		[ $((RANDOM % 2)) = 0 ] || godwit link cut "$other" "$region"
+		between 500 3000
+		godwit link heal '*' '*' ;;
+	7) what=region
+		pids=$(processes_of "$region") && kill -9 $pids
+		region_gone "$region"
+		between 1 1500
+		up || fail "up after the kill of $region" ;;
+	8) what=all_regions
+		kill -9 $(for region in $regions; do processes_of "$region"; done)
+		for region in $regions; do region_gone "$region"; done
+		up || fail "up after the kill of all" ;;
+	esac >/dev/null 2>&1
+	caused[$what]=$((${caused[$what]:-0} + 1))
+}
+
+run=$seconds
+[ "$faults" = 0 ] || run=$((seconds + 8))
+bench "$run" --history "$work/history" >"$work/bench" 2>"$work/bench.err" &
+bench_pid=$!
+sleep 2
+window=""
+if [ "$faults" != 0 ]; then
+	begin=$(monotonic_ns) end_ms=$(($(now_ms) + seconds * 1000))
+	while [ "$(now_ms)" -lt $end_ms ]; do
+		fault
+		between 100 800
+	done
+	window="--fault $begin:$(monotonic_ns)"
+fi
+wait $bench_pid || fail "godwit-bench: $(cat "$work/bench.err")"
+wait
+even "$keyspace"
+finals=""
+for region in $regions; do
+	godwit export -k "$keyspace" --level eventual -r "$region" >"$work/final.$region" || fail "export of $region"
+	finals="$finals --final $work/final.$region"
+done
+"$GODWIT_CHECK" --level strong --value-bytes 24 --min-ok 20 $window $finals "$work/history" >"$work/judged"
+code=$?
+cat "$work/judged"
+[ $code = 0 ] || fail "godwit-check: exit code $code"
+jq -r '"bench " + ([.regions[]? | "\(.name): \(.writes // .writes_per_s)"] | join(" "))' "$work/bench" 2>/dev/null
+for region in $regions; do
+	echo "$region $(grep "\"region\":\"$region\"" "$work/history" | grep -o '"outcome":"[a-z]*"' | sort | uniq -c | awk '{ gsub(/"outcome":|"/, "", $2); printf " %s=%s", $2, $1 }')"
+done
+echo "faults:$(for what in "${!caused[@]}"; do echo -n " $what=${caused[$what]}"; done) digests equal, nothing in doubt"
