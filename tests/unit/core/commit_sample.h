@@ -33,7 +33,7 @@ static inline size_t commit_body_sample(uint8_t *out, const struct commit_reques
     const struct commit_operation *operations, uint32_t count)
 {
 	static const struct commit_request_name one = {.client_id = 5, .number = 1};
-	uint8_t *at = commit_body_begin(out, false, 3, names ? name_count : 1);
+	uint8_t *at = commit_body_begin(out, false, 3, 4, names ? name_count : 1);
 	for (uint32_t i = 0; i < (names ? name_count : 1); i++)
 		at = commit_request_name_put(at, names ? &names[i] : &one);
 	bytes_put_u16(at, (uint16_t)count);
