@@ -295,6 +295,7 @@ static uint32_t socket_drain(void *self, struct clock_now now, uint32_t limit)
 	port->now = now;
 	port->socket_left = true;
 	reused_look(port);
+	strong_peers_look(port);
 	if (!port->rows_are_full)
 		upkeep_room_check(port);
 	for (uint32_t handled = 0; handled < limit; handled++) {

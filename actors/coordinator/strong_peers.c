@@ -13,8 +13,9 @@
 #define ENVELOPE_VERSION 1u
 #define ENVELOPE_SIZE    (4u + 8 + STORE_ID_SIZE)
 #define HIGH_WATER       256u
-/* A region that answered neither a heartbeat nor us for so long, and two round trips, is not counted on. */
-#define SILENCE_MAX_NS 700000000ull
+/* A region that answered neither a heartbeat (each 100 ms) nor us for so long, and two round trips, is not counted on. A hint: it
+ * refuses what could not succeed before it is begun, for then the refusal is certain. */
+#define SILENCE_MAX_NS 250000000ull
 #define START_TRUST_NS 2000000000ull
 
 /* ---- out ---- */
@@ -201,6 +202,8 @@ void strong_peers_look(struct port *port)
 {
 	struct strong *strong = &port->strong;
 	uint32_t reachable = 1u << port->process.region->id;
+	if (!strong->machine)
+		return;
 	for (uint8_t id = 0; id < REGIONS_MAX; id++)
 		if (strong->peers[id].socket && is_reachable(port, id))
 			reachable |= 1u << id;

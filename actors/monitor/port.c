@@ -302,7 +302,7 @@ static int port_start(struct port *port, struct error_context *error)
 
 int monitor_main(int argc, char **argv)
 {
-	static struct port port = {.flags = {.interval_ms = 250, .down_after_ms = 3000}};
+	static struct port port = {.flags = {.interval_ms = 100, .down_after_ms = 3000}};
 	struct loop_actor actor = {.self = &port, .tick = port_tick, .deadline_ns = port_deadline};
 	int exit_code =
 	    process_start(&port.process, ACTOR_MONITOR, option_table, &port.flags, argc, argv, &actor, port_command);
