@@ -22,7 +22,9 @@ const char topology_default_yaml[] =
     "  - { name: eu-west-1,  id: 1, datacenter: Ireland,  nodes: [\"127.0.0.1:7410\"], priority: 50 }\n"
     "  - { name: ap-south-1, id: 2, datacenter: Mumbai,   nodes: [\"127.0.0.1:7420\"], priority: 25 }\n"
     "replication: { mode: active_active, compression: lz4, encryption: curve, max_lag_ms: 5000, drain_factor: 2 }\n"
-    "limits: { cross_region_timeout_ms: 0, max_clock_drift_ms: 500, log_disk_mib: 4096 }\n";
+    "limits: { cross_region_timeout_ms: 0, max_clock_drift_ms: 500, log_disk_mib: 4096 }\n"
+    "keyspaces:\n"
+    "  - { name: orders, level: strong, ack: quorum }\n";
 
 const char *level_name(enum level level)
 {

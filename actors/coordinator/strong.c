@@ -273,20 +273,21 @@ static void counts_publish(struct port *port)
 	*then = *now;
 }
 
-/* Where the next start may begin to read. Once a second at most, and only when something came. */
+/* Where the next start may begin to read. Once a second at most, when something came; and as the log grows by other writes, which
+ * would have to be kept otherwise. */
 static void mark(struct port *port)
 {
 	struct strong *strong = &port->strong;
 	uint8_t body[LOG_COMMIT_MARK_SIZE];
 	uint64_t end_lsn;
-	if (strong->marked)
+	if (strong->marked && port->appended_lsn < strong->mark_lsn + ROWS_REREAD_STEP / 2)
 		return;
 	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
 	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
 	if (log_append(port->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
 		return; /* the next second will do */
 	strong->marked = true;
-	port->appended_lsn = end_lsn;
+	strong->mark_lsn = port->appended_lsn = end_lsn;
 	pace_gather(&port->pace, sizeof body, false);
 }
 

@@ -41,7 +41,8 @@ struct strong {
 	uint64_t *ticket_lsn; /* ring: where the entry of each ticket ends */
 	uint64_t ticket, durable_ticket, applied_ticket;
 	uint64_t floor; /* no stamp above it was given out before the start */
-	bool marked;    /* nothing was appended since the last mark */
+	bool marked;       /* nothing of the machine was appended since the last mark */
+	uint64_t mark_lsn; /* of that mark */
 	uint8_t *scratch; /* an entry put together */
 	void *socket;
 	struct strong_peer peers[REGIONS_MAX];

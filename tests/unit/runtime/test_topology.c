@@ -60,8 +60,9 @@ Test(topology, built_in)
 	cr_assert_eq(t.regions[2].port, 7420);
 	cr_assert(t.regions[0].is_primary && !t.regions[1].is_primary);
 	cr_assert_eq(t.priority_by_id[1], 50);
-	cr_assert_eq(t.keyspace_count, 1);
+	cr_assert_eq(t.keyspace_count, 2);
 	cr_assert_str_eq(t.keyspaces[0].name, "default");
+	cr_assert_eq(t.keyspaces[1].level, LEVEL_STRONG);
 	cr_assert(t.compression && t.encryption);
 	cr_assert_eq(t.max_lag_ms, 5000);
 	cr_assert_eq(t.max_clock_drift_ms, 500);
