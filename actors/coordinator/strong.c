@@ -282,6 +282,9 @@ static void mark(struct port *port)
 	uint64_t end_lsn;
 	if (strong->marked && port->appended_lsn < strong->mark_lsn + ROWS_REREAD_STEP / 2)
 		return;
+	/* It hears of what is durable only with entries of its own. */
+	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_DURABLE,
+	                      .durable = {.ticket = strong->durable_ticket, .lsn = port->durable_lsn}});
 	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
 	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
 	if (log_append(port->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
