@@ -6,6 +6,8 @@
 # is a failure.
 #   crash.sh [PROGRAM/NAME...]    only these; PASSES=N: so often again in another order (1), drawn from SEED
 . "$(dirname "$0")/lib.sh"
+# With strong keyspaces much more of the log is kept than is written here.
+sed -i '/level: strong/d' "$work/topology.yaml"
 RANDOM=${SEED:=$((RANDOM * 32768 + RANDOM))}
 echo "SEED=$SEED"
 rows=1200
