@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # T45, T46, B27: clients in all regions read and write a few hot keys of a strong keyspace while coordinators are killed or paused,
-# links cut, one region or all of them killed at random, for SECONDS_RUN (15; by hand 600); then the history is judged linearizable, every region
-# holds what it says and the same as the others, and nothing is in doubt. FAULTS=0: no fault at all. BENCH_FLAGS: more for
-# godwit-bench. SEED repeats the order of faults, not their effect.
+# links cut, one region or all of them killed at random, for SECONDS_RUN (15; by hand 600); then the history is judged
+# linearizable (transactions: strictly serializable), every region holds what it says and the same as the others, and nothing is
+# in doubt. FAULTS=0: no fault at all. BENCH_FLAGS: more for godwit-bench. SEED repeats the order of faults, not their effect.
 . "$(dirname "$0")/lib.sh"
 seconds=${SECONDS_RUN:-15} faults=${FAULTS:-1} keyspace=${KEYSPACE:-orders}
 RANDOM=${SEED:=$((RANDOM * 32768 + RANDOM))}
