@@ -393,6 +393,9 @@ static void clients(void)
 	}
 	seed("coordinator", "commits", NULL, 0, steps, at);
 	seed("request", "reads", NULL, 0, bytes, request_sample(bytes, true));
+	/* `moved` of 2^64, once taken for not set. */
+	static const uint8_t wide[] = {0x1a, 12, 0x80, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2};
+	seed("request", "wide-flag", NULL, 0, wide, sizeof wide);
 	seed("request", "transaction", NULL, 0, bytes, transaction_request(bytes));
 
 	size = answers_header_encode(PROTOCOL_VERSION, bytes);

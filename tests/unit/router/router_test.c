@@ -372,6 +372,17 @@ Test(router, requests_decode_as_generated)
 	cr_assert_gt(accepted, 10000);
 }
 
+/* A number of 64 bits may take ten bytes; one bit more and the generated code takes `moved` for set, though it is 2^64. */
+Test(router, numbers_of_more_than_64_bits_are_refused)
+{
+	uint8_t bytes[] = {0x1a, 12, 0x80, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1};
+	cr_assert_eq(compare(bytes, sizeof bytes), 0);
+	bytes[13] = 2;
+	cr_assert_eq(compare(bytes, sizeof bytes), ERR_MALFORMED);
+	bytes[13] = 0x81;
+	cr_assert_eq(compare(bytes, sizeof bytes), ERR_MALFORMED);
+}
+
 Test(router, answers_encode_as_generated)
 {
 	static uint8_t bytes[1024], room[2][100];
