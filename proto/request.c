@@ -15,7 +15,8 @@ struct field {
 	struct request_bytes bytes;
 };
 
-/* Protobuf's varint need not be the shortest, unlike those of core/varint.h. */
+/* Protobuf's varint need not be the shortest, unlike those of core/varint.h. One of more than 64 bits is refused: the generated
+ * code leaves the rest out of a number, but not out of a flag. */
 static size_t varint_read(const uint8_t *at, const uint8_t *end, uint64_t *value)
 {
 	uint64_t result = 0;
@@ -24,7 +25,9 @@ static size_t varint_read(const uint8_t *at, const uint8_t *end, uint64_t *value
 		if (at + n == end)
 			return 0;
 		uint8_t byte = at[n++];
-		result |= shift < 64 ? (uint64_t)(byte & 0x7f) << shift : 0;
+		if (shift == 63 && byte > 1)
+			return 0;
+		result |= (uint64_t)(byte & 0x7f) << shift;
 		if (byte < 0x80) {
 			*value = result;
 			return n;

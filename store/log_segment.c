@@ -179,8 +179,10 @@ enum log_entry_state log_entry_peek(struct log_entry_header *header, const uint8
 	memcpy(header, bytes, LOG_ENTRY_HEADER_SIZE);
 	if (header->size == 0 && header->type == 0 && header->lsn == 0 && header->checksum == 0)
 		return LOG_ENTRY_ZERO;
+	/* Behind every other entry there is room for the end: without it the log could not go on from there. */
+	const uint64_t end = header->type != LOG_END ? LOG_ENTRY_HEADER_SIZE : 0;
 	if (header->lsn != lsn || header->size > LOG_BODY_MAX || header->type > LOG_COMMIT_MARK ||
-	    log_entry_whole(header->size) > room)
+	    log_entry_whole(header->size) + end > room)
 		return LOG_ENTRY_BAD;
 	return LOG_ENTRY_WHOLE;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The coordinator's state machine on whatever requests and received records come: each record it makes can be read, belongs to
- * the next number of its region, and nothing that a peer sends leaves a gap.
+ * the next number of its region, and nothing that a peer sends leaves a gap. Strong transactions take numbers in between.
  * Input: steps of u8 what, u8 size, bytes. */
 #include "actors/coordinator/coordinator.h"
+#include "core/commit_entry.h"
 #include "proto/request.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -13,6 +14,7 @@
 static struct coordinator machine, fresh;
 static struct coordinator_effects effects;
 static struct row row;
+static struct commit_head head;
 static uint64_t lsn;
 
 static void check_answers(void)
@@ -63,6 +65,8 @@ static void request_take(const uint8_t *bytes, size_t size, unsigned what)
 		        .age_ms = o.age_ms,
 		        .keyspace = (int)o.keyspace.size - 1,
 		        .tombstone = o.kind == 2,
+		        .moved = o.moved,
+		        .conditional = o.condition != 0,
 		        .key = o.key.bytes,
 		        .key_size = o.key.size,
 		        .value = o.value.bytes,
@@ -85,8 +89,28 @@ static void inbound_take(const uint8_t *bytes, size_t size, unsigned what)
 	    .type = COORDINATOR_INBOUND, .now_ms = NOW_MS, .inbound = {.bytes = bytes, .size = size}};
 	coordinator_step(&machine, &event, &effects);
 	CHECK(effects.inbound <= 0 && effects.inbound_origin < REGIONS_MAX);
+	bool is_transaction = effects.record && effects.record[0] == RECORD_TRANSACTION;
+	CHECK(is_transaction == (effects.inbound_entry != NULL) && is_transaction == (effects.inbound_entry_size > 0));
+	if (is_transaction) {
+		struct commit_body body;
+		CHECK(commit_entry_open(effects.inbound_entry, effects.inbound_entry_size, &head, &body) == 0 && body.bytes);
+		CHECK(head.previous_count == body.operation_count);
+	}
 	if (effects.record)
 		append(false, what >> 4);
+}
+
+/* As the machine of the strong commit would decide it: whole, and with what it replaced. */
+static void commit_take(const uint8_t *bytes, size_t size, unsigned what)
+{
+	struct commit_body body;
+	if (commit_entry_open(bytes, size, &head, &body) != 0 || !body.bytes || head.previous_count != body.operation_count)
+		return;
+	struct coordinator_event event = {
+	    .type = COORDINATOR_COMMIT, .commit = {.entry = bytes, .size = size, .hlc = head.id.hlc}};
+	coordinator_step(&machine, &event, &effects);
+	CHECK(effects.record && !effects.answer_count && !effects.hlc_bound && !effects.inbound_entry);
+	append(true, what >> 4);
 }
 
 static void apply(void)
@@ -141,6 +165,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 			apply();
 			break;
 		default: {
+			if (what & 8) {
+				commit_take(part, taken, what);
+				break;
+			}
 			struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = what & 4 ? ERR_DRAINING : 0};
 			coordinator_step(&machine, &event, &effects);
 		}

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
+#include "core/commit_entry.h"
 #include "store/boot.h"
 #include "store/log_segment.h"
 #include "tests/fuzz/fuzz.h"
@@ -71,8 +73,33 @@ static size_t record_make(struct input *in, uint8_t *out)
 	return (size_t)record_encode(&record, out, 1024);
 }
 
-/* Steps of one u8: the low three bits say what, 8: a wrong position, 16: a wrong checksum. True when another segment follows.
- */
+/* One of two puts and a check; as a record of a stream, or its entry alone. */
+static size_t transaction_make(struct input *in, bool is_record, uint8_t *out)
+{
+	const struct commit_operation operations[] = {
+	    {.kind = COMMIT_PUT, .key = (const uint8_t *)"a", .key_size = 1, .value = file, .value_size = 9},
+	    {.kind = COMMIT_CHECK, .condition = COMMIT_IF_ABSENT, .key = (const uint8_t *)"b", .key_size = 1}};
+	static struct commit_head head;
+	uint8_t entry[256];
+	struct record record = {.dot.region = (uint8_t)(input_number(in, 1) & 3), .hlc = 6, .flags = RECORD_TRANSACTION};
+	head = (struct commit_head){.id = {.hlc = 6}, .value = COMMIT_COMMITTED, .previous_count = 2};
+	uint8_t *at = entry + commit_head_put(entry, &head, true);
+	at = commit_body_begin(at, false, 1, 1);
+	at = commit_request_name_put(at, &(struct commit_request_name){.client_id = 5, .number = 1});
+	bytes_put_u16(at, 2);
+	at = commit_operation_put(commit_operation_put(at + 2, &operations[0]), &operations[1]);
+	record.entry = entry;
+	record.entry_size = (uint32_t)(at - entry);
+	if (is_record) {
+		record.dot.sequence = ++vector.sequence[record.dot.region];
+		return (size_t)record_encode(&record, out, 1024);
+	}
+	memcpy(out, entry, record.entry_size);
+	return record.entry_size;
+}
+
+/* Steps of one u8: the low three bits say what, 8: a wrong position, 16: a wrong checksum, 32: another boot, a bound, an entry
+ * of the strong commit that is no record. True when another segment follows. */
 static bool segment_fill(struct input *in, uint64_t start, const uint8_t boot[16])
 {
 	static uint8_t body[1024];
@@ -83,11 +110,14 @@ static bool segment_fill(struct input *in, uint64_t start, const uint8_t boot[16
 		bool entry = true;
 		switch (step & 7) {
 		case 0:
-		case 1:
 			size = record_make(in, body);
 			break;
+		case 1:
+			type = step & 32 ? LOG_COMMIT : LOG_RECORD;
+			size = transaction_make(in, type == LOG_RECORD, body);
+			break;
 		case 2:
-			type = (unsigned)input_number(in, 1) & 7;
+			type = (unsigned)input_number(in, 1) & 31;
 			size = (size_t)input_number(in, 1);
 			for (size_t i = 0; i < size; i++)
 				body[i] = (uint8_t)input_number(in, 1);

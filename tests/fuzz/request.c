@@ -14,18 +14,56 @@ static void check_bytes(struct request_bytes bytes, const void *expected, size_t
 	CHECK(bytes.size == size && (size == 0 || memcmp(bytes.bytes, expected, size) == 0));
 }
 
+/* The generated code ends text at its first zero. */
+static void check_text(struct request_bytes bytes, const char *expected)
+{
+	size_t size = strlen(expected);
+	CHECK(bytes.size >= size && (size == 0 || memcmp(bytes.bytes, expected, size) == 0));
+	CHECK(bytes.size == size || bytes.bytes[size] == 0);
+}
+
+/* Steps that cannot be read are found by whoever carries them out; where the generated code has read them, they are the same.
+ */
+static int check_steps(const struct request_operation *o, const Godwit__Client__Operation *expected)
+{
+	struct request_step step;
+	const uint8_t *at = NULL;
+	uint32_t count = 0;
+	int code;
+	for (; (code = request_step_next(o, &at, &step)) == 0; count++) {
+		bytes_touch(step.keyspace.bytes, step.keyspace.size);
+		bytes_touch(step.key.bytes, step.key.size);
+		bytes_touch(step.value.bytes, step.value.size);
+		bytes_touch(step.expected.bytes, step.expected.size);
+		if (expected == NULL)
+			continue;
+		CHECK(count < expected->n_steps);
+		const Godwit__Client__Step *s = expected->steps[count];
+		CHECK(step.kind == (uint32_t)s->kind && step.condition == s->condition);
+		check_text(step.keyspace, s->keyspace);
+		check_bytes(step.key, s->key.data, s->key.len);
+		check_bytes(step.value, s->value.data, s->value.len);
+		check_bytes(step.expected, s->expected.data, s->expected.len);
+	}
+	CHECK(code == ERR_MALFORMED || (code == ERR_EMPTY && count == o->step_count));
+	CHECK(count <= o->step_count);
+	if (code == ERR_EMPTY)
+		CHECK(request_step_next(o, &at, &step) == ERR_EMPTY);
+	return code;
+}
+
 static void check_operation(const struct request_operation *o, const Godwit__Client__Operation *expected)
 {
+	CHECK(o->condition == expected->condition && o->level == expected->level);
+	CHECK(o->timeout_ms == expected->timeout_ms && o->moved == expected->moved && o->step_count == expected->n_steps);
+	check_bytes(o->expected, expected->expected.data, expected->expected.len);
 	CHECK(o->number == expected->number && o->settled == expected->settled && o->limit_id == expected->limit_id);
 	CHECK(o->kind == (uint32_t)expected->kind && o->limit == expected->limit && o->age_ms == expected->age_ms);
 	check_bytes(o->key, expected->key.data, expected->key.len);
 	check_bytes(o->value, expected->value.data, expected->value.len);
 	check_bytes(o->context, expected->context.data, expected->context.len);
 	check_bytes(o->after, expected->after.data, expected->after.len);
-	/* The generated code ends text at its first zero. */
-	CHECK(o->keyspace.size >= strlen(expected->keyspace) &&
-	      memcmp(o->keyspace.bytes ? o->keyspace.bytes : (const uint8_t *)"", expected->keyspace,
-	          strlen(expected->keyspace)) == 0);
+	check_text(o->keyspace, expected->keyspace);
 }
 
 /* From operations of one request a second one is made, as the router does it. */
@@ -82,8 +120,12 @@ static void check_plan(const uint8_t *bytes, size_t size)
 static bool is_canonical(const Godwit__Client__Request *request, const uint8_t *bytes, size_t size)
 {
 	size_t unknown = request->base.n_unknown_fields;
-	for (size_t i = 0; i < request->n_operations; i++)
-		unknown += request->operations[i]->base.n_unknown_fields;
+	for (size_t i = 0; i < request->n_operations; i++) {
+		const Godwit__Client__Operation *o = request->operations[i];
+		unknown += o->base.n_unknown_fields;
+		for (size_t k = 0; k < o->n_steps; k++)
+			unknown += o->steps[k]->base.n_unknown_fields;
+	}
 	if (unknown || godwit__client__request__get_packed_size(request) != size)
 		return false;
 	uint8_t *again = malloc(size + 1);
@@ -112,6 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	while (code == 0 && (code = request_next(&request, &operation)) == 0) {
 		if (expected)
 			check_operation(&operation, expected->operations[count]);
+		int steps = check_steps(&operation, expected ? expected->operations[count] : NULL);
+		CHECK(!canonical || steps == ERR_EMPTY);
 		bytes_touch(operation.key.bytes, operation.key.size);
 		bytes_touch(operation.value.bytes, operation.value.size);
 		count++;

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "actors/coordinator/commit/message.h"
 #include "actors/monitor/heartbeat.h"
 #include "actors/reconciler/message.h"
 #include "actors/streamer/message.h"
 #include "client/wire.h"
 #include "core/bytes.h"
+#include "core/commit_entry.h"
 #include "core/row.h"
 #include "proto/admin.pb-c.h"
 #include "proto/request.h"
@@ -50,6 +52,127 @@ static struct record record_sample(uint8_t region, uint64_t sequence, const char
 	return r;
 }
 
+static const struct commit_id commit_name = {.hlc = 0xf424000007ull, .region = 2};
+static const struct commit_id commit_previous = {.hlc = 0xf423000001ull, .region = 1};
+
+/* Of two requests that share it: a put, a delete, a check. */
+static size_t body_sample(uint8_t *out)
+{
+	const struct commit_operation operations[] = {
+	    {.kind = COMMIT_PUT, .keyspace = 1, .key = (const uint8_t *)"a key", .key_size = 5},
+	    {.kind = COMMIT_DELETE, .condition = COMMIT_IF_ABSENT, .keyspace = 2, .key = (const uint8_t *)"b", .key_size = 1},
+	    {.kind = COMMIT_CHECK, .condition = COMMIT_IF_VERSION, .key = (const uint8_t *)"c", .key_size = 1}};
+	uint8_t *at = commit_body_begin(out, true, 77, 2);
+	for (uint64_t i = 0; i < 2; i++)
+		at = commit_request_name_put(at, &(struct commit_request_name){99, 5 + i, 1000 * i});
+	bytes_put_u16(at, 3);
+	at += 2;
+	for (size_t i = 0; i < 3; i++) {
+		struct commit_operation o = operations[i];
+		o.value = (const uint8_t *)"a value";
+		o.value_size = i == 0 ? 7 : 0;
+		o.expected = i == 2 ? commit_previous : (struct commit_id){0};
+		at = commit_operation_put(at, &o);
+	}
+	return (size_t)(at - out);
+}
+
+static size_t entry_sample(uint8_t *out)
+{
+	static struct commit_head head;
+	head = (struct commit_head){.id = commit_name, .value = COMMIT_COMMITTED, .previous_count = 3};
+	head.previous[0] = head.previous[2] = commit_previous;
+	size_t size = commit_head_put(out, &head, true);
+	return size + body_sample(out + size);
+}
+
+static struct record transaction_sample(uint8_t region, uint64_t sequence)
+{
+	static uint8_t entry[512];
+	return (struct record){.dot = {.region = region, .sequence = sequence},
+	    .hlc = commit_name.hlc,
+	    .flags = RECORD_TRANSACTION,
+	    .entry_size = (uint32_t)entry_sample(entry),
+	    .entry = entry};
+}
+
+static void commits(void)
+{
+	static struct commit_head head;
+	uint8_t bytes[512];
+	SEED("commit_entry", "commit", 0, bytes, entry_sample(bytes));
+	head = (struct commit_head){.id = commit_name, .ballot = 3, .value = COMMIT_ABORTED, .own_lock = true};
+	SEED("commit_entry", "abort", 0, bytes, commit_head_put(bytes, &head, false));
+	SEED("commit_entry", "body", 1, bytes, body_sample(bytes));
+	struct commit_row row = {.stamp = commit_name,
+	    .version = {.hlc = commit_name.hlc, .region = 2, .share = 1},
+	    .previous = commit_previous,
+	    .live = true,
+	    .value = (const uint8_t *)"a value",
+	    .value_size = 7};
+	commit_row_encode(&row, bytes);
+	SEED("commit_entry", "row", 2, bytes, commit_row_size(&row));
+	row.live = false;
+	commit_row_encode(&row, bytes);
+	SEED("commit_entry", "row-deleted", 2, bytes, commit_row_size(&row));
+	commit_version_encode(row.version, bytes);
+	SEED("commit_entry", "version", 3, bytes, COMMIT_VERSION_SIZE);
+	char text[COMMIT_VERSION_TEXT_MAX];
+	commit_version_format(row.version, text);
+	SEED("commit_entry", "version-text", 3, text, strlen(text));
+}
+
+static void commit_messages(void)
+{
+	static const char *const names[COMMIT_MESSAGE_TYPES] = {[COMMIT_PREPARE] = "prepare",
+	    [COMMIT_VOTE] = "vote",
+	    [COMMIT_WITHDRAW] = "withdraw",
+	    [COMMIT_WITHDRAWN] = "withdrawn",
+	    [COMMIT_DECIDED] = "decided",
+	    [COMMIT_RECOVER] = "recover",
+	    [COMMIT_PROMISED] = "promised",
+	    [COMMIT_ACCEPT] = "accept",
+	    [COMMIT_ACCEPTED] = "accepted",
+	    [COMMIT_BLOCKED] = "blocked",
+	    [COMMIT_FETCH] = "fetch",
+	    [COMMIT_KNOWN] = "known",
+	    [COMMIT_ASK] = "ask",
+	    [COMMIT_TOLD] = "told"};
+	uint8_t body[512], bytes[2048];
+	size_t body_size = body_sample(body);
+	const struct commit_seen seen[] = {
+	    {commit_previous, commit_previous, true}, {{0}, {0}, false}, {commit_name, commit_previous, false}};
+	for (uint8_t type = 1; type < COMMIT_MESSAGE_TYPES; type++) {
+		struct commit_message m = {.type = type, .id = commit_name, .ballot = 258};
+		bool has_key = type == COMMIT_ASK || type == COMMIT_TOLD;
+		if (type == COMMIT_PREPARE || type == COMMIT_KNOWN || type == COMMIT_ACCEPT || type == COMMIT_PROMISED) {
+			m.body = body;
+			m.body_size = (uint32_t)body_size;
+		}
+		if (type == COMMIT_VOTE || type == COMMIT_PROMISED || type == COMMIT_BLOCKED || type == COMMIT_ACCEPT) {
+			m.vote = COMMIT_NO;
+			m.reason = ERR_CHECK_FAILED;
+			m.version = commit_previous;
+			m.is_final = true;
+			m.hold_count = 2;
+			m.holds[0] = m.holds[1] = commit_previous;
+			m.seen = seen;
+			m.seen_count = 3;
+			m.assigned = context;
+			m.accepted_ballot = 1;
+			m.accepted_value = m.decision = COMMIT_COMMITTED;
+		}
+		m.keyspace = has_key;
+		m.key = (const uint8_t *)"a key";
+		m.key_size = has_key ? 5 : 0;
+		m.value = (const uint8_t *)"a value";
+		m.value_size = type == COMMIT_TOLD ? 7 : 0;
+		m.live = type == COMMIT_TOLD;
+		m.read = has_key ? 12 : 0;
+		seed("commit_message", names[type], NULL, 0, bytes, (size_t)commit_message_encode(&m, bytes, sizeof bytes));
+	}
+}
+
 static void records(void)
 {
 	static uint8_t bytes[4096];
@@ -60,6 +183,8 @@ static void records(void)
 	r = record_sample(1, 1, "fresh", "");
 	r.context = (struct vector){0};
 	seed("record", "empty", NULL, 0, bytes, (size_t)record_encode(&r, bytes, sizeof bytes));
+	r = transaction_sample(4, 300);
+	seed("record", "transaction", NULL, 0, bytes, (size_t)record_encode(&r, bytes, sizeof bytes));
 	uint8_t vector[VECTOR_ENCODED_MAX];
 	size_t size = vector_encode(&context, vector);
 	seed("vector", "three", NULL, 0, vector, size);
@@ -98,21 +223,26 @@ static void frames(void)
 {
 	static uint8_t raw[FRAME_RAW_LIMIT], payload[FRAME_RAW_LIMIT], message[PEER_MESSAGE_MAX], bytes[512];
 	struct peer_rules rules = {.cluster = "fuzz", .region = 1, .peers = 1};
-	for (int compress = 0; compress < 2; compress++) {
+	static const char *const names[][2] = {
+	    {"plain", "frame"}, {"packed", "frame-packed"}, {"transactions", "frame-transactions"}};
+	for (int kind = 0; kind < 3; kind++) {
+		bool compress = kind > 0;
 		struct frame_builder builder;
 		struct frame frame;
 		frame_builder_init(&builder, raw);
 		for (uint64_t i = 0; i < (compress ? 12u : 2u); i++) {
 			struct record r = record_sample(1, 20 + i, "the same key", "the same value, so that it packs well");
+			if (kind == 2 && i % 2)
+				r = transaction_sample(1, 20 + i);
 			frame_builder_add(&builder, bytes, (uint32_t)record_encode(&r, bytes, sizeof bytes));
 		}
 		frame_builder_finish(&builder, compress, payload, &frame);
 		uint8_t front[13] = {frame.compressed ? 7 : 3};
 		memcpy(front + 1, &frame.raw_size, 4);
 		bytes_put_u64(front + 5, frame.checksum);
-		seed("frame", compress ? "packed" : "plain", front, sizeof front, payload, frame.payload_size);
+		seed("frame", names[kind][0], front, sizeof front, payload, frame.payload_size);
 		size_t size = peer_message_pack_frame(&rules, 5, 1, &frame, message);
-		SEED("peer", compress ? "frame-packed" : "frame", 1, message, size);
+		SEED("peer", names[kind][1], 1, message, size);
 	}
 }
 
@@ -198,6 +328,38 @@ static size_t request_sample(uint8_t *out, bool read)
 	return (size_t)(at - out);
 }
 
+/* Three steps, and a write with a condition that was first sent elsewhere. */
+static size_t transaction_request(uint8_t *out)
+{
+	uint8_t version[COMMIT_VERSION_SIZE], encoded[1024], *at = out + WIRE_REQUEST_HEADER_SIZE;
+	commit_version_encode(commit_previous, version);
+	const struct gw_operation steps[] = {
+	    {.kind = GW_PUT, .keyspace = "k", .key = "a", .key_size = 1, .value = "a value", .value_size = 7},
+	    {.kind = GW_DELETE, .keyspace = "k", .key = "b", .key_size = 1, .condition = GW_IF_ABSENT},
+	    {.kind = GW_CHECK,
+	        .key = "c",
+	        .key_size = 1,
+	        .condition = GW_IF_VERSION,
+	        .expected = version,
+	        .expected_size = sizeof version}};
+	const struct gw_operation operations[] = {{.kind = GW_TRANSACTION, .steps = steps, .step_count = 3, .timeout_ms = 700},
+	    {.kind = GW_PUT,
+	        .keyspace = "k",
+	        .key = "d",
+	        .key_size = 1,
+	        .condition = GW_IF_VERSION,
+	        .expected = version,
+	        .expected_size = sizeof version},
+	    {.kind = GW_GET, .keyspace = "k", .key = "d", .key_size = 1, .level = GW_LEVEL_EVENTUAL}, {.kind = GW_IN_DOUBT}};
+	wire_request_header(PROTOCOL_VERSION, 0x1122334455667788ull, out);
+	for (uint64_t i = 0; i < 4; i++) {
+		size_t size = wire_operation_encode(&operations[i], i + 1, encoded);
+		struct wire_tail tail = {.age_ms = i == 1 ? 40 : 0, .moved = i == 1};
+		at = wire_request_operation(at, encoded, size, &tail);
+	}
+	return (size_t)(at - out);
+}
+
 static void clients(void)
 {
 	uint8_t bytes[2048], vector[VECTOR_ENCODED_MAX];
@@ -207,7 +369,7 @@ static void clients(void)
 	struct record r = record_sample(1, 1, "k", "received");
 	r.context = (struct vector){0};
 	r.hlc = 1000000ull << 16;
-	uint8_t steps[1024] = {0, (uint8_t)size};
+	uint8_t steps[2048] = {0, (uint8_t)size};
 	memcpy(steps + 2, bytes, size);
 	size_t at = 2 + size, record_size = (size_t)record_encode(&r, bytes, sizeof bytes);
 	steps[at++] = 1;
@@ -217,7 +379,24 @@ static void clients(void)
 	steps[at++] = 2;
 	steps[at++] = 0;
 	seed("coordinator", "writes", NULL, 0, steps, at);
+	/* Behind them a commit of another region's stream, and two that go out on this one's. */
+	for (uint8_t i = 0; i < 3; i++) {
+		r = transaction_sample(1, 2);
+		r.hlc = 1000001ull << 16;
+		bytes_put_u64((uint8_t *)(uintptr_t)r.entry, r.hlc);
+		record_size = i == 0 ? (size_t)record_encode(&r, bytes, sizeof bytes) : r.entry_size;
+		CHECK(record_size < 256);
+		steps[at++] = i == 0 ? 1 | 16 : (uint8_t)(3 | 8 | i << 4);
+		steps[at++] = (uint8_t)record_size;
+		memcpy(steps + at, i == 0 ? bytes : r.entry, record_size);
+		at += record_size;
+	}
+	seed("coordinator", "commits", NULL, 0, steps, at);
 	seed("request", "reads", NULL, 0, bytes, request_sample(bytes, true));
+	/* `moved` of 2^64, once taken for not set. */
+	static const uint8_t wide[] = {0x1a, 12, 0x80, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2};
+	seed("request", "wide-flag", NULL, 0, wide, sizeof wide);
+	seed("request", "transaction", NULL, 0, bytes, transaction_request(bytes));
 
 	size = answers_header_encode(PROTOCOL_VERSION, bytes);
 	struct answer answer = {.number = 4,
@@ -269,12 +448,15 @@ static void admins(void)
 static void stores(void)
 {
 	/* Steps: see log.c. */
-	static const uint8_t plain[] = {0, 0, 3, 0, 0, 5, 1, 2, 90, 4, 0, 1, 9};
+	static const uint8_t plain[] = {0, 0, 3, 0, 0, 5, 0, 2, 90, 4, 0, 1, 9};
+	static const uint8_t transactions[] = {0, 0, 3, 0, 0, 5, 1, 0, 1, 1, 1 | 32, 0, 2, 16, 3, 1, 2, 3, 2, 22, 16, 1, 2, 3,
+	    4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1, 0, 0, 0, 9};
 	static const uint8_t two_segments[] = {0, 8, 3, 0, 0, 5, 7, 3, 0, 1, 6, 4, 0, 0, 0};
 	static const uint8_t torn[] = {0, 0, 3, 0, 0, 5, 16, 1, 7, 0, 2, 8};
 	static const uint8_t hole[] = {0, 0, 3 | 32, 0, 0, 5, 5, 3, 0, 1, 6};
 	static const uint8_t flipped[] = {0, 4, 3, 0, 0, 200, 0, 1, 100, 6, 60, 1, 255, 1, 1, 1, 0, 2, 3};
 	seed("log", "plain", NULL, 0, plain, sizeof plain);
+	seed("log", "transactions", NULL, 0, transactions, sizeof transactions);
 	seed("log", "two-segments", NULL, 0, two_segments, sizeof two_segments);
 	seed("log", "torn", NULL, 0, torn, sizeof torn);
 	seed("log", "hole", NULL, 0, hole, sizeof hole);
@@ -358,6 +540,8 @@ int main(int argc, char **argv)
 	}
 	root = argv[1];
 	records();
+	commits();
+	commit_messages();
 	rows();
 	frames();
 	peers();

@@ -195,6 +195,7 @@ int commit_message_decode(
 	m->value = m->value_size <= VALUE_SIZE_MAX ? take(&cursor, m->value_size) : NULL;
 	m->body_size = take_u32(&cursor);
 	m->body = m->body_size && m->body_size <= COMMIT_BODY_MAX ? take(&cursor, m->body_size) : NULL;
+	cursor.bad |= !m->body && m->body_size;
 	for (uint32_t i = 0; m->type == COMMIT_PROMISED && i < REGIONS_MAX; i++)
 		m->assigned.sequence[i] = take_u64(&cursor);
 	struct commit_body body;

@@ -422,6 +422,19 @@ Test(commit, messages_and_bodies_refuse_what_is_not_theirs)
 		}
 		int code = commit_message_decode(&m, seen, bytes, prepare->size);
 		cr_assert(code == 0 || code == ERR_MALFORMED);
+		uint8_t again[512];
+		cr_assert(code || (commit_message_encode(&m, again, sizeof again) == (long)prepare->size &&
+		                      !memcmp(again, bytes, prepare->size)));
+	}
+	/* Where a body is not needed: one of more bytes than may be, of which none is there. */
+	struct commit_message vote = {.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = {.hlc = 1}};
+	uint8_t bytes[512];
+	long size = commit_message_encode(&vote, bytes, sizeof bytes);
+	cr_assert_eq(commit_message_decode(&m, seen, bytes, (size_t)size), 0);
+	for (uint32_t body_size = COMMIT_BODY_MAX + 1; body_size; body_size <<= 1) {
+		for (int i = 0; i < 4; i++)
+			bytes[size - 4 + i] = (uint8_t)(body_size >> 8 * i);
+		cr_assert_eq(commit_message_decode(&m, seen, bytes, (size_t)size), ERR_MALFORMED);
 	}
 	world_free(w);
 }

@@ -1,109 +1,11 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * The coordinator's step against a log that is an array: every record accepted gets the next LSN. */
-#include "actors/coordinator/coordinator.h"
-#include "actors/coordinator/pace.h"
-
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN   1
-#define NOW   1700000000000ull
-#define DRIFT 500
+#include "tests/unit/coordinator/steps.h"
 
-static struct coordinator c;
-static struct coordinator_effects out;
-static uint64_t lsn, bounds_appended;
-static int log_code;
-static struct record last_record;
-static uint8_t last_bytes[RECORD_ENCODED_MAX];
-
-static void setup(void)
-{
-	struct coordinator_options options = {
-	    .region = OWN, .regions = 7, .keyspace_count = 3, .clock_drift_max_ms = DRIFT, .memory_answers = 1u << 17};
-	options.keyspaces[1].level = LEVEL_STRONG;
-	options.keyspaces[2].acknowledge = ACKNOWLEDGE_QUORUM;
-	struct vector empty = {0};
-	cr_assert_eq(coordinator_init(&c, &options, &empty, &empty, 0), 0);
-	lsn = 256;
-	bounds_appended = 0;
-	log_code = 0;
-}
-
-static void teardown(void)
-{
-	coordinator_deinit(&c);
-}
-
-TestSuite(coordinator, .init = setup, .fini = teardown);
-
-/* What the port does with an event: append what the step wants and report it. */
-static void run(struct coordinator_event *event)
-{
-	coordinator_step(&c, event, &out);
-	if (!out.record)
-		return;
-	if (log_code == 0) {
-		if (out.hlc_bound)
-			bounds_appended++;
-		lsn += out.record_size;
-		memcpy(last_bytes, out.record, out.record_size);
-		cr_assert_eq(record_decode(&last_record, last_bytes, out.record_size), (long)out.record_size);
-	}
-	struct coordinator_event appended = {.type = COORDINATOR_APPENDED, .appended = {.code = log_code, .end_lsn = lsn}};
-	coordinator_step(&c, &appended, &out);
-}
-
-static struct coordinator_event put(uint64_t client, uint64_t number, const char *key)
-{
-	return (struct coordinator_event){.type = COORDINATOR_OPERATION,
-	    .now_ms = NOW,
-	    .operation = {.route = 7,
-	        .client_id = client,
-	        .number = number,
-	        .key = (const uint8_t *)key,
-	        .key_size = strlen(key),
-	        .value = (const uint8_t *)"v",
-	        .value_size = 1}};
-}
-
-static void write_one(uint64_t client, uint64_t number)
-{
-	struct coordinator_event e = put(client, number, "key");
-	run(&e);
-}
-
-/* Everything up to `up_to` became durable and was applied. */
-static void apply(uint64_t up_to, struct vector vector)
-{
-	struct coordinator_event e = {.type = COORDINATOR_APPLIED, .applied = {.lsn = up_to, .vector = &vector}};
-	run(&e);
-}
-
-static void inbound(uint8_t region, uint64_t sequence, uint64_t hlc)
-{
-	static uint8_t bytes[512];
-	struct record r = {.dot = {.region = region, .sequence = sequence},
-	    .hlc = hlc,
-	    .key = (const uint8_t *)"k",
-	    .key_size = 1,
-	    .value = (const uint8_t *)"w",
-	    .value_size = 1};
-	r.context.sequence[region] = sequence - 1;
-	long size = record_encode(&r, bytes, sizeof bytes);
-	struct coordinator_event e = {
-	    .type = COORDINATOR_INBOUND, .now_ms = NOW, .inbound = {.bytes = bytes, .size = (size_t)size}};
-	run(&e);
-}
-
-static struct vector version_of(const struct coordinator_answer *answer)
-{
-	struct vector v;
-	cr_assert_eq(vector_decode(&v, answer->version, answer->version_size), (long)answer->version_size);
-	return v;
-}
+TestSuite(coordinator, .init = steps_setup, .fini = steps_teardown);
 
 Test(coordinator, numbers_without_gaps)
 {
@@ -216,7 +118,7 @@ Test(coordinator, B08_repeat_is_answered_after_a_restart)
 	write_one(5, 1);
 	struct record logged = last_record;
 	coordinator_deinit(&c);
-	setup();
+	steps_setup();
 	coordinator_remember(&c, &logged);
 	coordinator_remember(&c, &logged);
 	c.assigned.sequence[OWN] = 1;
@@ -233,7 +135,7 @@ Test(coordinator, before_the_remembered_part_of_the_log_is_unknown)
 		write_one(5, n);
 	struct record logged = last_record;
 	coordinator_deinit(&c);
-	setup();
+	steps_setup();
 	coordinator_remember_part(&c);
 	coordinator_remember(&c, &logged);
 	c.assigned.sequence[OWN] = 10;
@@ -260,7 +162,7 @@ Test(coordinator, B08_repeats_first_sent_before_the_memory_begins_are_unknown)
 	struct record logged = last_record;
 	uint64_t began_ms = hlc_milliseconds(logged.hlc), slack_ms = COORDINATOR_AGE_SLACK_MS;
 	coordinator_deinit(&c);
-	setup();
+	steps_setup();
 	hlc_init(&c.clock, hlc_pack(NOW + 5000, 0));
 	coordinator_remember_part(&c);
 	cr_assert_eq(c.memory.complete_ms, NOW + 5000, "nothing better is known without a record");
@@ -349,23 +251,32 @@ Test(coordinator, settled_numbers_are_never_applied)
 	cr_assert_eq(c.assigned.sequence[OWN], 1);
 }
 
-Test(coordinator, memory_keeps_exactly_the_newest)
+/* One write waits for its group while more are answered than the memory holds: its repeat is not applied, its answer comes. */
+Test(coordinator, B08_a_parked_write_outlives_the_memory)
 {
-	struct memory m;
-	cr_assert_eq(memory_init(&m, 1024), 0);
-	for (uint64_t n = 1; n <= 20000; n++) {
-		struct memory_answer *answer = memory_add(&m, n % 7 + 1, n);
+	struct coordinator_options options = c.options;
+	struct vector empty = {0};
+	coordinator_deinit(&c);
+	options.memory_answers = 16;
+	cr_assert_eq(coordinator_init(&c, &options, &empty, &empty, 0), 0);
+	for (uint64_t n = 1; n <= 4; n++)
+		write_one(5, n);
+	uint64_t end = lsn;
+	for (uint64_t n = 5; n <= 200; n++) {
+		struct memory_answer *answer = memory_add(&c.memory, 6, n);
 		answer->state = MEMORY_DONE;
-		answer->sequence = n;
-		if (n % 97)
-			continue;
-		for (uint64_t k = n > 1500 ? n - 1500 : 1; k <= n; k++) {
-			struct memory_answer *found = memory_find(&m, k % 7 + 1, k);
-			cr_assert_eq(found != NULL, n - k < 1024);
-			cr_assert(!found || found->sequence == k);
-		}
+		write_one(5, 1 + n % 4);
+		cr_assert_eq(out.answer_count, 0);
+		cr_assert_eq(c.assigned.sequence[OWN], 4);
 	}
-	memory_deinit(&m);
+	apply(end, (struct vector){.sequence = {[OWN] = 4}});
+	cr_assert_eq(out.answer_count, 4);
+	for (uint64_t n = 1; n <= 4; n++) {
+		write_one(5, n);
+		cr_assert_eq(out.answer_count, 1);
+		cr_assert_eq(out.answers[0].code, 0);
+		cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], n);
+	}
 }
 
 Test(coordinator, bad_requests)
@@ -628,84 +539,4 @@ Test(coordinator, T24_M9_bound_is_appended_before_the_stamp)
 	e.now_ms = NOW - 3600000;
 	run(&e);
 	cr_assert_gt(last_record.hlc, newest);
-}
-
-/* ---- when a group goes to the disk ---- */
-
-/* `clients` who each wait for an answer; each group is answered after 300 us. Returns the groups until each has `rounds`. */
-static uint64_t pace_closed_loop(uint32_t clients, uint32_t rounds, uint64_t *took_ns)
-{
-	struct pace pace = {0};
-	uint64_t now_ns = 1000000000, groups = 0, started_ns = now_ns;
-	for (uint32_t round = 0; round < rounds; round++) {
-		for (uint32_t i = 0; i < clients; i++) {
-			now_ns += 20000;
-			pace_gather(&pace, 200, true);
-			if (!pace_is_due(&pace, i + 1, now_ns))
-				continue;
-			pace_flushed(&pace, i + 1, now_ns);
-			groups++;
-		}
-		if (pace.bytes) { /* the rest goes when its time has come */
-			now_ns = pace_deadline_ns(&pace);
-			cr_assert(pace_is_due(&pace, clients, now_ns));
-			pace_flushed(&pace, clients, now_ns);
-			groups++;
-		}
-		now_ns += 300000;
-	}
-	*took_ns = now_ns - started_ns;
-	return groups;
-}
-
-Test(pace, a_lone_write_never_waits)
-{
-	uint64_t took_ns;
-	cr_assert_eq(pace_closed_loop(1, 1000, &took_ns), 1000);
-	cr_assert_eq(took_ns, 1000 * 320000);
-}
-
-Test(pace, writers_who_all_wait_are_not_kept_waiting)
-{
-	uint64_t took_ns;
-	uint64_t groups = pace_closed_loop(8, 1000, &took_ns);
-	cr_assert_leq(groups, 2500, "%d", (int)groups);
-	cr_assert_leq(took_ns, 1000 * 600000ull, "%d us a round", (int)(took_ns / 1000000));
-}
-
-Test(pace, others_are_gathered_for_a_while)
-{
-	struct pace pace = {0};
-	uint64_t now_ns = 1000000000;
-	cr_assert_eq(pace_deadline_ns(&pace), UINT64_MAX);
-	cr_assert(!pace_is_due(&pace, 0, now_ns), "nothing is there");
-	/* Many waited together: fewer do not go at once, but when their time has come. */
-	pace_gather(&pace, 1000, true);
-	cr_assert(pace_is_due(&pace, 50, now_ns));
-	pace_flushed(&pace, 50, now_ns);
-	pace_gather(&pace, 1000, true);
-	cr_assert(!pace_is_due(&pace, 10, now_ns + 1000));
-	cr_assert(pace_is_due(&pace, 10, pace_deadline_ns(&pace)));
-	cr_assert_eq(pace_deadline_ns(&pace), now_ns + PACE_GAP_NS);
-	/* As many as before are all that can be expected. */
-	cr_assert(pace_is_due(&pace, 50, now_ns + 1000));
-	/* Nobody waits for records of other regions. */
-	pace_flushed(&pace, 0, now_ns);
-	for (int i = 0; i < 200; i++)
-		pace_flushed(&pace, 0, now_ns);
-	pace_gather(&pace, 1000, false);
-	cr_assert(!pace_is_due(&pace, 0, now_ns + 1000));
-	cr_assert(pace_is_due(&pace, 0, now_ns + PACE_GAP_NS));
-	/* A full group is full. */
-	pace_gather(&pace, PACE_BYTES_MAX, false);
-	cr_assert(pace_is_due(&pace, 0, now_ns + 1000));
-	/* After a crowd, one alone is soon not kept waiting any more. */
-	pace_flushed(&pace, 100, now_ns);
-	uint32_t kept = 0;
-	for (int i = 0; i < 200; i++) {
-		pace_gather(&pace, 200, true);
-		kept += !pace_is_due(&pace, 1, now_ns);
-		pace_flushed(&pace, 1, now_ns);
-	}
-	cr_assert(kept > 10 && kept < 130, "%u", kept);
 }

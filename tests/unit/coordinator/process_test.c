@@ -282,18 +282,13 @@ static uint64_t took_ms(const struct gw_result *result)
 	return (result->answered_ns - result->submitted_ns) / 1000000;
 }
 
-/* One region of two is no majority. Just after a start the other one counts as there all the same: the outcome of what came then
- * is unknown (B17), in doubt over a restart, and holds up nothing but its own key. Later all is refused at once. */
+/* One region of two is no majority. Just after a start the other one counts as there all the same: the outcome of what came
+ * then is unknown (B17), in doubt over a restart, and holds up nothing but its own key. Later all is refused at once. */
 static void T53_strong_without_a_majority(struct gw_connection *c)
 {
 	struct gw_result result;
-	struct gw_operation put = {.kind = GW_PUT,
-	    .keyspace = "locked",
-	    .key = "a",
-	    .key_size = 1,
-	    .value = "1",
-	    .value_size = 1,
-	    .timeout_ms = 400};
+	struct gw_operation put = {
+	    .kind = GW_PUT, .keyspace = "locked", .key = "a", .key_size = 1, .value = "1", .value_size = 1, .timeout_ms = 400};
 	stop(0, SIGKILL);
 	start(0);
 	writes_wait();

@@ -95,16 +95,16 @@ Test(router, check)
 	    {ROUTER_GET, 0, KEY_SIZE_MAX + 1, "", ERR_KEY_TOO_LARGE},
 	    {ROUTER_GET, 0, 1, "defaul", ERR_UNKNOWN_KEYSPACE},
 	    {ROUTER_GET, 0, 1, "defaults", ERR_UNKNOWN_KEYSPACE},
-	    {ROUTER_GET, 0, 1, "orders", ERR_LEVEL_UNAVAILABLE},
 	    {ROUTER_SCAN, 0, 0, "", 0},
-	    {ROUTER_SCAN, 0, 0, "orders", ERR_LEVEL_UNAVAILABLE},
 	    {ROUTER_BUCKET, 255, 0, "", 0},
+	    {ROUTER_BUCKET, 255, 0, "orders", 0},
 	    {ROUTER_BUCKET, 256, 0, "", ERR_MALFORMED},
+	    {ROUTER_DIGESTS, 0, 0, "orders", 0},
 	    {ROUTER_DIGESTS, 0, 0, "", 0},
 	    {ROUTER_REGION, 0, 0, "unused", 0},
 	    {ROUTER_CONFLICTS, 0, 0, "", 0},
 	    {0, 0, 1, "", ERR_UNSUPPORTED},
-	    {10, 0, 1, "", ERR_UNSUPPORTED},
+	    {ROUTER_IN_DOUBT + 1, 0, 1, "", ERR_UNSUPPORTED},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct request_operation operation = {.kind = rows[i].kind,
@@ -115,6 +115,74 @@ Test(router, check)
 		const char *reason;
 		cr_expect_eq(router_check(&topology, &operation, &keyspace, &reason), rows[i].code, "row %zu", i);
 	}
+}
+
+/* What only a majority can answer is sent on; whoever asks for less is answered from the rows; what cannot be done is refused.
+ */
+Test(router, levels_of_reads)
+{
+	static struct topology topology;
+	topology_make(&topology);
+	topology.keyspace_count = 3;
+	strcpy(topology.keyspaces[2].name, "chain");
+	topology.keyspaces[2].level = LEVEL_CAUSAL;
+	enum { FORWARDED = 1 };
+	static const struct {
+		const char *keyspace;
+		int get[6], scan[6]; /* by level, and one beyond */
+	} rows[] = {
+	    {"default", {0, 0, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_MALFORMED},
+	        {0, 0, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_MALFORMED}},
+	    {"orders", {FORWARDED, 0, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, FORWARDED, ERR_MALFORMED},
+	        {ERR_LEVEL_UNAVAILABLE, 0, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_MALFORMED}},
+	    {"chain",
+	        {ERR_LEVEL_UNAVAILABLE, 0, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_MALFORMED},
+	        {ERR_LEVEL_UNAVAILABLE, 0, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_LEVEL_UNAVAILABLE, ERR_MALFORMED}},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		for (uint32_t level = ROUTER_OWN; level <= ROUTER_STRONG + 1; level++)
+			for (int scan = 0; scan < 2; scan++) {
+				struct request_operation operation = {.kind = scan ? ROUTER_SCAN : ROUTER_GET,
+				    .level = level,
+				    .key = {(const uint8_t *)"k", 1},
+				    .keyspace = {(const uint8_t *)rows[i].keyspace, strlen(rows[i].keyspace)}};
+				uint16_t keyspace;
+				const char *reason;
+				int expected = scan ? rows[i].scan[level] : rows[i].get[level];
+				bool forwarded = router_is_forwarded(&topology, &operation);
+				cr_expect_eq(forwarded, expected == FORWARDED, "%s level %u", rows[i].keyspace, level);
+				if (forwarded)
+					continue;
+				int code = router_check(&topology, &operation, &keyspace, &reason);
+				cr_expect_eq(code, expected, "%s level %u: %d", rows[i].keyspace, level, code);
+				cr_expect(code ? reason != NULL : keyspace == i, "%s level %u", rows[i].keyspace, level);
+			}
+	/* Without a key it is refused here. */
+	struct request_operation get = {.kind = ROUTER_GET, .keyspace = {(const uint8_t *)"orders", 6}};
+	cr_assert(!router_is_forwarded(&topology, &get));
+	static const uint32_t always[] = {ROUTER_PUT, ROUTER_DELETE, ROUTER_TRANSACTION, ROUTER_IN_DOUBT};
+	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+		cr_assert(router_is_forwarded(&topology, &(struct request_operation){.kind = always[i]}));
+}
+
+Test(router, committed_row)
+{
+	uint8_t version[COMMIT_VERSION_SIZE];
+	struct commit_id read;
+	struct commit_row row = {.stamp = {.hlc = 9, .region = 1},
+	    .version = {.hlc = 7, .region = 2, .share = 3},
+	    .live = true,
+	    .value = (const uint8_t *)"value",
+	    .value_size = 5};
+	struct answer answer = {.number = 1, .code = -1};
+	router_answer_committed(&answer, &row, version);
+	cr_assert(answer.code == 0 && answer.siblings == 1 && answer.hlc == 7 && answer.value.size == 5);
+	cr_assert_eq(commit_version_decode(&read, answer.version.bytes, answer.version.size), 0);
+	cr_assert(commit_id_equal(read, row.version) && read.share == 3, "the version is the write's, not the check's");
+	row.live = false;
+	router_answer_committed(&answer, &row, version);
+	cr_assert(answer.code == ERR_NOT_FOUND && answer.siblings == 0 && answer.value.size == 0);
+	cr_assert_eq(answer.version.size, COMMIT_VERSION_SIZE);
 }
 
 Test(router, row_with_siblings)
@@ -168,6 +236,41 @@ static bool same_bytes(struct request_bytes a, ProtobufCBinaryData b)
 	return a.size == b.len && (!a.size || !memcmp(a.bytes, b.data, a.size));
 }
 
+/* The generated code ends text at its first zero. */
+static bool same_text(struct request_bytes a, const char *b)
+{
+	size_t size = strlen(b);
+	return a.size >= size && (!size || !memcmp(a.bytes, b, size)) && (a.size == size || !a.bytes[size]);
+}
+
+static bool same_steps(const struct request_operation *o, const Godwit__Client__Operation *g)
+{
+	struct request_step step;
+	const uint8_t *at = NULL;
+	bool same = o->step_count == g->n_steps;
+	for (size_t i = 0; i < g->n_steps && same; i++) {
+		const Godwit__Client__Step *s = g->steps[i];
+		same = request_step_next(o, &at, &step) == 0 && step.kind == (uint32_t)s->kind &&
+		       step.condition == s->condition && same_text(step.keyspace, s->keyspace) &&
+		       same_bytes(step.key, s->key) && same_bytes(step.value, s->value) &&
+		       same_bytes(step.expected, s->expected);
+	}
+	return same && request_step_next(o, &at, &step) == ERR_EMPTY && request_step_next(o, &at, &step) == ERR_EMPTY;
+}
+
+/* 0 when each can be read to its end. Steps are looked at only by whoever carries them out. */
+static int steps_read(const struct request_operation *o)
+{
+	struct request_step step;
+	const uint8_t *at = NULL;
+	uint32_t count = 0;
+	int code;
+	while (!(code = request_step_next(o, &at, &step)))
+		count++;
+	cr_assert(code == ERR_MALFORMED || count == o->step_count);
+	return code == ERR_EMPTY ? 0 : code;
+}
+
 /* Everything that the hand-written decoder takes, the generated one takes, with the same result. */
 static int compare(const uint8_t *bytes, size_t size)
 {
@@ -176,7 +279,7 @@ static int compare(const uint8_t *bytes, size_t size)
 	int code = request_open(&request, bytes, size);
 	struct request again = request;
 	while (!code && !(code = request_next(&again, &o)))
-		;
+		code = steps_read(&o);
 	if (code == ERR_MALFORMED)
 		return code;
 	Godwit__Client__Request *generated = godwit__client__request__unpack(NULL, size, bytes);
@@ -191,17 +294,42 @@ static int compare(const uint8_t *bytes, size_t size)
 		          o.limit_id == g->limit_id && o.settled == g->settled && o.age_ms == g->age_ms);
 		cr_assert(same_bytes(o.key, g->key) && same_bytes(o.value, g->value) && same_bytes(o.context, g->context) &&
 		          same_bytes(o.after, g->after));
-		cr_assert(!strncmp((const char *)o.keyspace.bytes ? (const char *)o.keyspace.bytes : "", g->keyspace,
-		    strnlen(g->keyspace, o.keyspace.size)));
+		cr_assert(same_text(o.keyspace, g->keyspace));
+		cr_assert(o.condition == g->condition && o.level == g->level && o.timeout_ms == g->timeout_ms &&
+		          o.moved == g->moved && same_bytes(o.expected, g->expected));
+		cr_assert(same_steps(&o, g));
 	}
 	cr_assert_eq(request_next(&request, &o), ERR_EMPTY);
 	godwit__client__request__free_unpacked(generated, NULL);
 	return 0;
 }
 
+#define STEPS_MOST 3
+
+static void random_steps(Godwit__Client__Operation *operation)
+{
+	static uint8_t room[3][64];
+	static char carts[] = "carts", none[] = "";
+	static Godwit__Client__Step steps[4][STEPS_MOST], *lists[4][STEPS_MOST];
+	static unsigned turn;
+	Godwit__Client__Step **list = lists[++turn % 4];
+	operation->steps = list;
+	operation->n_steps = random_next() % (STEPS_MOST + 1);
+	for (size_t i = 0; i < operation->n_steps; i++) {
+		Godwit__Client__Step *step = list[i] = &steps[turn % 4][i];
+		godwit__client__step__init(step);
+		step->kind = (Godwit__Client__Kind)(random_next() % 14);
+		step->keyspace = random_next() & 1 ? carts : none;
+		step->key = random_bytes(room[0], 40);
+		step->value = random_bytes(room[1], 40);
+		step->condition = (uint32_t)random_next() >> random_next() % 32;
+		step->expected = random_bytes(room[2], 16);
+	}
+}
+
 Test(router, requests_decode_as_generated)
 {
-	static uint8_t room[4][64], bytes[4096];
+	static uint8_t room[5][64], bytes[8192];
 	static char carts[] = "carts", none[] = "";
 	uint32_t accepted = 0;
 	for (uint32_t round = 0; round < 20000; round++) {
@@ -214,7 +342,7 @@ Test(router, requests_decode_as_generated)
 		for (size_t i = 0; i < request.n_operations; i++) {
 			godwit__client__operation__init(&operations[i]);
 			operations[i].number = random_next() >> random_next() % 64;
-			operations[i].kind = (Godwit__Client__Kind)(random_next() % 12);
+			operations[i].kind = (Godwit__Client__Kind)(random_next() % 14);
 			operations[i].keyspace = random_next() & 1 ? carts : none;
 			operations[i].key = random_bytes(room[0], 60);
 			operations[i].value = random_bytes(room[1], 60);
@@ -224,6 +352,12 @@ Test(router, requests_decode_as_generated)
 			operations[i].limit_id = random_next() >> random_next() % 64;
 			operations[i].settled = random_next() >> random_next() % 64;
 			operations[i].age_ms = random_next() >> random_next() % 64;
+			operations[i].condition = (uint32_t)random_next() >> random_next() % 32;
+			operations[i].expected = random_bytes(room[4], 16);
+			operations[i].level = (uint32_t)random_next() >> random_next() % 32;
+			operations[i].timeout_ms = (uint32_t)random_next() >> random_next() % 32;
+			operations[i].moved = random_next() & 1;
+			random_steps(&operations[i]);
 			list[i] = &operations[i];
 		}
 		size_t size = godwit__client__request__pack(&request, bytes);
@@ -236,6 +370,17 @@ Test(router, requests_decode_as_generated)
 		}
 	}
 	cr_assert_gt(accepted, 10000);
+}
+
+/* A number of 64 bits may take ten bytes; one bit more and the generated code takes `moved` for set, though it is 2^64. */
+Test(router, numbers_of_more_than_64_bits_are_refused)
+{
+	uint8_t bytes[] = {0x1a, 12, 0x80, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1};
+	cr_assert_eq(compare(bytes, sizeof bytes), 0);
+	bytes[13] = 2;
+	cr_assert_eq(compare(bytes, sizeof bytes), ERR_MALFORMED);
+	bytes[13] = 0x81;
+	cr_assert_eq(compare(bytes, sizeof bytes), ERR_MALFORMED);
 }
 
 Test(router, answers_encode_as_generated)

@@ -109,6 +109,38 @@ Test(log_corruption, torn_tail_at_every_byte_is_cut)
 		}
 }
 
+/* Its checksum is right, but the writer left room for the end of the segment: taken, the log would go on beyond its file. */
+Test(log_corruption, an_entry_without_room_for_the_end_is_cut)
+{
+	static uint8_t body[SMALL_SEGMENT], torn[SMALL_SEGMENT];
+	const char *value = "some value, so that the segment is full before long";
+	struct error_context error;
+	struct log_recovered found;
+
+	for (uint32_t left = 0; left <= LOG_ENTRY_HEADER_SIZE; left += 8) {
+		const bool fits = left == LOG_ENTRY_HEADER_SIZE;
+		const uint32_t size = (uint32_t)(SMALL_SEGMENT - left - entry_end[5] - LOG_ENTRY_HEADER_SIZE);
+		uint64_t end = 0;
+
+		teardown();
+		setup();
+		memcpy(torn, saved, sizeof(torn));
+		log_entry_write(torn + entry_end[5], LOG_COMMIT_FIRST, entry_end[5], body, size);
+		first_write(torn);
+		struct log *log = log_start(&place, NULL, &found);
+		cr_assert_eq(found.end_lsn, fits ? SMALL_SEGMENT - left : entry_end[5]);
+		cr_assert_eq(found.cut_bytes == 0, fits);
+		for (uint64_t i = 7; i < 1000; i++) {
+			const struct write w = {.sequence = i, .key = "k", .value = value};
+			cr_assert_eq(append(log, &w, &end), 0);
+		}
+		wait_durable(log, end);
+		log_close(log);
+		cr_assert_eq(try_open(end, &found, &error), 0, "%u left: %s", left, error.text);
+		cr_assert_eq(found.vector.sequence[0], 999);
+	}
+}
+
 /* T36c, M13: each byte of every record but those of the last group, one bit flipped. */
 Test(log_corruption, T36c_a_flipped_bit_before_the_end_is_an_error_that_says_where)
 {

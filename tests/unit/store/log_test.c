@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/log_internal.h"
 #include "tests/unit/store/support.h"
@@ -153,6 +154,95 @@ Test(log, the_buffer_is_bounded)
 	wait_durable(log, end);
 	const struct write w = {.sequence = sequence, .key = "k", .value = "0123456789"};
 	cr_assert_eq(append(log, &w, &end), 0);
+	log_close(log);
+}
+
+/* Entries of these sizes, as many as were promised; a flush each so many entries, or none (0). */
+static void room_fill(struct log *log, size_t smallest, size_t largest, int flush_each, uint64_t *seed)
+{
+	static uint8_t body[LOG_BODY_MAX];
+	uint64_t end;
+	int why = 0, count = 0;
+
+	for (uint64_t room = log_room(log, &why);;) {
+		const size_t size = smallest + random_next(seed) % (largest - smallest + 1);
+		if (log_entry_whole(size) > room)
+			break;
+		room -= log_entry_whole(size);
+		const int result = log_append(log, LOG_COMMIT, body, size, &end);
+		cr_assert_eq(result, 0, "entry %d of %d bytes, %llu more were promised: %s", count, (int)size,
+		    (unsigned long long)room, error_name(result));
+		count++;
+		if (flush_each > 0 && count % flush_each == 0)
+			log_flush(log);
+	}
+}
+
+/* Whoever cannot do without an answer asks first: what is promised is kept, with all sizes and however the segments lie. */
+Test(log, the_room_that_is_promised_is_there, .timeout = 60)
+{
+	static const struct {
+		size_t smallest, largest;
+	} sizes[] = {{1, 100}, {1000, 5000}, {1, LOG_BODY_MAX}, {LOG_BODY_MAX - 7, LOG_BODY_MAX}, {700000, 900000}};
+	static const struct {
+		uint64_t segment_size, buffer_max, disk_max;
+	} logs[] = {{4 << 20, 20 << 20, 0}, {3 << 20, 9 << 20, 40 << 20}, {8 << 20, 6 << 20, 0}, {3 << 20, 64 << 20, 0}};
+	uint64_t seed = 99;
+
+	for (size_t l = 0; l < sizeof(logs) / sizeof(*logs); l++) {
+		struct log_options options = log_options_small(&place);
+		options.segment_size = logs[l].segment_size;
+		options.buffer_max = logs[l].buffer_max;
+		options.disk_max = logs[l].disk_max;
+		struct log *log = log_start(&place, &options, NULL);
+		uint64_t most = 0, promised = 0;
+		for (int round = 0; round < 30; round++) {
+			int why = 0;
+			const size_t s = (size_t)round % (sizeof(sizes) / sizeof(*sizes));
+			const uint64_t room = log_room(log, &why);
+			most = room > most ? room : most;
+			promised += room;
+			cr_assert(room > 0 || why == ERR_OVERLOADED || why == ERR_DISK_FULL, "%s", error_name(why));
+			room_fill(log, sizes[s].smallest, sizes[s].largest, round % 4 == 0 ? 0 : 10, &seed);
+			if (round % 3 == 0)
+				log_drop_before(log, wait_durable(log, log_end_lsn(log)));
+			log_flush(log);
+			usleep(1000);
+		}
+		cr_assert_gt(most, 2 * LOG_BODY_MAX, "log %d never has room", (int)l);
+		cr_assert_gt(promised, 4 * most, "log %d gets no room again", (int)l);
+		log_close(log);
+		teardown();
+		setup();
+	}
+}
+
+/* With segments and a buffer that the largest entry hardly fits into nothing is promised, and the reason is that of an append.
+ */
+Test(log, no_room_is_promised_where_none_is_certain)
+{
+	struct log_options options = log_options_small(&place);
+	int why = 0;
+	struct log *log = log_start(&place, &options, NULL);
+
+	cr_assert_eq(log_room(log, &why), 0);
+	cr_assert_eq(why, ERR_OVERLOADED);
+	log_close(log);
+	teardown();
+	setup();
+	options.segment_size = 8 << 20;
+	options.disk_max = 8 << 20; /* no second segment */
+	log = log_start(&place, &options, NULL);
+	for (int i = 0; i < 1000 && log_room(log, &why) > 0; i++) {
+		static uint8_t body[1 << 20];
+		uint64_t end = append_entry(log, LOG_COMMIT, body, sizeof(body));
+		wait_durable(log, end);
+	}
+	for (int i = 0; i < 1000 && why != ERR_DISK_FULL; i++) {
+		usleep(1000);
+		cr_assert_eq(log_room(log, &why), 0);
+	}
+	cr_assert_eq(why, ERR_DISK_FULL, "%s", error_name(why));
 	log_close(log);
 }
 

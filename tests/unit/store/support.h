@@ -31,6 +31,9 @@ struct write {
 };
 size_t write_encode(const struct write *write, uint8_t *out, size_t capacity);
 int append(struct log *log, const struct write *write, uint64_t *end_lsn); /* waits while the buffer is full */
+/* Any entry, and a COMMIT entry as a record of that region's stream; both wait while the buffer is full, and tell its end. */
+uint64_t append_entry(struct log *log, enum log_type type, const void *bytes, size_t size);
+uint64_t append_streamed(struct log *log, uint8_t origin, uint64_t sequence, const void *entry, size_t size);
 uint64_t wait_durable(struct log *log, uint64_t lsn);
 
 struct rows *rows_start(const struct place *place, const struct rows_options *options);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "actors/coordinator/memory.h"
+
+#include <criterion/criterion.h>
+
+#include "core/hlc.h"
+
+Test(memory, keeps_exactly_the_newest)
+{
+	struct memory m;
+	cr_assert_eq(memory_init(&m, 1024), 0);
+	for (uint64_t n = 1; n <= 20000; n++) {
+		struct memory_answer *answer = memory_add(&m, n % 7 + 1, n);
+		answer->state = MEMORY_DONE;
+		answer->sequence = n;
+		if (n % 97)
+			continue;
+		for (uint64_t k = n > 1500 ? n - 1500 : 1; k <= n; k++) {
+			struct memory_answer *found = memory_find(&m, k % 7 + 1, k);
+			cr_assert_eq(found != NULL, n - k < 1024);
+			cr_assert(!found || found->sequence == k);
+		}
+	}
+	memory_deinit(&m);
+}
+
+/* However many come after it: what is not answered yet is still found, in its place, and is no mark for its client. */
+Test(memory, never_forgets_what_is_parked)
+{
+	enum { CAPACITY = 64, PARKED = 20 };
+	struct memory m;
+	uint32_t places[PARKED];
+	cr_assert_eq(memory_init(&m, CAPACITY), 0);
+	for (uint64_t n = 1; n <= 10000; n++) {
+		struct memory_answer *answer = memory_add(&m, 5, n);
+		answer->state = n % 3 == 1 && n < 3 * PARKED ? MEMORY_PARKED : MEMORY_DONE;
+		answer->sequence = 7 * n;
+		answer->hlc = hlc_pack(n, 0);
+		if (answer->state == MEMORY_PARKED)
+			places[n / 3] = (uint32_t)(answer - m.answers);
+		for (uint64_t k = 0; k < PARKED && 3 * k + 1 <= n; k++) {
+			struct memory_answer *parked = memory_find(&m, 5, 3 * k + 1);
+			cr_assert(parked && parked->state == MEMORY_PARKED && parked->sequence == 7 * (3 * k + 1), "%d of %d",
+			    (int)k, (int)n);
+			cr_assert_eq(parked->hlc, hlc_pack(3 * k + 1, 0));
+			cr_assert_eq(parked - m.answers, places[k], "who parked it holds its place");
+		}
+		/* Of the others the newest are there, as many as there is room for. */
+		uint64_t room = CAPACITY - (n < 3 * PARKED ? (n + 2) / 3 : PARKED), done = 0;
+		for (uint64_t k = n; k && done < room; k--) {
+			if (k % 3 == 1 && k < 3 * PARKED)
+				continue;
+			done++;
+			cr_assert(memory_find(&m, 5, k), "%d of %d", (int)k, (int)n);
+		}
+	}
+	/* Once answered they leave as others do. */
+	for (uint64_t k = 0; k < PARKED; k++)
+		memory_find(&m, 5, 3 * k + 1)->state = MEMORY_DONE;
+	for (uint64_t n = 10001; n <= 10000 + CAPACITY; n++)
+		memory_add(&m, 5, n)->state = MEMORY_DONE;
+	for (uint64_t n = 1; n <= 10000 + CAPACITY; n++)
+		cr_assert_eq(memory_find(&m, 5, n) != NULL, n > 10000);
+	memory_deinit(&m);
+}
