@@ -39,6 +39,7 @@
 	X(rows_committed, "coordinator", "load") /* nobody was told */                                                         \
 	X(boot_noted, "coordinator", "restart")  /* synced, not renamed */                                                     \
 	X(clean_noted, "coordinator", "stop")    /* the same at the end */                                                     \
+	X(starts_written, "coordinator", "restart") /* not synced */                                                           \
 	/* Snapshots. */                                                                                                       \
 	X(snapshot_copied, "coordinator", "snapshot") /* not synced */                                                         \
 	X(snapshot_synced, "coordinator", "snapshot") /* not renamed */                                                        \

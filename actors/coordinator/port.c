@@ -35,9 +35,14 @@ void port_fail(struct port *port, int code, const struct error_context *error)
 	loop_stop(port->process.loop, code);
 }
 
+bool port_is_reused(const struct port *port)
+{
+	return port->reused_peers || port->strong.older_for;
+}
+
 void port_refusal_update(struct port *port)
 {
-	int refuse = port->reused_peers    ? ERR_REGION_REUSED
+	int refuse = port_is_reused(port)  ? ERR_REGION_REUSED
 	             : port->draining      ? ERR_DRAINING
 	             : port->rows_are_full ? ERR_DISK_FULL
 	                                   : 0;

@@ -16,6 +16,7 @@
 #include "store/log.h"
 #include "store/rows.h"
 #include "store/snapshot.h"
+#include "store/starts.h"
 
 struct coordinator_flags {
 	uint32_t log_segment_mib;
@@ -41,6 +42,7 @@ struct port {
 	struct log_reader *reader;
 	struct rows *rows;
 	struct rows_view *view;
+	struct starts starts;
 	char log_dir[320], rows_dir[320];
 	uint64_t stamp_floor; /* of the start */
 	uint64_t appended_lsn, durable_lsn;
@@ -53,7 +55,7 @@ struct port {
 	bool rows_are_full;    /* there is no room ahead: writes are refused and the ring waits; the log is still applied */
 	bool apply_is_blocked; /* not even that, until the next upkeep */
 	uint32_t peer_stores_logged; /* bit a region, by this process */
-	uint32_t reused_peers; /* bit a region that takes this one for a wiped or restored one */
+	uint32_t reused_peers; /* bit a region whose streamer takes this one for a wiped or restored one */
 	bool draining;
 	int failed; /* the log is broken: nothing more is acknowledged */
 
@@ -74,6 +76,8 @@ void store_stop(struct port *port);
 /* port.c */
 void port_fail(struct port *port, int code, const struct error_context *error);
 void port_refusal_update(struct port *port);
+/* Does anybody take this region for a wiped or restored one? Then it has no say, and takes no writes. */
+bool port_is_reused(const struct port *port);
 int port_keyspace(const struct topology *topology, struct request_bytes name); /* id; -1 */
 /* A repeat's age is as of its sending: it may have waited here since, when this process stood still. */
 uint64_t port_waited_ms(const struct port *port);

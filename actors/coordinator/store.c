@@ -58,6 +58,8 @@ static int rows_start(struct port *port, struct error_context *error)
 		    meta->region, p->region->id);
 	for (uint16_t i = 0; !code && i < p->topology.keyspace_count; i++)
 		code = keyspace_check(port, i, error);
+	if (!code)
+		code = starts_open(&port->starts, port->rows_dir, error);
 	return code;
 }
 
@@ -238,5 +240,6 @@ void store_stop(struct port *port)
 	int code = snapshot_note_clean(port->rows, port->process.region_dir, &error);
 	if (code)
 		logline(LOG_LEVEL_WARN, "not_clean", "code=%s reason=\"%s\"", error_name(code), error.text);
+	starts_close(&port->starts);
 	rows_close(port->rows);
 }

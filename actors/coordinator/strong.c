@@ -241,6 +241,7 @@ void strong_tick(struct port *port)
 	if (!strong->machine || port->failed)
 		return;
 	strong_peers_look(port);
+	strong_starts_show(port);
 	if (!strong->timer_ns || port->now.monotonic_ns < strong->timer_ns)
 		return;
 	strong->timer_ns = 0;
@@ -252,7 +253,8 @@ void strong_tick(struct port *port)
 
 uint64_t strong_deadline_ns(const struct port *port)
 {
-	return port->strong.timer_ns ? port->strong.timer_ns : LOOP_NEVER;
+	uint64_t timer_ns = port->strong.timer_ns ? port->strong.timer_ns : LOOP_NEVER;
+	return timer_ns < port->strong.starts_at_ns ? timer_ns : port->strong.starts_at_ns;
 }
 
 static void counts_publish(struct port *port)
@@ -357,9 +359,8 @@ static int machine_start(struct port *port, struct error_context *error)
 	    .drift_max_ms = port->process.topology.max_clock_drift_ms,
 	    .lookup = lookup,
 	    .user = port,
+	    .incarnation = starts_last(&port->starts.own).nonce,
 	    .assigned = &port->machine.assigned};
-	if (getrandom(&options.incarnation, sizeof options.incarnation, 0) != sizeof options.incarnation)
-		return error_set(error, ERR_IO, "no random numbers");
 	port->now = clock_read();
 	int code = commit_new(&strong->machine, &options, strong->floor, meta->reread_lsn ? meta->reread_hlc : 0);
 	if (code)
@@ -371,6 +372,7 @@ static int machine_start(struct port *port, struct error_context *error)
 	if (code)
 		return code;
 	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_START});
+	strong->starts_at_ns = 0;
 	strong_refuse(port, port->machine.refusing);
 	logline(LOG_LEVEL_INFO, "strong_started", "entries=%llu in_doubt=%u held_keys=%u took_ms=%llu",
 	    (unsigned long long)entries, commit_in_doubt(strong->machine, NULL, 0), commit_held_keys(strong->machine),
@@ -382,6 +384,7 @@ int strong_start(struct port *port, uint64_t floor, struct error_context *error)
 {
 	struct strong *strong = &port->strong;
 	const struct topology *topology = &port->process.topology;
+	strong->starts_at_ns = LOOP_NEVER;
 	for (uint32_t i = 0; i < topology->keyspace_count; i++)
 		strong->wanted |= topology->keyspaces[i].level == LEVEL_STRONG;
 	if (!strong->wanted)

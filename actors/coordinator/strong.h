@@ -5,9 +5,13 @@
  * between regions; strong_clients.c turns clients' requests into transactions and reads.
  *
  * One message to a peer holds many of the machine's, all of a turn:
- *   u8 1 | u8 from | u8 to | u8 0 | u64 topology fingerprint | 16 bytes store id | (u32 size, commit/message.h)...
- * Little endian. What is not of the very store whose records are held here is dropped: a region that has lost its disk has no
- * vote under its old id. Each region sends on a DEALER of its own to the other's ROUTER; an answer comes the other way. */
+ *   u8 2 | u8 from | u8 to | u8 kind | u64 topology fingerprint | 16 bytes store id | u64 nonce of its start | ...
+ *   kind 0, messages: (u32 size, commit/message.h)...
+ *   kind 1, the sender's starts (store/starts.h), until the other has met the last: u64 first | u64 nonce...
+ *   kind 2, what it says of the other's start: u64 nonce of that | u8 enum strong_known
+ * Little endian. What is not of the very store whose records are held here, and of its last start, is dropped: a region that has
+ * lost its disk, or got an older copy of it, has no vote under its old id. Each region sends on a DEALER of its own to the
+ * other's ROUTER; an answer comes the other way. */
 #ifndef GODWIT_ACTORS_COORDINATOR_STRONG_H
 #define GODWIT_ACTORS_COORDINATOR_STRONG_H
 #include <stdbool.h>
@@ -18,11 +22,14 @@
 #include "proto/request.h"
 #include "runtime/loop.h"
 #include "store/rows.h"
+#include "store/starts.h"
 
 #define STRONG_TICKETS      (1u << 20) /* entries of the machine in the log and not yet in the rows */
 #define STRONG_BATCH_MAX    (256u * 1024)
 #define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
 #define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
+
+enum strong_known { STRONG_UNMET, STRONG_MET, STRONG_OLDER };
 
 struct port;
 struct strong_peer {
@@ -30,6 +37,10 @@ struct strong_peer {
 	uint8_t *batch; /* STRONG_BATCH_MAX + STRONG_MESSAGE_MAX bytes */
 	size_t size;    /* 0: nothing to send */
 	uint64_t heard_ns;
+	enum strong_known knows_us;
+	bool is_older;        /* what answers there is an older copy of the store that this region met */
+	uint64_t start_at_ns; /* when it is shown our starts, unless it knows the last */
+	uint64_t asked_ns;    /* when it was last told that we do not know it */
 };
 struct strong {
 	struct commit *machine; /* NULL: no keyspace is strong, or the rows do not hold the log yet */
@@ -48,6 +59,8 @@ struct strong {
 	struct strong_peer peers[REGIONS_MAX];
 	uint64_t fingerprint;
 	uint32_t reachable;
+	uint64_t starts_at_ns; /* when some peer is shown our starts next */
+	uint32_t older_for; /* regions that have met a later start of this store than it knows of: it is an older copy */
 	uint64_t started_ns;
 	int refusing;
 	struct commit_counts published;
@@ -80,6 +93,8 @@ int strong_connect(struct port *port, struct error_context *error);
 void strong_disconnect(struct port *port);
 void strong_send(struct port *port, uint32_t to, const struct commit_message *message);
 void strong_send_all(struct port *port);
+/* Shows this store's starts to peers that have not met the last one. */
+void strong_starts_show(struct port *port);
 /* Tells the machine who seems to be there, when that has changed. */
 void strong_peers_look(struct port *port);
 

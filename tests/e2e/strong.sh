@@ -3,7 +3,7 @@
 # Strong keyspaces: what one region has answered ok is read in every other one at once; conditions and transactions hold or abort
 # everywhere; a region without a majority refuses (NO_QUORUM) and lies about nothing (B17); a request is applied once whatever is
 # killed meanwhile (B08); what was acknowledged outlives the disk of the region that acknowledged it, LOSSES times (10), and that
-# region has no vote any more (T39). Figures are printed.
+# region has no vote any more, nor has one whose disk was put back from an older copy (T39). Figures are printed.
 . "$(dirname "$0")/lib.sh"
 rounds=${ROUNDS:-50} losses=${LOSSES:-10}
 names=($regions)
@@ -237,3 +237,47 @@ until [ "$code" = 3 ] && grep -q "too few regions" "$work/err"; do
 done
 refused 3 NO_QUORUM strong get last -r "$1"
 echo "disks_lost=$losses"
+
+# ---- an older copy of a disk ----
+# T39: ap and us had the newest commit, and eu was away. Then ap is gone, and of us an older copy is put back: between that copy and
+# eu nobody may answer, for the newest commit is on neither. All that the copy lacks are votes.
+wipe
+up || fail "up"
+even orders
+strong put copied 1 -r us || fail "put"
+even orders
+godwit down --region us >/dev/null || fail "down"
+cp -r "$work/data/us" "$work/copy"
+up || fail "up"
+strong put copied 2 -r ap || fail "put"
+even orders
+godwit link cut '*' eu >/dev/null && godwit link cut eu '*' >/dev/null || fail "link cut"
+start=$(now_ms)
+until strong put copied 3 -r ap --timeout 1000 2>"$work/err"; do
+	[ $(($(now_ms) - start)) -lt 10000 ] || fail "put beside a region cut off: $(cat "$work/err")"
+done
+is 0 3 strong get copied -r us
+kill -9 $(processes_of us) || fail "kill us"
+region_gone us
+godwit link cut '*' ap >/dev/null && godwit link cut ap '*' >/dev/null || fail "link cut"
+godwit link heal us eu >/dev/null && godwit link heal eu us >/dev/null || fail "link heal"
+rm -rf "${work:?}/data/us"
+mv "$work/copy" "$work/data/us"
+up --region us || fail "up"
+start=$(now_ms)
+until strong get copied -r us --timeout 300 2>&1 | grep -q REGION_REUSED; do
+	strong get copied -r eu --timeout 300 >"$work/out" 2>/dev/null && fail "an older copy has a say: eu reads $(cat "$work/out"), not 3"
+	[ $(($(now_ms) - start)) -lt 10000 ] || fail "an older copy does not know that it is one: $(strong get copied -r us 2>&1)"
+done
+start=$(now_ms)
+until strong put other alone -r eu --timeout 300 2>&1 | grep -q NO_QUORUM; do
+	[ $(($(now_ms) - start)) -lt 5000 ] || fail "beside an older copy a region takes itself for a majority"
+done
+refused 3 NO_QUORUM strong get copied -r eu
+godwit link heal '*' '*' >/dev/null || fail "link heal"
+start=$(now_ms)
+until [ "$(strong get copied -r eu --timeout 1000 2>/dev/null)" = 3 ]; do
+	[ $(($(now_ms) - start)) -lt 10000 ] || fail "eu and ap are not a majority beside an older copy"
+done
+strong put copied 4 -r eu || fail "put beside an older copy"
+echo "older_copy=refused"
