@@ -381,6 +381,8 @@ static void port_init_machine(struct port *p)
 	    .keyspace_count = (uint16_t)p->process.topology.keyspace_count,
 	    .compare_ns = p->flags.compare_ms * MS,
 	    .timeout_ns = ANSWER_TIMEOUT_MS * MS};
+	for (uint16_t k = 0; k < options.keyspace_count; k++)
+		options.strong[k] = p->process.topology.keyspaces[k].level == LEVEL_STRONG;
 	for (uint32_t id = 0; id < REGIONS_MAX; id++)
 		if (p->peers[id].region)
 			options.peers |= 1u << id;

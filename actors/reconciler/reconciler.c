@@ -107,6 +107,16 @@ static void step_tick(struct reconciler *r, uint64_t now_ns, struct reconciler_e
 	}
 }
 
+/* Is it too soon to say so? */
+static bool difference_waits(struct reconciler_comparison *c, const struct vector *applied)
+{
+	if (!c->looks || vector_compare(&c->looked_at, applied) != VECTOR_EQUAL)
+		c->looks = 0;
+	c->looked_at = *applied;
+	c->looks += c->looks < RECONCILER_LOOKS_STRONG;
+	return c->looks < RECONCILER_LOOKS_STRONG;
+}
+
 static void step_digests(struct reconciler *r, const struct reconciler_event *e, struct reconciler_effects *effects)
 {
 	struct reconciler_peer *p = &r->peers[e->peer];
@@ -125,6 +135,14 @@ static void step_digests(struct reconciler *r, const struct reconciler_event *e,
 			continue;
 		p->mask[b / 8] |= (uint8_t)(1u << b % 8);
 		buckets++;
+	}
+	if (!buckets)
+		c->looks = 0;
+	if (buckets && r->options.strong[p->keyspace] && difference_waits(c, e->own_applied)) {
+		c->verdict = RECONCILER_WAITING;
+		c->waits++;
+		peer_go_on(r, e->peer, e->now_ns, effects);
+		return;
 	}
 	effects->comparisons++;
 	c->verdict = buckets ? RECONCILER_DIFFERS : RECONCILER_EQUAL;

@@ -10,7 +10,9 @@
  * the keys, as long as both vectors stay what they were
  *
  * Rows are a pure function of the writes that a vector stands for, so a difference at equal vectors is a fault, whatever its
- * cause. Keys longer than RECONCILER_KEY_MAX are compared by the sum of all rows that share their first RECONCILER_KEY_MAX
+ * cause. But for strong keyspaces: a commit that a message brought is in the rows before its stream moves the vector. There
+ * the verdict is WAITING until RECONCILER_LOOKS_STRONG rounds in a row found the same two vectors equal and buckets that differ;
+ * by then the message has reached the peer too, or, if it cannot, a stream that moves the vectors. Keys longer than RECONCILER_KEY_MAX are compared by the sum of all rows that share their first RECONCILER_KEY_MAX
  * bytes: each store orders those in its own way (store/rows.h). */
 #ifndef GODWIT_ACTORS_RECONCILER_RECONCILER_H
 #define GODWIT_ACTORS_RECONCILER_RECONCILER_H
@@ -24,6 +26,7 @@
 #define RECONCILER_NEVER          UINT64_MAX
 #define RECONCILER_KEY_MAX        480u
 #define RECONCILER_MASK_SIZE      (DIGEST_BUCKETS / 8)
+#define RECONCILER_LOOKS_STRONG   3u
 #define RECONCILER_TOLD_STEP_MAX  16u /* keys named by one step */
 #define RECONCILER_TOLD_SWEEP_MAX 64u /* keys named by one sweep; all are counted */
 
@@ -40,7 +43,9 @@ struct reconciler_comparison { /* of one keyspace with one peer */
 	enum reconciler_verdict verdict;
 	uint64_t divergent_rows; /* found by the last comparison made; until its sweep is done, one for each differing bucket */
 	uint64_t compared_ns;    /* of the last verdict EQUAL or DIFFERS; 0 never */
-	uint64_t waits;          /* questions without a verdict, because the vectors differed */
+	uint64_t waits;          /* questions without a verdict */
+	uint32_t looks;          /* strong: that found buckets to differ while both vectors were `looked_at` */
+	struct vector looked_at;
 };
 
 struct reconciler_peer {
@@ -61,6 +66,7 @@ struct reconciler_options {
 	uint32_t self;
 	uint32_t peers; /* bit mask of region ids, without self */
 	uint16_t keyspace_count;
+	bool strong[KEYSPACES_MAX];
 	uint64_t compare_ns; /* pause between two rounds */
 	uint64_t timeout_ns; /* for an answer */
 	uint64_t seed;       /* questions are numbered from here: answers to an earlier process do not fit */

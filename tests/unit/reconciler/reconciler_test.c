@@ -214,6 +214,44 @@ Test(reconciler, no_verdict_at_unequal_vectors)
 	free(peer.rows);
 }
 
+/* What a message brought is in the rows before a stream moves the vector: that is no fault yet. */
+Test(reconciler, strong_rows_have_time)
+{
+	static struct reconciler r;
+	struct model own = model_new(2), peer = model_new(2);
+	struct outcome outcome;
+	uint64_t now_ns = 0;
+	model_add(&own, 1, 1);
+	model_add(&peer, 1, 2);
+	start(&r);
+	r.options.strong[0] = true;
+	const struct reconciler_comparison *c = &r.peers[1].comparisons[0];
+	for (uint32_t look = 1; look < RECONCILER_LOOKS_STRONG; look++) {
+		outcome = round_run(&r, &own, &peer, now_ns += 2001 * MS, 10, 10);
+		cr_assert_eq(outcome.questions, 1);
+		cr_assert_eq(c->verdict, RECONCILER_WAITING);
+		cr_assert_eq(c->waits, look);
+	}
+	/* A vector moved, of both: all begins anew. So it does after rows that were equal. */
+	own.applied.sequence[1]++;
+	peer.applied = own.applied;
+	for (uint32_t look = 1; look < RECONCILER_LOOKS_STRONG; look++)
+		round_run(&r, &own, &peer, now_ns += 2001 * MS, 10, 10);
+	cr_assert_eq(c->verdict, RECONCILER_WAITING);
+	round_run(&r, &own, &own, now_ns += 2001 * MS, 10, 10);
+	cr_assert_eq(c->verdict, RECONCILER_EQUAL);
+	for (uint32_t look = 1; look < RECONCILER_LOOKS_STRONG; look++)
+		round_run(&r, &own, &peer, now_ns += 2001 * MS, 10, 10);
+	cr_assert_eq(c->verdict, RECONCILER_WAITING);
+	cr_assert_eq(reconciler_divergent_rows(&r), 0);
+	outcome = round_run(&r, &own, &peer, now_ns += 2001 * MS, 10, 10);
+	cr_assert_eq(outcome.told, 1);
+	cr_assert_eq(c->verdict, RECONCILER_DIFFERS);
+	cr_assert_eq(reconciler_divergent_rows(&r), 1);
+	free(own.rows);
+	free(peer.rows);
+}
+
 Test(reconciler, a_sweep_ends_when_a_vector_moves)
 {
 	static struct reconciler r;
