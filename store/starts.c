@@ -14,8 +14,8 @@
 #include "core/bytes.h"
 #include "shm/crash_point.h"
 
-/* A slot: u64 version | u64 writes | u64 first | u64 count | u64 nonce... | (u64 number, u64 nonce) a region | zeros | u64 XXH3.
- * Little endian. */
+/* A slot: u64 version | u64 writes | u64 first | u64 count | u64 nonce... | (u64 number, u64 nonce) a region | zeros | u64
+ * XXH3. Little endian. */
 #define VERSION   1u
 #define SLOT_SIZE 4096u
 #define CHECKED   (SLOT_SIZE - 8)

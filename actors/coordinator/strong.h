@@ -2,7 +2,8 @@
  *
  * Strong keyspaces in the coordinator's process: log, rows, other regions' coordinators and clients around the machine of
  * commit/commit.h. strong.c carries out what the machine wants and tells it what became of it; strong_peers.c is what goes
- * between regions; strong_clients.c turns clients' requests into transactions and reads.
+ * between regions, strong_starts.c which start of a store that is from; strong_clients.c turns clients' requests into
+ * transactions and reads.
  *
  * One message to a peer holds many of the machine's, all of a turn:
  *   u8 2 | u8 from | u8 to | u8 kind | u64 topology fingerprint | 16 bytes store id | u64 nonce of its start | ...
@@ -29,6 +30,9 @@
 #define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
 #define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
 
+#define STRONG_ENVELOPE_SIZE (4u + 8 + STORE_ID_SIZE + 8)
+#define STRONG_NONCE_AT      (STRONG_ENVELOPE_SIZE - 8)
+enum strong_envelope { STRONG_MESSAGES, STRONG_STARTS, STRONG_KNOWN };
 enum strong_known { STRONG_UNMET, STRONG_MET, STRONG_OLDER };
 
 struct port;
@@ -93,10 +97,18 @@ int strong_connect(struct port *port, struct error_context *error);
 void strong_disconnect(struct port *port);
 void strong_send(struct port *port, uint32_t to, const struct commit_message *message);
 void strong_send_all(struct port *port);
-/* Shows this store's starts to peers that have not met the last one. */
-void strong_starts_show(struct port *port);
+void strong_envelope_begin(const struct port *port, uint8_t to, enum strong_envelope kind, uint8_t *out);
+bool strong_envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size);
 /* Tells the machine who seems to be there, when that has changed. */
 void strong_peers_look(struct port *port);
+
+/* strong_starts.c */
+/* Shows this store's starts to peers that have not met the last one. */
+void strong_starts_show(struct port *port);
+/* Envelopes of these two kinds. False: it cannot be read. */
+bool strong_starts_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size);
+bool strong_known_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size);
+void strong_known_tell(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known);
 
 /* strong_clients.c */
 /* True when the operation is for a strong keyspace, or about strong transactions: then it is taken care of. */

@@ -11,25 +11,17 @@
 #include "shm/crash_point.h"
 
 #define ENVELOPE_VERSION 2u
-#define ENVELOPE_SIZE    (4u + 8 + STORE_ID_SIZE + 8)
-#define NONCE_AT         (ENVELOPE_SIZE - 8)
 #define HIGH_WATER       256u
-/* A region that answered neither a heartbeat (each 100 ms) nor us for so long, and two round trips, is not counted on. A hint: it
- * refuses what could not succeed before it is begun, for then the refusal is certain. */
+/* A region that answered neither a heartbeat (each 100 ms) nor us for so long, and two round trips, is not counted on. A hint:
+ * it refuses what could not succeed before it is begun, for then the refusal is certain. */
 #define SILENCE_MAX_NS 250000000ull
 #define START_TRUST_NS 2000000000ull
-/* Between two times that a peer is shown our starts: when it was not there, when it may be on its way, when it takes us for an
- * older copy; and between two times that one is told that it is not known. */
-#define SHOW_AWAY_NS  100000000ull
-#define SHOW_AGAIN_NS 250000000ull
-#define SHOW_OLDER_NS 2000000000ull
-#define ASK_NS        100000000ull
-
-enum envelope_kind { MESSAGES, STARTS, KNOWN };
+/* Between two times that a peer is told that its start was not met. */
+#define ASK_NS 100000000ull
 
 /* ---- out ---- */
 
-static void envelope_begin(const struct port *port, uint8_t to, enum envelope_kind kind, uint8_t *out)
+void strong_envelope_begin(const struct port *port, uint8_t to, enum strong_envelope kind, uint8_t *out)
 {
 	out[0] = ENVELOPE_VERSION;
 	out[1] = port->process.region->id;
@@ -37,10 +29,10 @@ static void envelope_begin(const struct port *port, uint8_t to, enum envelope_ki
 	out[3] = (uint8_t)kind;
 	bytes_put_u64(out + 4, port->strong.fingerprint);
 	memcpy(out + 12, rows_meta_now(port->rows)->store_id, STORE_ID_SIZE);
-	bytes_put_u64(out + NONCE_AT, starts_last(&port->starts.own).nonce);
+	bytes_put_u64(out + STRONG_NONCE_AT, starts_last(&port->starts.own).nonce);
 }
 
-static bool envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size)
+bool strong_envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size)
 {
 	struct counter_block *counters = port->process.counters;
 	if (socket_send(port->strong.peers[to].socket, NULL, 0, bytes, size) < 0) {
@@ -57,7 +49,7 @@ static void batch_send(struct port *port, uint8_t to)
 {
 	struct strong_peer *peer = &port->strong.peers[to];
 	if (peer->size)
-		envelope_send(port, to, peer->batch, peer->size);
+		strong_envelope_send(port, to, peer->batch, peer->size);
 	peer->size = 0;
 }
 
@@ -70,8 +62,8 @@ void strong_send(struct port *port, uint32_t to, const struct commit_message *me
 		if (!(to & 1u << id) || !peer->socket)
 			continue;
 		if (!peer->size) {
-			envelope_begin(port, id, MESSAGES, peer->batch);
-			peer->size = ENVELOPE_SIZE;
+			strong_envelope_begin(port, id, STRONG_MESSAGES, peer->batch);
+			peer->size = STRONG_ENVELOPE_SIZE;
 		}
 		uint8_t *out = peer->batch + peer->size;
 		bytes_put_u16(out, (uint16_t)size);
@@ -115,7 +107,7 @@ static void refuse(struct port *port, const char *user, int code, const char *wh
 static int envelope_check(struct port *port, const char *user, const uint8_t *bytes, size_t size)
 {
 	const struct process *p = &port->process;
-	if (size < ENVELOPE_SIZE || bytes[3] > KNOWN) {
+	if (size < STRONG_ENVELOPE_SIZE || bytes[3] > STRONG_KNOWN) {
 		refuse(port, user, ERR_MALFORMED, "it cannot be read");
 		return -1;
 	}
@@ -145,11 +137,12 @@ static int envelope_check(struct port *port, const char *user, const uint8_t *by
 static void messages_take(struct port *port, const char *user, uint8_t from, const uint8_t *bytes, size_t size)
 {
 	struct strong *strong = &port->strong;
-	for (size_t at = ENVELOPE_SIZE; at < size && !port->failed;) {
+	for (size_t at = STRONG_ENVELOPE_SIZE; at < size && !port->failed;) {
 		struct commit_message message;
 		size_t left = size - at;
 		uint32_t length = left >= 4 ? bytes_get_u16(bytes + at) | (uint32_t)bytes_get_u16(bytes + at + 2) << 16 : 0;
-		if (left < 4 || length > left - 4 || commit_message_decode(&message, strong->seen, bytes + at + 4, length) < 0) {
+		if (left < 4 || length > left - 4 ||
+		    commit_message_decode(&message, strong->seen, bytes + at + 4, length) < 0) {
 			refuse(port, user, ERR_MALFORMED, "a message in it cannot be read");
 			return;
 		}
@@ -158,112 +151,13 @@ static void messages_take(struct port *port, const char *user, uint8_t from, con
 			counter_add(port->process.counters, COUNTER_queue_refused, 1);
 			return;
 		}
-		strong_step(port, (struct commit_event){.type = COMMIT_EVENT_MESSAGE,
-		                      .message = {.from = from, .message = &message}});
+		strong_step(
+		    port, (struct commit_event){.type = COMMIT_EVENT_MESSAGE, .message = {.from = from, .message = &message}});
 		at += 4 + length;
 	}
 }
 
-/* ---- starts ---- */
-
-static void known_tell(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known)
-{
-	uint8_t out[ENVELOPE_SIZE + 9];
-	envelope_begin(port, to, KNOWN, out);
-	bytes_put_u64(out + ENVELOPE_SIZE, nonce);
-	out[ENVELOPE_SIZE + 8] = (uint8_t)known;
-	envelope_send(port, to, out, sizeof out);
-}
-
-/* False: it cannot be read. */
-static bool starts_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size)
-{
-	struct strong_peer *peer = &port->strong.peers[from];
-	struct start_history history;
-	struct error_context error;
-	size_t nonces = size >= ENVELOPE_SIZE + 8 ? (size - ENVELOPE_SIZE - 8) / 8 : 0;
-	if (!nonces || nonces > STARTS_KEPT || size != ENVELOPE_SIZE + 8 + 8 * nonces)
-		return false;
-	history.first = bytes_get_u64(bytes + ENVELOPE_SIZE);
-	history.count = (uint32_t)nonces;
-	for (uint32_t i = 0; i < nonces; i++)
-		history.nonces[i] = bytes_get_u64(bytes + ENVELOPE_SIZE + 8 + 8 * (size_t)i);
-	struct start last = starts_last(&history);
-	if (!history.first || last.number < history.first || last.nonce != bytes_get_u64(bytes + NONCE_AT))
-		return false;
-	enum starts_verdict verdict = starts_compare(&port->starts.peers[from], &history);
-	peer->is_older = verdict == STARTS_OLDER;
-	if (verdict == STARTS_LATER) {
-		int code = starts_keep(&port->starts, from, last, &error);
-		if (code) {
-			port_fail(port, code, &error);
-			return true;
-		}
-	}
-	if (peer->is_older)
-		logline_distinct(LOG_LEVEL_ERROR, "region_reused", from,
-		    "peer=%s reason=\"an older copy of its disk was put back: it has no vote under its old id\"",
-		    topology_region_by_id(&port->process.topology, from)->name);
-	known_tell(port, from, last.nonce, peer->is_older ? STRONG_OLDER : STRONG_MET);
-	return true;
-}
-
-static bool known_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size)
-{
-	struct strong *strong = &port->strong;
-	struct strong_peer *peer = &strong->peers[from];
-	if (size != ENVELOPE_SIZE + 9 || bytes[ENVELOPE_SIZE + 8] > STRONG_OLDER)
-		return false;
-	if (peer->is_older)
-		return true; /* of no weight */
-	/* Of another start: what that one showed may have come late, behind what this one shows, and looked like an older copy. */
-	bool is_ours = bytes_get_u64(bytes + ENVELOPE_SIZE) == starts_last(&port->starts.own).nonce;
-	peer->knows_us = is_ours ? (enum strong_known)bytes[ENVELOPE_SIZE + 8] : STRONG_UNMET;
-	peer->start_at_ns = peer->knows_us == STRONG_MET     ? LOOP_NEVER
-	                    : peer->knows_us == STRONG_OLDER ? port->now.monotonic_ns + SHOW_OLDER_NS
-	                                                     : 0;
-	strong->starts_at_ns = 0;
-	uint32_t older_for = strong->older_for & ~(1u << from);
-	if (peer->knows_us == STRONG_OLDER)
-		older_for |= 1u << from;
-	if (older_for == strong->older_for)
-		return true;
-	strong->older_for = older_for;
-	if (older_for)
-		logline_distinct(LOG_LEVEL_ERROR, "region_reused", from,
-		    "of=%s reason=\"it has met a later start of this store: an older copy of this disk was put back\"",
-		    topology_region_by_id(&port->process.topology, from)->name);
-	port_refusal_update(port);
-	return true;
-}
-
-void strong_starts_show(struct port *port)
-{
-	struct strong *strong = &port->strong;
-	const struct start_history *own = &port->starts.own;
-	uint64_t now_ns = port->now.monotonic_ns;
-	if (now_ns < strong->starts_at_ns)
-		return;
-	strong->starts_at_ns = LOOP_NEVER;
-	for (uint8_t id = 0; id < REGIONS_MAX; id++) {
-		struct strong_peer *peer = &strong->peers[id];
-		if (!peer->socket)
-			continue;
-		if (now_ns >= peer->start_at_ns) {
-			uint8_t out[ENVELOPE_SIZE + 8 + 8 * STARTS_KEPT];
-			envelope_begin(port, id, STARTS, out);
-			bytes_put_u64(out + ENVELOPE_SIZE, own->first);
-			for (uint32_t i = 0; i < own->count; i++)
-				bytes_put_u64(out + ENVELOPE_SIZE + 8 + 8 * (size_t)i, own->nonces[i]);
-			bool sent = envelope_send(port, id, out, ENVELOPE_SIZE + 8 + 8 * (size_t)own->count);
-			peer->start_at_ns = now_ns + (!sent                             ? SHOW_AWAY_NS
-			                              : peer->knows_us == STRONG_OLDER ? SHOW_OLDER_NS
-			                                                               : SHOW_AGAIN_NS);
-		}
-		if (peer->start_at_ns < strong->starts_at_ns)
-			strong->starts_at_ns = peer->start_at_ns;
-	}
-}
+/* ---- in, of any kind ---- */
 
 static void envelope_take(struct port *port, const char *user, const uint8_t *bytes, size_t size)
 {
@@ -271,9 +165,9 @@ static void envelope_take(struct port *port, const char *user, const uint8_t *by
 	if (from < 0)
 		return;
 	struct strong_peer *peer = &port->strong.peers[from];
-	uint64_t nonce = bytes_get_u64(bytes + NONCE_AT), now_ns = port->now.monotonic_ns;
-	if (bytes[3] != MESSAGES) {
-		if (!(bytes[3] == STARTS ? starts_take : known_take)(port, (uint8_t)from, bytes, size))
+	uint64_t nonce = bytes_get_u64(bytes + STRONG_NONCE_AT), now_ns = port->now.monotonic_ns;
+	if (bytes[3] != STRONG_MESSAGES) {
+		if (!(bytes[3] == STRONG_STARTS ? strong_starts_take : strong_known_take)(port, (uint8_t)from, bytes, size))
 			refuse(port, user, ERR_MALFORMED, "what it says of starts cannot be read");
 		return;
 	}
@@ -281,7 +175,7 @@ static void envelope_take(struct port *port, const char *user, const uint8_t *by
 		/* Of a start that is over, or of one that was not met: it counts as lost. */
 		if (!peer->is_older && now_ns >= peer->asked_ns + ASK_NS) {
 			peer->asked_ns = now_ns;
-			known_tell(port, (uint8_t)from, nonce, STRONG_UNMET);
+			strong_known_tell(port, (uint8_t)from, nonce, STRONG_UNMET);
 		}
 		return;
 	}
@@ -370,7 +264,7 @@ static int peer_connect(struct port *port, const struct region *region, struct e
 	int code = keys_load_public(p->key_dir, region->name, server_key, error);
 	if (code)
 		return code;
-	peer->batch = malloc(STRONG_BATCH_MAX + STRONG_MESSAGE_MAX + ENVELOPE_SIZE);
+	peer->batch = malloc(STRONG_BATCH_MAX + STRONG_MESSAGE_MAX + STRONG_ENVELOPE_SIZE);
 	if (!peer->batch)
 		return error_set(error, ERR_NO_MEMORY, "memory for messages to %s", region->name);
 	topology_endpoint(&p->topology, p->region->id, region->id, SERVICE_COMMIT, (uint16_t)p->flags.link_base, endpoint);
