@@ -87,10 +87,11 @@ static void latency_rows(const struct report *r, const struct sums *s, FILE *out
 	for (uint32_t i = 0; regions > 1 && i < r->topology->region_count; i++) {
 		const struct tally *t = workload_tally(r->workload, i);
 		char name[sizeof(r->topology->regions[i].name) + 2];
-		if (!t || !(is_read ? t->read_us : t->write_us).count)
+		const struct histogram_block *of = !t ? NULL : is_read ? &t->read_us : &t->write_us;
+		if (!of || of->count == 0)
 			continue;
 		snprintf(name, sizeof(name), "  %s", r->topology->regions[i].name);
-		histogram_row(out, name, is_read ? &t->read_us : &t->write_us);
+		histogram_row(out, name, of);
 	}
 }
 
