@@ -84,7 +84,7 @@ static size_t transaction_make(struct input *in, bool is_record, uint8_t *out)
 	struct record record = {.dot.region = (uint8_t)(input_number(in, 1) & 3), .hlc = 6, .flags = RECORD_TRANSACTION};
 	head = (struct commit_head){.id = {.hlc = 6}, .value = COMMIT_COMMITTED, .previous_count = 2};
 	uint8_t *at = entry + commit_head_put(entry, &head, true);
-	at = commit_body_begin(at, false, 1, 1);
+	at = commit_body_begin(at, false, 1, 1, 1);
 	at = commit_request_name_put(at, &(struct commit_request_name){.client_id = 5, .number = 1});
 	bytes_put_u16(at, 2);
 	at = commit_operation_put(commit_operation_put(at + 2, &operations[0]), &operations[1]);

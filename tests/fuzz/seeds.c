@@ -62,7 +62,7 @@ static size_t body_sample(uint8_t *out)
 	    {.kind = COMMIT_PUT, .keyspace = 1, .key = (const uint8_t *)"a key", .key_size = 5},
 	    {.kind = COMMIT_DELETE, .condition = COMMIT_IF_ABSENT, .keyspace = 2, .key = (const uint8_t *)"b", .key_size = 1},
 	    {.kind = COMMIT_CHECK, .condition = COMMIT_IF_VERSION, .key = (const uint8_t *)"c", .key_size = 1}};
-	uint8_t *at = commit_body_begin(out, true, 77, 2);
+	uint8_t *at = commit_body_begin(out, true, 77, 70, 2);
 	for (uint64_t i = 0; i < 2; i++)
 		at = commit_request_name_put(at, &(struct commit_request_name){99, 5 + i, 1000 * i});
 	bytes_put_u16(at, 3);
