@@ -285,7 +285,7 @@ Test(commit, B27_an_answer_to_an_earlier_life_is_nobodys)
 	world_deliver(w, ALL, COMMIT_ASK); /* the answers, "no such row", wait */
 	world_kill(w, 0);
 	world_start(w, 0);
-	w->regions[0].rows[0].row = (struct commit_row){0};
+	world_row(w, 0, "b")->row = (struct commit_row){0};
 	world_get(w, 0, 3, "b"); /* with the number that the read of a had */
 	world_drop(w, 0, 255, COMMIT_ASK);
 	world_deliver(w, ALL, COMMIT_TOLD);

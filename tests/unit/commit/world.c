@@ -9,26 +9,64 @@
 
 static struct commit_effects effects;
 
-static struct world_row *row_of(struct world_region *region, const uint8_t *key, uint32_t size)
+static uint32_t hash_of(const uint8_t *key, uint32_t size)
 {
-	for (uint32_t i = 0; i < WORLD_ROWS; i++) {
-		struct world_row *row = &region->rows[i];
-		if (row->used && strlen(row->key) == size && !memcmp(row->key, key, size))
-			return row;
-		if (!row->used) {
-			assert(size < sizeof row->key);
-			row->used = true;
-			memcpy(row->key, key, size);
-			return row;
-		}
+	uint32_t hash = 2166136261u; /* FNV-1a */
+	for (uint32_t i = 0; i < size; i++)
+		hash = (hash ^ key[i]) * 16777619u;
+	return hash;
+}
+
+static struct world_row **place_of(const struct world_rows *rows, const uint8_t *key, uint32_t size)
+{
+	uint32_t at = hash_of(key, size) & (rows->capacity - 1);
+	while (rows->places[at] && (rows->places[at]->key_size != size || memcmp(rows->places[at]->key, key, size) != 0))
+		at = (at + 1) & (rows->capacity - 1);
+	return &rows->places[at];
+}
+
+static void rows_grow(struct world_rows *rows)
+{
+	struct world_rows old = *rows;
+	rows->capacity = old.capacity ? old.capacity * 2 : 64;
+	rows->places = calloc(rows->capacity, sizeof *rows->places);
+	for (uint32_t i = 0; i < old.capacity; i++)
+		if (old.places[i])
+			*place_of(rows, (const uint8_t *)old.places[i]->key, old.places[i]->key_size) = old.places[i];
+	free(old.places);
+}
+
+static struct world_row *row_of(struct world_rows *rows, const uint8_t *key, uint32_t size)
+{
+	if (2 * rows->count >= rows->capacity)
+		rows_grow(rows);
+	struct world_row **place = place_of(rows, key, size);
+	if (!*place) {
+		*place = calloc(1, sizeof **place);
+		(*place)->key = malloc(size);
+		memcpy((*place)->key, key, size);
+		(*place)->key_size = size;
+		rows->count++;
 	}
-	abort();
+	return *place;
+}
+
+static void rows_free(struct world_rows *rows)
+{
+	for (uint32_t i = 0; i < rows->capacity; i++) {
+		if (rows->places[i])
+			free(rows->places[i]->key);
+		free(rows->places[i]);
+	}
+	free(rows->places);
+	*rows = (struct world_rows){0};
 }
 
 static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *out)
 {
 	(void)keyspace;
-	struct world_row *row = row_of(user, key, size);
+	struct world_region *region = user;
+	struct world_row *row = row_of(&region->rows, key, size);
 	*out = row->row;
 	out->value = (const uint8_t *)row->value;
 	out->value_size = (uint32_t)strlen(row->value);
@@ -36,28 +74,32 @@ static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t s
 
 static void step(struct world *w, uint8_t index, struct commit_event event);
 
-static void apply(struct world_region *region)
+static void entry_apply(struct world_rows *rows, const struct world_entry *entry)
 {
 	static struct commit_head head;
-	for (; region->applied < region->durable; region->applied++) {
-		struct world_entry *entry = &region->entries[region->applied];
-		struct commit_body body;
-		if (entry->type != COMMIT_ENTRY_COMMIT)
-			continue;
-		assert(commit_entry_open(entry->bytes, entry->size, &head, &body) == 0);
-		uint32_t at = body.operations_at;
-		for (uint32_t i = 0; i < body.operation_count; i++) {
-			struct commit_operation o;
-			commit_body_operation(&body, &at, &o);
-			struct world_row *row = row_of(region, o.key, o.key_size);
-			struct commit_id before = row->row.version;
-			commit_row_apply(&row->row, head.id, (uint16_t)(body.request_count - 1), head.previous[i], &o);
-			if (commit_id_compare(before, row->row.version) != 0) {
-				memset(row->value, 0, sizeof row->value);
-				memcpy(row->value, o.value, o.value_size);
-			}
+	struct commit_body body;
+	if (entry->type != COMMIT_ENTRY_COMMIT)
+		return;
+	assert(commit_entry_open(entry->bytes, entry->size, &head, &body) == 0);
+	uint32_t at = body.operations_at;
+	for (uint32_t i = 0; i < body.operation_count; i++) {
+		struct commit_operation o;
+		commit_body_operation(&body, &at, &o);
+		struct world_row *row = row_of(rows, o.key, o.key_size);
+		struct commit_id before = row->row.version;
+		commit_row_apply(&row->row, head.id, (uint16_t)(body.request_count - 1), head.previous[i], &o);
+		if (commit_id_compare(before, row->row.version) != 0) {
+			assert(o.value_size < sizeof row->value);
+			memset(row->value, 0, sizeof row->value);
+			memcpy(row->value, o.value, o.value_size);
 		}
 	}
+}
+
+static void apply(struct world_region *region)
+{
+	while (region->applied < region->durable)
+		entry_apply(&region->rows, &region->entries[region->applied++]);
 }
 
 void world_sync(struct world *w, uint8_t index)
@@ -67,62 +109,89 @@ void world_sync(struct world *w, uint8_t index)
 		return;
 	region->durable = region->count;
 	step(w, index,
-	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {region->durable - region->base, region->durable}});
+	    (struct commit_event){
+	        .type = COMMIT_EVENT_DURABLE, .durable = {region->durable - region->base, region->cut + region->durable}});
 	apply(region);
 	step(w, index, (struct commit_event){.type = COMMIT_EVENT_APPLIED, .applied = region->applied - region->base});
 }
 
-static void entry_add(struct world_region *region, enum commit_entry type, bool streamed, const void *head, size_t head_size,
-    const void *body, size_t body_size)
+static void has_record(struct world_region *region, uint32_t record)
 {
-	region->assigned.sequence[0] += streamed;
-	region->entries = realloc(region->entries, (region->count + 1) * sizeof *region->entries);
-	struct world_entry *entry = &region->entries[region->count++];
-	*entry = (struct world_entry){
-	    .type = type, .streamed = streamed, .size = head_size + body_size, .bytes = malloc(head_size + body_size)};
-	memcpy(entry->bytes, head, head_size);
-	if (body_size)
-		memcpy(entry->bytes + head_size, body, body_size);
+	if (record >= region->has_count) {
+		uint32_t count = 2 * record + 64;
+		region->has = realloc(region->has, count * sizeof *region->has);
+		memset(region->has + region->has_count, 0, (count - region->has_count) * sizeof *region->has);
+		region->has_count = count;
+	}
+	region->has[record] = true;
 }
 
-static void message_add(struct world *w, uint8_t from, const struct commit_effect *effect)
+static void entry_add(struct world_region *region, struct world_entry entry)
 {
-	for (uint8_t to = 0; to < w->n; to++) {
-		if (!(effect->send.to & 1u << to))
-			continue;
-		assert(w->message_count < WORLD_MESSAGES);
-		size_t size = commit_message_size(&effect->send.message);
-		struct world_message *m = &w->messages[w->message_count++];
-		*m = (struct world_message){
-		    .from = from, .to = to, .type = effect->send.message.type, .size = size, .bytes = malloc(size)};
-		assert(commit_message_encode(&effect->send.message, m->bytes, size) == (long)size);
+	if (region->count == region->capacity) {
+		region->capacity = region->capacity ? 2 * region->capacity : 64;
+		region->entries = realloc(region->entries, region->capacity * sizeof *region->entries);
 	}
+	region->assigned.sequence[0] += entry.streamed;
+	if (entry.streamed)
+		has_record(region, entry.record);
+	region->entries[region->count++] = entry;
+}
+
+static void effect_append(struct world *w, struct world_region *region, const struct commit_effect *e)
+{
+	struct world_entry entry = {
+	    .type = e->append.type, .streamed = e->append.streamed, .size = e->append.head_size + e->append.body_size};
+	entry.bytes = malloc(entry.size);
+	memcpy(entry.bytes, e->append.head, e->append.head_size);
+	if (e->append.body_size)
+		memcpy(entry.bytes + e->append.head_size, e->append.body, e->append.body_size);
+	if (entry.streamed)
+		entry.record = ++w->record_count;
+	entry_add(region, entry);
+}
+
+void world_inject(struct world *w, uint8_t from, uint8_t to, const struct commit_message *message)
+{
+	if (w->message_count == w->message_capacity) {
+		w->message_capacity = w->message_capacity ? 2 * w->message_capacity : 1024;
+		w->messages = realloc(w->messages, w->message_capacity * sizeof *w->messages);
+	}
+	size_t size = commit_message_size(message);
+	struct world_message *m = &w->messages[w->message_count++];
+	*m = (struct world_message){.from = from, .to = to, .type = message->type, .size = size, .bytes = malloc(size)};
+	assert(commit_message_encode(message, m->bytes, size) == (long)size);
+}
+
+static void effect_answer(struct world *w, uint8_t index, const struct commit_answer *answer)
+{
+	if (w->answer_count == w->answer_capacity) {
+		w->answer_capacity = w->answer_capacity ? 2 * w->answer_capacity : 256;
+		w->answers = realloc(w->answers, w->answer_capacity * sizeof *w->answers);
+	}
+	struct world_answer *a = &w->answers[w->answer_count++];
+	*a = (struct world_answer){.region = index, .route = answer->route, .code = answer->code, .version = answer->version};
+	assert(answer->value_size < sizeof a->value);
+	if (answer->value_size)
+		memcpy(a->value, answer->value, answer->value_size);
 }
 
 static void step(struct world *w, uint8_t index, struct commit_event event)
 {
 	struct world_region *region = &w->regions[index];
 	event.now_ns = w->now_ns;
-	event.now_ms = 1900000000000ull + w->now_ns / 1000000;
+	event.now_ms = (uint64_t)(1900000000000ll + (int64_t)(w->now_ns / 1000000) + region->clock_ms);
 	do {
 		commit_step(region->machine, &event, &effects);
 		for (uint32_t i = 0; i < effects.count; i++) {
 			const struct commit_effect *e = &effects.effects[i];
-			if (e->type == COMMIT_EFFECT_APPEND) {
-				entry_add(region, e->append.type, e->append.streamed, e->append.head, e->append.head_size,
-				    e->append.body, e->append.body_size);
-			} else if (e->type == COMMIT_EFFECT_SEND) {
-				message_add(w, index, e);
-			} else {
-				assert(w->answer_count < WORLD_ANSWERS);
-				struct world_answer *a = &w->answers[w->answer_count++];
-				*a = (struct world_answer){.region = index,
-				    .route = e->answer.route,
-				    .code = e->answer.code,
-				    .version = e->answer.version};
-				if (e->answer.value_size)
-					memcpy(a->value, e->answer.value, e->answer.value_size);
-			}
+			if (e->type == COMMIT_EFFECT_APPEND)
+				effect_append(w, region, e);
+			else if (e->type == COMMIT_EFFECT_ANSWER)
+				effect_answer(w, index, &e->answer);
+			for (uint8_t to = 0; e->type == COMMIT_EFFECT_SEND && to < w->n; to++)
+				if (e->send.to & 1u << to)
+					world_inject(w, index, to, &e->send.message);
 		}
 		event.type = COMMIT_EVENT_CONTINUE;
 	} while (effects.more);
@@ -130,43 +199,47 @@ static void step(struct world *w, uint8_t index, struct commit_event event)
 		world_sync(w, index);
 }
 
+static void bound_of(const struct world_entry *entry, uint64_t *bound)
+{
+	uint64_t stored;
+	if (entry->type != COMMIT_ENTRY_BOUND)
+		return;
+	memcpy(&stored, entry->bytes, sizeof stored);
+	*bound = stored > *bound ? stored : *bound;
+}
+
 void world_start(struct world *w, uint8_t index)
 {
 	struct world_region *region = &w->regions[index];
-	uint64_t bound = 0, stored;
 	assert(!region->up);
 	region->up = true;
 	region->durable = region->base = region->count;
-	memset(region->rows, 0, sizeof region->rows);
+	rows_free(&region->rows);
+	for (uint32_t i = 0; i < region->trimmed.capacity; i++)
+		if (region->trimmed.places[i]) {
+			const struct world_row *row = region->trimmed.places[i];
+			struct world_row *copy = row_of(&region->rows, (const uint8_t *)row->key, row->key_size);
+			memcpy(copy->value, row->value, sizeof row->value);
+			copy->row = row->row;
+		}
 	region->applied = 0;
 	apply(region);
-	for (uint32_t i = 0; i < region->count; i++) {
-		if (region->entries[i].type == COMMIT_ENTRY_BOUND) {
-			memcpy(&stored, region->entries[i].bytes, sizeof stored);
-			bound = stored > bound ? stored : bound;
-		}
-	}
-	struct commit_options options = {.region = index,
-	    .regions = (1u << w->n) - 1,
-	    .incarnation = ++region->starts * 100 + index,
-	    .transactions = 256,
-	    .requests = 1024,
-	    .reads = 64,
-	    .keys = 8192,
-	    .memory = w->memory,
-	    .arena = 16u << 20,
-	    .lookup = lookup,
-	    .user = region,
-	    .assigned = &region->assigned,
-	    .resend_ns = WORLD_SECOND / 5,
-	    .in_doubt_ns = WORLD_SECOND,
-	    .unstreamed_ns = 5 * WORLD_SECOND};
-	assert(commit_new(&region->machine, &options, bound, 0) == 0);
+	uint64_t bound = region->cut_bound;
+	for (uint32_t i = 0; i < region->count; i++)
+		bound_of(&region->entries[i], &bound);
+	struct commit_options options = w->options;
+	options.region = index;
+	options.regions = (1u << w->n) - 1;
+	options.incarnation = ++region->starts * 100 + index;
+	options.lookup = lookup;
+	options.user = region;
+	options.assigned = &region->assigned;
+	assert(commit_new(&region->machine, &options, bound, region->cut ? region->forgotten_hlc : 0) == 0);
 	uint32_t count = region->count;
 	for (uint32_t i = 0; i < count; i++)
 		step(w, index,
 		    (struct commit_event){.type = COMMIT_EVENT_REPLAY,
-		        .replay = {region->entries[i].type, region->entries[i].bytes, region->entries[i].size, i,
+		        .replay = {region->entries[i].type, region->entries[i].bytes, region->entries[i].size, region->cut + i,
 		            region->entries[i].streamed}});
 	step(w, index, (struct commit_event){.type = COMMIT_EVENT_START});
 }
@@ -188,11 +261,28 @@ void world_lose(struct world *w, uint8_t index)
 	world_kill(w, index);
 }
 
-static struct world *world_make(uint32_t n, uint32_t memory)
+static uint64_t capacity(uint64_t given, uint64_t otherwise, uint64_t shipped)
+{
+	return given == shipped ? 0 : given ? given : otherwise;
+}
+
+struct world *world_new_with(uint32_t n, const struct commit_options *options)
 {
 	struct world *w = calloc(1, sizeof *w);
+	struct commit_options *o = &w->options;
+	*o = *options;
+	o->transactions = (uint32_t)capacity(o->transactions, 256, UINT32_MAX);
+	o->requests = (uint32_t)capacity(o->requests, 1024, UINT32_MAX);
+	o->reads = (uint32_t)capacity(o->reads, 64, UINT32_MAX);
+	o->keys = (uint32_t)capacity(o->keys, 8192, UINT32_MAX);
+	o->memory = (uint32_t)capacity(o->memory, 4096, UINT32_MAX);
+	o->arena = capacity(o->arena, 16u << 20, UINT64_MAX);
+	o->resend_ns = capacity(o->resend_ns, WORLD_SECOND / 5, UINT64_MAX);
+	o->in_doubt_ns = capacity(o->in_doubt_ns, WORLD_SECOND, UINT64_MAX);
+	o->unstreamed_ns = capacity(o->unstreamed_ns, 5 * WORLD_SECOND, UINT64_MAX);
+	assert(n <= WORLD_REGIONS);
 	w->n = n;
-	w->memory = memory;
+	w->deadline_ns = 2 * WORLD_SECOND;
 	w->now_ns = WORLD_SECOND;
 	for (uint8_t i = 0; i < n; i++)
 		world_start(w, i);
@@ -201,23 +291,57 @@ static struct world *world_make(uint32_t n, uint32_t memory)
 
 struct world *world_new(uint32_t n)
 {
-	return world_make(n, 4096);
+	return world_new_with(n, &(struct commit_options){0});
 }
 
 struct world *world_new_forgetful(uint32_t n)
 {
-	return world_make(n, 8);
+	return world_new_with(n, &(struct commit_options){.memory = 8});
 }
 
 void world_free(struct world *w)
 {
 	for (uint8_t i = 0; i < w->n; i++) {
 		world_lose(w, i);
+		rows_free(&w->regions[i].rows);
+		rows_free(&w->regions[i].trimmed);
 		free(w->regions[i].entries);
+		free(w->regions[i].has);
 	}
 	while (w->message_count)
 		free(w->messages[--w->message_count].bytes);
+	free(w->messages);
+	free(w->answers);
 	free(w);
+}
+
+void world_trim(struct world *w, uint8_t index)
+{
+	struct world_region *region = &w->regions[index];
+	assert(region->durable == region->count);
+	region->forgotten_hlc = commit_newest_hlc(region->machine);
+	uint32_t count = (uint32_t)(commit_oldest_lsn(region->machine) - region->cut);
+	world_kill(w, index);
+	for (uint32_t i = 0; i < count; i++) {
+		entry_apply(&region->trimmed, &region->entries[i]);
+		bound_of(&region->entries[i], &region->cut_bound);
+		free(region->entries[i].bytes);
+	}
+	memmove(region->entries, region->entries + count, (region->count - count) * sizeof *region->entries);
+	region->cut += count;
+	region->count -= count;
+	region->durable = region->count;
+	world_start(w, index);
+}
+
+void world_peers(struct world *w, uint8_t index, uint32_t mask)
+{
+	step(w, index, (struct commit_event){.type = COMMIT_EVENT_PEERS, .peers = mask});
+}
+
+void world_refuse(struct world *w, uint8_t index, int code)
+{
+	step(w, index, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = code});
 }
 
 struct commit_operation world_operation(enum commit_kind kind, const char *key, const char *value)
@@ -237,7 +361,8 @@ void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t
 	        .transaction = {.route = route,
 	            .client_id = client,
 	            .number = number,
-	            .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
+	            .ack_all = w->ack_all,
+	            .deadline_ns = w->now_ns + w->deadline_ns,
 	            .count = count,
 	            .operations = operations}});
 }
@@ -251,7 +376,8 @@ void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t clie
 	            .client_id = client,
 	            .number = number,
 	            .age_ms = age_ms,
-	            .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
+	            .ack_all = w->ack_all,
+	            .deadline_ns = w->now_ns + w->deadline_ns,
 	            .count = 1,
 	            .operations = operation}});
 }
@@ -267,53 +393,66 @@ void world_get(struct world *w, uint8_t region, uint64_t route, const char *key)
 	step(w, region,
 	    (struct commit_event){.type = COMMIT_EVENT_READ,
 	        .read = {.route = route,
-	            .deadline_ns = w->now_ns + 2 * WORLD_SECOND,
+	            .deadline_ns = w->now_ns + w->deadline_ns,
 	            .key = (const uint8_t *)key,
 	            .key_size = (uint32_t)strlen(key)}});
 }
 
-static struct world_message message_take(struct world *w, uint32_t place)
+/* Those that were taken have no bytes any more. */
+static void messages_close_up(struct world *w)
 {
-	struct world_message m = w->messages[place];
-	memmove(&w->messages[place], &w->messages[place + 1], (--w->message_count - place) * sizeof m);
-	return m;
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < w->message_count; i++)
+		if (w->messages[i].bytes)
+			w->messages[kept++] = w->messages[i];
+	w->message_count = kept;
 }
 
 uint32_t world_deliver(struct world *w, uint32_t regions, uint8_t type)
 {
 	static struct commit_seen seen[COMMIT_OPERATIONS_MAX];
 	uint32_t count = 0;
-	for (uint32_t i = 0; i < w->message_count;) {
-		const struct world_message *at = &w->messages[i];
-		bool mine = (regions & 1u << at->from) && (regions & 1u << at->to) && w->regions[at->to].up;
-		if (!mine || (type && at->type != type)) {
-			i++;
+	for (uint32_t i = 0; i < w->message_count; i++) {
+		struct world_message m = w->messages[i];
+		bool mine = (regions & 1u << m.from) && (regions & 1u << m.to) && w->regions[m.to].up;
+		if (!mine || (type && m.type != type))
 			continue;
-		}
-		struct world_message m = message_take(w, i);
+		w->messages[i].bytes = NULL;
 		struct commit_message message;
 		assert(commit_message_decode(&message, seen, m.bytes, m.size) == 0);
 		step(w, m.to, (struct commit_event){.type = COMMIT_EVENT_MESSAGE, .message = {m.from, &message}});
 		free(m.bytes);
 		count++;
-		assert(count < 100000);
+		assert(count < 10000000);
 	}
+	messages_close_up(w);
 	return count;
+}
+
+struct commit_message world_waiting(const struct world *w, uint8_t type)
+{
+	static struct commit_seen seen[COMMIT_OPERATIONS_MAX];
+	struct commit_message m = {0};
+	for (uint32_t i = w->message_count; i-- > 0;)
+		if (w->messages[i].type == type) {
+			assert(commit_message_decode(&m, seen, w->messages[i].bytes, w->messages[i].size) == 0);
+			return m;
+		}
+	return m;
 }
 
 uint32_t world_drop(struct world *w, uint8_t from, uint8_t to, uint8_t type)
 {
-	uint32_t count = 0;
-	for (uint32_t i = 0; i < w->message_count;) {
-		const struct world_message *at = &w->messages[i];
-		if ((from != 255 && at->from != from) || (to != 255 && at->to != to) || (type && at->type != type)) {
-			i++;
+	uint32_t before = w->message_count;
+	for (uint32_t i = 0; i < w->message_count; i++) {
+		struct world_message *m = &w->messages[i];
+		if ((from != 255 && m->from != from) || (to != 255 && m->to != to) || (type && m->type != type))
 			continue;
-		}
-		free(message_take(w, i).bytes);
-		count++;
+		free(m->bytes);
+		m->bytes = NULL;
 	}
-	return count;
+	messages_close_up(w);
+	return before - w->message_count;
 }
 
 uint32_t world_pending(const struct world *w, uint8_t type)
@@ -338,6 +477,12 @@ void world_wait(struct world *w, uint32_t regions, uint64_t ns)
 	}
 }
 
+void world_tick(struct world *w, uint8_t index, uint64_t ns)
+{
+	w->now_ns += ns;
+	step(w, index, (struct commit_event){.type = COMMIT_EVENT_TIMER});
+}
+
 void world_streams(struct world *w)
 {
 	for (uint8_t from = 0; from < w->n; from++) {
@@ -346,16 +491,15 @@ void world_streams(struct world *w)
 			struct world_entry entry = w->regions[from].entries[i];
 			for (uint8_t to = 0; entry.streamed && to < w->n; to++) {
 				struct world_region *region = &w->regions[to];
-				bool has = to == from || !region->up;
-				for (uint32_t j = 0; j < region->count && !has; j++)
-					has = region->entries[j].streamed && region->entries[j].size == entry.size &&
-					      !memcmp(region->entries[j].bytes, entry.bytes, entry.size);
-				if (has)
+				if (to == from || !region->up || !commit_room(region->machine) ||
+				    (entry.record < region->has_count && region->has[entry.record]))
 					continue;
-				entry_add(region, COMMIT_ENTRY_COMMIT, true, entry.bytes, entry.size, NULL, 0);
+				struct world_entry copy = entry;
+				copy.bytes = malloc(entry.size);
+				memcpy(copy.bytes, entry.bytes, entry.size);
+				entry_add(region, copy);
 				step(w, to,
-				    (struct commit_event){
-				        .type = COMMIT_EVENT_STREAMED, .streamed = {entry.bytes, entry.size}});
+				    (struct commit_event){.type = COMMIT_EVENT_STREAMED, .streamed = {copy.bytes, copy.size}});
 			}
 		}
 	}
@@ -369,14 +513,16 @@ const struct world_answer *world_answer(const struct world *w, uint64_t route)
 	return NULL;
 }
 
+struct world_row *world_row(const struct world *w, uint8_t region, const char *key)
+{
+	const struct world_rows *rows = &w->regions[region].rows;
+	return rows->capacity ? *place_of(rows, (const uint8_t *)key, (uint32_t)strlen(key)) : NULL;
+}
+
 const char *world_value(const struct world *w, uint8_t region, const char *key)
 {
-	for (uint32_t i = 0; i < WORLD_ROWS; i++) {
-		const struct world_row *row = &w->regions[region].rows[i];
-		if (row->used && strcmp(row->key, key) == 0 && row->row.live)
-			return row->value;
-	}
-	return NULL;
+	const struct world_row *row = world_row(w, region, key);
+	return row && row->row.live ? row->value : NULL;
 }
 
 uint32_t world_in_doubt(const struct world *w, uint8_t region)
