@@ -117,7 +117,7 @@ static int keyspace_choose(
 		    error, ERR_USAGE, "--level: \"%s\" is not one of eventual, session, causal, strong", flags->level);
 	if (flags->keyspace && (*chosen)->level != level)
 		return error_set(error, ERR_USAGE, "--level: keyspace %s is %s", flags->keyspace, level_name((*chosen)->level));
-	for (uint32_t k = 0; (*chosen)->level != level; k++) {
+	for (uint32_t k = 0; (*chosen)->level != level || !keyspace_is_there(*chosen); k++) {
 		if (k == topology->keyspace_count)
 			return error_set(error, ERR_USAGE, "--level: no keyspace of the topology is %s", flags->level);
 		*chosen = &topology->keyspaces[k];

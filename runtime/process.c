@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/keyspaces.h"
 #include "runtime/logline.h"
 #include "runtime/socket.h"
 
@@ -212,6 +213,8 @@ int process_start(struct process *p, enum actor actor, const struct option *own_
 		code = region_find(p, &error);
 	if (!code)
 		code = paths_make(p, &error);
+	if (!code)
+		code = keyspaces_resolve(&p->topology, p->region_dir, actor == ACTOR_COORDINATOR, &error);
 	if (!code)
 		code = process_open(p, own_table, own_values, loop_actor, command, &error);
 	return code ? process_fail(p, code, &error) : 0;

@@ -147,6 +147,8 @@ uint64_t topology_fingerprint(const struct topology *topology)
 	text_add(&canonical, "cluster %s\n", topology->cluster);
 	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
 		const struct keyspace *k = &topology->keyspaces[i];
+		if (!keyspace_is_there(k))
+			continue;
 		text_add(&canonical, "keyspace %u %s %s %s %s\n", i, k->name, level_name(k->level), strategy_name(k->strategy),
 		    acknowledge_name(k->acknowledge));
 		by_priority |= k->strategy == STRATEGY_PRIORITY;
@@ -177,10 +179,13 @@ static void add_region(const struct region *r, struct text *out)
 	    r->is_primary ? "true" : "false", r->priority);
 }
 
-static void add_keyspace(const struct keyspace *k, struct text *out)
+static void add_keyspace(const struct topology *topology, uint32_t id, struct text *out)
 {
-	text_add(out, "{ \"name\": \"%s\", \"level\": \"%s\", \"strategy\": \"%s\", \"ack\": \"%s\" }", k->name,
-	    level_name(k->level), strategy_name(k->strategy), acknowledge_name(k->acknowledge));
+	const struct keyspace *k = &topology->keyspaces[id];
+	text_add(out, "{ \"name\": \"%s\", ", k->name);
+	if (k->id_given)
+		text_add(out, "\"id\": %u, ", id);
+	text_add(out, "\"level\": \"%s\", \"strategy\": \"%s\", \"ack\": \"%s\" }", level_name(k->level), strategy_name(k->strategy), acknowledge_name(k->acknowledge));
 }
 
 /* JSON is YAML as well: each value is written once, for both. */
@@ -213,8 +218,10 @@ void topology_print(const struct topology *topology, FILE *out)
 	add_limits(topology, &text);
 	text_add(&text, "\nkeyspaces:\n");
 	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
+		if (!keyspace_is_there(&topology->keyspaces[i]))
+			continue;
 		text_add(&text, "  - ");
-		add_keyspace(&topology->keyspaces[i], &text);
+		add_keyspace(topology, i, &text);
 		text_add(&text, "\n");
 	}
 	fwrite(text.bytes, 1, text.size, out);
@@ -235,8 +242,10 @@ void topology_json(const struct topology *topology, struct text *out)
 	add_limits(topology, out);
 	text_add(out, ", \"keyspaces\": [");
 	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
+		if (!keyspace_is_there(&topology->keyspaces[i]))
+			continue;
 		text_add(out, i ? ", " : "");
-		add_keyspace(&topology->keyspaces[i], out);
+		add_keyspace(topology, i, out);
 	}
 	text_add(out, "] }");
 }

@@ -34,13 +34,21 @@ struct keyspace {
 	enum level level;
 	enum strategy strategy;
 	enum acknowledge acknowledge;
+	bool id_given;            /* by the file, or by the region's catalog */
 };
+/* False for a place that holds none. */
+static inline bool keyspace_is_there(const struct keyspace *keyspace)
+{
+	return keyspace->name[0] != 0;
+}
 struct topology {
 	char cluster[NAME_SIZE_MAX];
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX]; /* in the order of the file */
-	uint32_t keyspace_count;
-	struct keyspace keyspaces[KEYSPACES_MAX]; /* [0] is "default"; then the file's order: the index is the id on disk and wire */
+	/* [0] is "default". In a region's processes the index is the id on disk and wire (runtime/keyspaces.h), and a place may be empty: its
+	 * name is "". As loaded, and in commands: ids that the file gives, and the file's order for the rest. */
+	uint32_t keyspace_count; /* places, empty ones included */
+	struct keyspace keyspaces[KEYSPACES_MAX];
 	bool compression, encryption;
 	uint32_t max_lag_ms, drain_factor;
 	uint32_t cross_region_timeout_ms, max_clock_drift_ms, log_disk_mib;

@@ -179,6 +179,39 @@ static void check_regions(const struct check *check, const struct raw_topology *
 	}
 }
 
+/* Where it goes: under the id it is given, else at the first place that no line of the file claims. KEYSPACES_MAX: nowhere. */
+static uint32_t check_keyspace_id(const struct check *check, int i, const struct raw_keyspace *raw, struct keyspace *keyspace)
+{
+	struct topology *topology = check->topology;
+	const struct raw_topology *whole = topology_file_raw(check->file);
+	bool is_default = strcmp(keyspace->name, topology->keyspaces[0].name) == 0;
+	uint32_t id = 0;
+	if (raw->id) {
+		if (!check_number(check, (struct place){"keyspaces", i, "id"}, raw->id, is_default ? 0 : 1,
+		        is_default ? 0 : KEYSPACES_MAX - 1, &id))
+			return KEYSPACES_MAX;
+		keyspace->id_given = true;
+		if (!is_default && topology->keyspaces[id].name[0]) {
+			WRONG(check, ((struct place){"keyspaces", i, "id"}), "id: %u is both '%s' and '%s'", id,
+			    topology->keyspaces[id].name, keyspace->name);
+			return KEYSPACES_MAX;
+		}
+		return id;
+	}
+	for (; !is_default && id < KEYSPACES_MAX; id++) {
+		bool is_claimed = topology->keyspaces[id].name[0] != 0;
+		char text[16];
+		snprintf(text, sizeof text, "%u", id);
+		for (uint32_t j = 0; j < whole->keyspaces_count && !is_claimed; j++)
+			is_claimed = whole->keyspaces[j].id && strcmp(whole->keyspaces[j].id, text) == 0;
+		if (!is_claimed)
+			return id;
+	}
+	if (!is_default)
+		WRONG(check, ((struct place){"keyspaces", i, NULL}), "keyspaces: more than %u", KEYSPACES_MAX);
+	return id;
+}
+
 static void check_keyspace(const struct check *check, int i, const struct raw_keyspace *raw)
 {
 	static const char *const levels[] = {"eventual", "session", "causal", "strong"};
@@ -206,12 +239,12 @@ static void check_keyspace(const struct check *check, int i, const struct raw_ke
 		    topology_file_line(check->file, "keyspaces", j, NULL));
 		return;
 	}
-	if (strcmp(keyspace.name, topology->keyspaces[0].name) == 0)
-		topology->keyspaces[0] = keyspace;
-	else if (topology->keyspace_count < KEYSPACES_MAX)
-		topology->keyspaces[topology->keyspace_count++] = keyspace;
-	else
-		WRONG(check, ((struct place){"keyspaces", i, NULL}), "keyspaces: more than %u", KEYSPACES_MAX);
+	uint32_t id = check_keyspace_id(check, i, raw, &keyspace);
+	if (id >= KEYSPACES_MAX)
+		return;
+	topology->keyspaces[id] = keyspace;
+	if (id >= topology->keyspace_count)
+		topology->keyspace_count = id + 1;
 }
 
 static void check_replication(const struct check *check, const struct raw_topology *raw)

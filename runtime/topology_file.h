@@ -13,7 +13,7 @@ struct raw_region {
 	uint32_t nodes_count;
 };
 struct raw_keyspace {
-	char *name, *level, *strategy, *ack;
+	char *name, *id, *level, *strategy, *ack;
 };
 struct raw_replication {
 	char *mode, *compression, *encryption, *max_lag_ms, *drain_factor;

@@ -335,7 +335,9 @@ static int port_command(void *self, const char *command, const char *argument, s
 		return ERR_UNSUPPORTED;
 	text_add(out, "{\"keyspaces\":[");
 	for (uint16_t k = 0; k < p->process.topology.keyspace_count; k++) {
-		text_add(out, "%s", k ? "," : "");
+		if (!keyspace_is_there(&p->process.topology.keyspaces[k]))
+			continue;
+		text_add(out, "%s", k ? "," : ""); /* 0 is always there */
 		keyspace_json(p, k, now_ns, out);
 	}
 	text_add(out, "]}");

@@ -285,7 +285,7 @@ static void conflict_add(struct reads *reads, const struct conflict *conflict, b
 	Godwit__Client__Conflict message = GODWIT__CLIENT__CONFLICT__INIT;
 	Godwit__Client__Side arrived, held[CONFLICT_SIDES_MAX], *held_list[CONFLICT_SIDES_MAX];
 	uint8_t arrived_context[VECTOR_ENCODED_MAX], held_context[VECTOR_ENCODED_MAX];
-	bool known = conflict->keyspace < topology->keyspace_count;
+	bool known = conflict->keyspace < topology->keyspace_count && keyspace_is_there(&topology->keyspaces[conflict->keyspace]);
 	message.id = conflict->id;
 	message.keyspace = (char *)(uintptr_t)(known ? topology->keyspaces[conflict->keyspace].name : "?");
 	message.key = binary(conflict->key, conflict->key_size);

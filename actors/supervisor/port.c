@@ -23,6 +23,7 @@
 #include "actors/supervisor/launch.h"
 #include "actors/supervisor/place.h"
 #include "actors/supervisor/supervisor.h"
+#include "runtime/keyspaces.h"
 #include "runtime/logline.h"
 #include "runtime/loop.h"
 #include "runtime/options.h"
@@ -289,13 +290,12 @@ static int flags_parse(struct port *port, int argc, char **argv, struct error_co
 }
 
 /* The region's number, from the topology, which is loaded for nothing else. */
-static int region_id(const struct flags *flags, uint32_t *id, struct error_context *error)
+static int region_id(const struct flags *flags, struct topology *topology, uint32_t *id, struct error_context *error)
 {
-	static struct topology topology; /* large */
-	int code = topology_load(&topology, flags->topology, stderr, error);
+	int code = topology_load(topology, flags->topology, stderr, error);
 	if (code != 0)
 		return code;
-	const struct region *region = topology_region(&topology, flags->region);
+	const struct region *region = topology_region(topology, flags->region);
 	if (region == NULL)
 		return error_set(error, ERR_CONFIGURATION, "--region: '%.40s' is not in the topology", flags->region);
 	*id = region->id;
@@ -345,12 +345,13 @@ static int descriptors_make(struct port *port, struct error_context *error)
 
 static int start(struct port *port, int argc, char **argv, struct error_context *error)
 {
+	static struct topology topology; /* large */
 	uint32_t id = 0;
 	int fresh = 0;
 	bool held = false;
 	int code = flags_parse(port, argc, argv, error);
 	if (code == 0)
-		code = region_id(&port->flags, &id, error);
+		code = region_id(&port->flags, &topology, &id, error);
 	if (code == 0)
 		code = paths_make(port, error);
 	if (code != 0)
@@ -372,6 +373,8 @@ static int start(struct port *port, int argc, char **argv, struct error_context 
 		code = place_lock(port->region_dir, &port->launch.lock_fd, &held, error);
 	if (code == 0)
 		code = place_pid_write(port->region_dir, error);
+	if (code == 0)
+		code = keyspaces_resolve(&topology, port->region_dir, true, error);
 	if (code == 0)
 		code = shm_create(&port->shm, port->region_dir, id, &fresh, error);
 	if (code == 0)

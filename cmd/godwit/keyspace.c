@@ -51,7 +51,8 @@ static int keyspace_run(struct cli *cli)
 	if (!cli->json)
 		printf("%s%-24s %-10s %-10s %s%s\n", cli_bold(), "KEYSPACE", "LEVEL", "STRATEGY", "ACK", cli_plain());
 	for (uint32_t i = 0; i < cli->topology.keyspace_count; i++)
-		keyspace_print(cli, &cli->topology.keyspaces[i]);
+		if (keyspace_is_there(&cli->topology.keyspaces[i]))
+			keyspace_print(cli, &cli->topology.keyspaces[i]);
 	return 0;
 }
 

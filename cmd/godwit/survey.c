@@ -137,6 +137,8 @@ uint64_t survey_keyspaces_served(const struct topology *topology)
 	uint64_t mask = 0;
 	for (uint32_t k = 0; k < topology->keyspace_count; k++) {
 		const struct keyspace *keyspace = &topology->keyspaces[k];
+		if (!keyspace_is_there(keyspace))
+			continue;
 		if (keyspace->level == LEVEL_STRONG ||
 		    (keyspace->level == LEVEL_EVENTUAL && keyspace->acknowledge == ACKNOWLEDGE_ONE))
 			mask |= 1ull << k;
