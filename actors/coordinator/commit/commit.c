@@ -479,13 +479,19 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		return;
 	}
 	if (t->phase == PHASE_NONE && t->coordinating && !t->promised) {
-		if (t->sent && c->now_ns >= t->next_ns) {
+		bool is_due = c->now_ns >= t->next_ns;
+		if (t->sent && (is_due || (!t->withdrawn && coordinator_is_hopeless(c, t)))) {
 			uint64_t serial = t->serial;
+			bool was_withdrawn = t->withdrawn;
 			if (t->requests == NOBODY && !t->withdrawn)
 				withdraw(c, t, 0, false); /* from before a restart: nobody waits for it */
 			else
 				coordinator_try(c, t);
-			if (t->serial != serial || t->committing)
+			/* After a NO, when whoever else could vote has let several round trips pass: it is better begun again
+			 * than waited for. */
+			if (t->serial == serial && !t->committing && !t->withdrawn && t->no)
+				withdraw(c, t, t->reason, t->reason_final);
+			if (t->serial != serial || t->committing || t->withdrawn != was_withdrawn)
 				return;
 			t->next_ns = c->now_ns + resend_ns(c);
 			if (t->withdrawn && ++t->attempts > WITHDRAW_ATTEMPTS)

@@ -60,12 +60,22 @@ void coordinator_try(struct commit *c, struct transaction *t)
 	decide(c, t, COMMIT_COMMITTED, true, false);
 }
 
+/* Too few can still vote YES. A NO of this name is for good; whether those who have not voted are there is a hint, and no more
+ * is needed: a coordinator may withdraw at any time. */
+bool coordinator_is_hopeless(const struct commit *c, const struct transaction *t)
+{
+	if (!t->no)
+		return false;
+	uint32_t may_vote = t->yes | (c->others & c->peers & ~t->no);
+	return t->body.ack_all || (uint32_t)__builtin_popcount(may_vote) < votes_needed(c, t);
+}
+
 static void voted_no(struct commit *c, struct transaction *t, uint8_t from, const struct commit_message *m)
 {
 	t->no |= 1u << from;
 	if (m->version.hlc > c->clock.last)
 		hlc_observe(&c->clock, m->version.hlc, c->now_ms, c->options.drift_max_ms);
-	bool hopeless = m->is_final || t->body.ack_all;
+	bool hopeless = m->is_final;
 	if (m->reason == ERR_OK || m->reason == ERR_EXPIRED) {
 		hopeless = true;
 		uint32_t at = t->requests;
@@ -76,11 +86,9 @@ static void voted_no(struct commit *c, struct transaction *t, uint8_t from, cons
 			c->requests[at].duplicate_of = m->version;
 		}
 	}
-	if (c->n - 1 - (uint32_t)__builtin_popcount(t->no) < votes_needed(c, t))
-		hopeless = true;
 	if (m->reason == ERR_CHECK_FAILED || !t->reason)
 		t->reason = m->reason;
-	if (hopeless)
+	if (hopeless || coordinator_is_hopeless(c, t))
 		withdraw(c, t, t->reason, m->is_final);
 }
 
@@ -119,21 +127,35 @@ void coordinator_withdrawn(struct commit *c, uint8_t from, const struct commit_m
 		decide(c, t, COMMIT_ABORTED, true, false);
 }
 
+/* Would another try be told something else? */
+static bool is_for_good(const struct transaction *t)
+{
+	switch (t->reason) {
+	case ERR_OK:         /* nobody said NO: it gave way to another */
+	case ERR_OVERLOADED: /* no room, or a stamp that came too late */
+		return false;
+	case ERR_CHECK_FAILED:
+		return t->reason_final;
+	default:
+		return true;
+	}
+}
+
 static void request_aborted(struct commit *c, struct transaction *t, struct request *r)
 {
 	struct commit_id none = {0};
 	if (r->duplicate)
 		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
-	else if (t->reason == ERR_EXPIRED)
-		request_end(c, r, ERR_EXPIRED, NULL, none);
-	else if (t->reason == ERR_CHECK_FAILED && t->reason_final)
-		request_end(c, r, ERR_CHECK_FAILED, NULL, none);
+	else if (is_for_good(t))
+		request_end(c, r, t->reason, NULL, none);
 	else if (c->now_ns >= r->deadline_ns)
 		request_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", none);
 	else if (t->reason == ERR_CHECK_FAILED)
 		request_confirm(c, r);
+	else if (!t->reason || !r->refusals++)
+		request_retry(c, r, 0); /* at once: others come first on its keys; or a younger stamp may do */
 	else
-		request_retry(c, r, 0);
+		request_retry(c, r, request_pause_ns(r));
 }
 
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value)

@@ -122,7 +122,8 @@ struct request {
 	uint32_t operations_size, operation_count;
 	uint32_t next, wait_key, transaction;
 	uint32_t newer, older;
-	uint32_t attempts, confirm_at; /* operation whose key is being read */
+	uint32_t attempts, refusals; /* begun again, and for how many of these it was to wait */
+	uint32_t confirm_at;         /* operation whose key is being read */
 	struct commit_id duplicate_of;
 };
 
@@ -372,6 +373,7 @@ enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *re
 void coordinator_vote(struct commit *c, uint8_t from, const struct commit_message *m);
 void coordinator_withdrawn(struct commit *c, uint8_t from, const struct commit_message *m);
 void coordinator_try(struct commit *c, struct transaction *t);
+bool coordinator_is_hopeless(const struct commit *c, const struct transaction *t);
 void coordinator_send(struct commit *c, struct transaction *t);
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value);
 uint32_t votes_needed(const struct commit *c, const struct transaction *t);
@@ -394,6 +396,7 @@ uint64_t ballot_next(const struct commit *c, uint64_t above);
 /* wait.c */
 void request_take(struct commit *c, const struct commit_event *e);
 void request_retry(struct commit *c, struct request *r, uint64_t delay_ns);
+uint64_t request_pause_ns(struct request *r); /* before it is begun again: longer each time */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
 void request_unwait(struct commit *c, struct request *r);
 void requests_run(struct commit *c, uint32_t key);

@@ -9,7 +9,8 @@
 #include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
 
-#define RETRY_NS 20000000ull
+#define RETRY_NS        20000000ull
+#define RETRY_DOUBLINGS 6u
 /* By so much the wall clocks of two regions may differ, and a repeat have been under way, since its age was told. */
 #define AGE_SLACK_MS 3000u
 
@@ -50,14 +51,27 @@ static void request_free(struct commit *c, struct request *r)
 	c->request_count--;
 }
 
+/* A request may be committed under another name, and an earlier copy of it may be elsewhere: then this one was not applied, and
+ * yet the request may be. No refusal is certain before this has looked. */
+static int outcome(const struct request *r, int code, const char **reason, struct commit_id *version)
+{
+	if (code == ERR_OK || (!r->duplicate && !r->uncertain))
+		return code;
+	if (r->duplicate) {
+		*version = r->duplicate_of;
+		*reason = NULL;
+		return ERR_OK;
+	}
+	if (code != ERR_EXPIRED)
+		*reason = code == ERR_CHECK_FAILED ? "a check failed, but an earlier copy of the request may have been applied"
+		                                   : "given up, and an earlier copy of the request may have been applied";
+	return code == ERR_EXPIRED ? code : ERR_UNKNOWN_OUTCOME;
+}
+
 /* A refusal is remembered: a repeat that is still on its way must not be applied after it. */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
 {
-	if (code == ERR_CHECK_FAILED && r->uncertain) {
-		/* Perhaps it is that copy that changed the row, and its commit has not come here yet. */
-		code = ERR_UNKNOWN_OUTCOME;
-		reason = "a check failed, but an earlier copy of the request may have been applied";
-	}
+	code = outcome(r, code, &reason, &version);
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (answer && answer->state == MEMORY_PARKED) {
 		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
@@ -108,6 +122,15 @@ static void request_wait(struct commit *c, struct request *r, uint32_t index, bo
 	}
 }
 
+/* Doubled with each refusal, up to a second or so; by how much depends on who asks, so that those who met do not meet again. */
+uint64_t request_pause_ns(struct request *r)
+{
+	uint32_t doublings = r->refusals < RETRY_DOUBLINGS ? r->refusals : RETRY_DOUBLINGS;
+	uint64_t longest_ns = RETRY_NS << doublings;
+	uint64_t spread = (r->client_id ^ r->number * 0x9e3779b97f4a7c15ull ^ ++r->refusals) * 0xbf58476d1ce4e5b9ull;
+	return longest_ns / 2 + (spread >> 32) * (longest_ns / 2) / UINT32_MAX;
+}
+
 void request_retry(struct commit *c, struct request *r, uint64_t delay_ns)
 {
 	c->counts.requeued++;
@@ -125,7 +148,7 @@ void request_retry(struct commit *c, struct request *r, uint64_t delay_ns)
 	uint32_t key = key_take(c, operation.keyspace, operation.key, operation.key_size);
 	if (key == NOBODY) {
 		r->state = REQUEST_DELAYED;
-		r->not_before_ns = c->now_ns + RETRY_NS;
+		r->not_before_ns = c->now_ns + request_pause_ns(r);
 		return;
 	}
 	request_wait(c, r, key, true);
@@ -147,11 +170,11 @@ void request_confirm(struct commit *c, struct request *r)
 		r->confirm_at = i;
 		r->state = REQUEST_CONFIRMING;
 		if (!read_confirm(c, r, &operation))
-			request_retry(c, r, RETRY_NS);
+			request_retry(c, r, request_pause_ns(r));
 		return;
 	}
 	r->confirm_at = 0;
-	request_retry(c, r, RETRY_NS); /* this region was behind, or the others were */
+	request_retry(c, r, request_pause_ns(r)); /* this region was behind, or the others were */
 }
 
 void request_confirmed(struct commit *c, struct request *r, bool live)
@@ -249,7 +272,7 @@ static void begin(struct commit *c, const uint32_t *list, uint32_t count, uint64
 	struct transaction *t = transaction_new(c, id, c->body, size);
 	if (!t) {
 		for (uint32_t i = 0; i < count; i++)
-			request_retry(c, &c->requests[list[i]], RETRY_NS);
+			request_retry(c, &c->requests[list[i]], request_pause_ns(&c->requests[list[i]]));
 		return;
 	}
 	int16_t reason;
@@ -269,7 +292,7 @@ static void begin(struct commit *c, const uint32_t *list, uint32_t count, uint64
 	else if (vote == COMMIT_NO)
 		request_confirm(c, first);
 	else
-		request_retry(c, first, RETRY_NS);
+		request_retry(c, first, request_pause_ns(first));
 }
 
 /* r is not in any list. */
@@ -284,7 +307,7 @@ void request_start(struct commit *c, struct request *r)
 	}
 	uint32_t blocked = keys_take(c, r, taken, &count, &failed, &above);
 	if (failed)
-		request_retry(c, r, RETRY_NS);
+		request_retry(c, r, request_pause_ns(r));
 	else if (blocked != NOBODY)
 		request_wait(c, r, blocked, false);
 	else {
@@ -349,37 +372,47 @@ void requests_run(struct commit *c, uint32_t index)
 	}
 }
 
+/* One that is in no transaction; whoever waits behind it is looked at. */
+static void waiting_end(struct commit *c, struct request *r, int code, const char *reason)
+{
+	uint32_t index = r->wait_key;
+	if (index != NOBODY)
+		c->keys[index].references++;
+	request_end(c, r, code, reason, r->duplicate_of);
+	if (index != NOBODY) {
+		wake(c, index);
+		key_give(c, index);
+	}
+}
+
+static void active_timer(struct commit *c, struct request *r, bool is_late)
+{
+	struct transaction *t = &c->transactions[r->transaction];
+	if (is_late && !r->answered) {
+		struct commit_id version = no_version;
+		const char *reason = NULL;
+		int code = outcome(r, BROKEN(M16) ? ERR_NO_QUORUM : ERR_UNKNOWN_OUTCOME, &reason, &version);
+		answer_later(c, r, code, reason, version);
+		r->answered = true;
+	}
+	if (is_late || r->duplicate)
+		withdraw(c, t, t->reason, t->reason_final);
+}
+
 void request_timer(struct commit *c, struct request *r)
 {
-	if (c->now_ns >= r->deadline_ns) {
-		if (r->state != REQUEST_ACTIVE) {
-			if (r->state != REQUEST_CONFIRMING) {
-				uint32_t index = r->wait_key;
-				if (index != NOBODY)
-					c->keys[index].references++;
-				request_end(
-				    c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", no_version);
-				if (index != NOBODY) {
-					wake(c, index);
-					key_give(c, index);
-				}
-			}
-			return; /* a read that confirms has a deadline of its own */
-		}
-		struct transaction *t = &c->transactions[r->transaction];
-		if (!r->answered) {
-			r->answered = true;
-			if (BROKEN(M16))
-				answer_later(c, r, ERR_NO_QUORUM, "timed out", no_version);
-			else
-				answer_later(c, r, ERR_UNKNOWN_OUTCOME, NULL, no_version);
-		}
-		withdraw(c, t, t->reason, t->reason_final);
-		return;
-	}
-	if (r->state == REQUEST_WAITING && c->keys[r->wait_key].holders == NOBODY)
+	bool is_late = c->now_ns >= r->deadline_ns;
+	if (r->state == REQUEST_CONFIRMING)
+		return; /* its read has a deadline of its own */
+	if (r->state == REQUEST_ACTIVE)
+		active_timer(c, r, is_late);
+	else if (r->duplicate)
+		waiting_end(c, r, ERR_OK, NULL);
+	else if (is_late)
+		waiting_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied");
+	else if (r->state == REQUEST_WAITING && c->keys[r->wait_key].holders == NOBODY)
 		wake(c, r->wait_key); /* keys that wait for each other's queues */
-	if (r->state == REQUEST_DELAYED && c->now_ns >= r->not_before_ns)
+	else if (r->state == REQUEST_DELAYED && c->now_ns >= r->not_before_ns)
 		request_start(c, r);
 }
 

@@ -376,6 +376,7 @@ void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t clie
 	            .client_id = client,
 	            .number = number,
 	            .age_ms = age_ms,
+	            .moved = w->moved,
 	            .ack_all = w->ack_all,
 	            .deadline_ns = w->now_ns + w->deadline_ns,
 	            .count = 1,

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How requests of clients end. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/unit/commit/world.h"
+
+#define ALL 7u
+#define MS  1000000ull
+
+static int code_of(const struct world *w, uint64_t route)
+{
+	const struct world_answer *a = world_answer(w, route);
+	return a ? a->code : 1; /* 1: none yet */
+}
+
+/* Returns after how long the answer came; at most ns. */
+static uint64_t wait_for(struct world *w, uint32_t regions, uint64_t route, uint64_t ns)
+{
+	uint64_t start_ns = w->now_ns;
+	while (code_of(w, route) == 1 && w->now_ns < start_ns + ns)
+		world_wait(w, regions, 20 * MS);
+	return w->now_ns - start_ns;
+}
+
+/* Committed by 1 and 2; 0 has not heard of it. */
+static void put_without_0(struct world *w, uint64_t route, const char *key)
+{
+	world_put(w, 1, route, key, "theirs");
+	world_deliver(w, 6, COMMIT_PREPARE);
+	world_deliver(w, 6, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, route), ERR_OK);
+	world_drop(w, 255, 255, 0);
+}
+
+/* One region is gone and another says NO: nobody is left who could make it a majority. */
+Test(requests, A9_a_no_is_not_waited_over_for_who_is_gone)
+{
+	for (uint32_t told = 0; told < 2; told++) {
+		struct world *w = world_new(3);
+		put_without_0(w, 1, "a");
+		world_kill(w, 2);
+		if (told)
+			world_peers(w, 0, 3);
+		struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+		o.condition = COMMIT_IF_ABSENT;
+		world_transaction(w, 0, 2, 7, 1, 1, &o);
+		uint64_t took_ns = wait_for(w, 3, 2, 3 * WORLD_SECOND);
+		cr_assert_eq(code_of(w, 2), ERR_CHECK_FAILED, "told %u: %s", told, error_name(code_of(w, 2)));
+		cr_assert_leq(
+		    took_ns, (told ? 60 : 400) * MS, "told %u: after %llu ms", told, (unsigned long long)(took_ns / MS));
+		world_free(w);
+	}
+}
+
+/* With five regions two may be gone; a NO of one of the two that are left decides it, and a YES of both does, too. */
+Test(requests, A9_five_regions)
+{
+	struct world *w = world_new(5);
+	world_kill(w, 3);
+	world_kill(w, 4);
+	world_peers(w, 0, 7);
+	world_put(w, 0, 1, "a", "x");
+	wait_for(w, ALL, 1, WORLD_SECOND);
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	world_put(w, 0, 2, "a", "y");
+	world_deliver(w, 3, COMMIT_PREPARE);
+	struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = ERR_OVERLOADED};
+	no.id = world_waiting(w, COMMIT_PREPARE).id;
+	world_drop(w, 0, 2, COMMIT_PREPARE);
+	world_inject(w, 2, 0, &no);
+	world_deliver(w, 5, COMMIT_VOTE);
+	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 4, "two can vote, and one of them said NO");
+	world_drop(w, 0, 3, 0);
+	world_drop(w, 0, 4, 0);
+	wait_for(w, ALL, 2, WORLD_SECOND);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	world_free(w);
+}
+
+/* Every try is answered NO by both: how often is it begun again within its two seconds? */
+static uint64_t tries(struct world *w, int16_t reason, uint64_t route)
+{
+	world_put(w, 0, route, "a", "x");
+	uint64_t count = 0, start_ns = w->now_ns;
+	while (code_of(w, route) == 1 && w->now_ns < start_ns + 3 * WORLD_SECOND) {
+		struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = reason};
+		while (world_pending(w, COMMIT_PREPARE)) {
+			no.id = world_waiting(w, COMMIT_PREPARE).id;
+			count++;
+			world_drop(w, 0, 255, COMMIT_PREPARE);
+			world_inject(w, 1, 0, &no);
+			world_inject(w, 2, 0, &no);
+			world_deliver(w, ALL, COMMIT_VOTE);
+			world_deliver(w, ALL, COMMIT_WITHDRAW);
+			world_deliver(w, ALL, COMMIT_WITHDRAWN);
+			cr_assert_lt(count, 10000);
+		}
+		world_tick(w, 0, 20 * MS);
+	}
+	return count;
+}
+
+Test(requests, A3_a_request_that_is_refused_backs_off)
+{
+	struct world *w = world_new(3);
+	uint64_t count = tries(w, ERR_OVERLOADED, 1);
+	cr_assert_eq(code_of(w, 1), ERR_NO_QUORUM);
+	cr_assert(count >= 4 && count <= 12, "begun %llu times in 2 s", (unsigned long long)count);
+	world_free(w);
+}
+
+/* Whatever it is: another try would be told the same. */
+Test(requests, A3_a_refusal_that_cannot_change_ends_the_request)
+{
+	const int16_t reasons[] = {ERR_CLOCK_AHEAD, ERR_VALUE_TOO_LARGE, ERR_UNSUPPORTED};
+	for (uint32_t i = 0; i < 3; i++) {
+		struct world *w = world_new(3);
+		cr_assert_eq(tries(w, reasons[i], 1), 1);
+		cr_assert_eq(code_of(w, 1), reasons[i], "%s", error_name(code_of(w, 1)));
+		cr_assert_lt(w->now_ns, WORLD_SECOND + 500 * MS);
+		world_free(w);
+	}
+}
+
+/* A stamp that came too late is a matter of one more try, at once. */
+Test(requests, A3_a_stamp_too_late_costs_one_try)
+{
+	struct world *w = world_new(3);
+	put_without_0(w, 1, "a");
+	world_kill(w, 2);
+	w->regions[0].clock_ms = -200;
+	world_put(w, 0, 2, "a", "mine");
+	uint64_t took_ns = wait_for(w, 3, 2, 3 * WORLD_SECOND);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_leq(took_ns, 400 * MS);
+	world_free(w);
+}
+
+/* The same request goes to 0, where it waits for the key, and to 1, where it is applied. */
+static struct world *duplicate_waits(void)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "first");
+	world_drop(w, 0, 255, 0);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	world_transaction(w, 0, 2, 7, 1, 1, &o);
+	world_drop(w, 0, 255, 0);
+	world_repeat(w, 1, 3, 7, 1, 100, &o);
+	world_deliver(w, 6, COMMIT_PREPARE);
+	world_deliver(w, 6, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, 3), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	return w;
+}
+
+Test(requests, A11_a_duplicate_that_waits_is_told_what_became_of_it)
+{
+	struct world *w = duplicate_waits();
+	world_streams(w);
+	cr_assert_str_eq(world_value(w, 0, "a"), "R");
+	uint64_t took_ns = wait_for(w, 0, 2, 3 * WORLD_SECOND);
+	cr_assert_eq(code_of(w, 2), ERR_OK, "%s", error_name(code_of(w, 2)));
+	cr_assert_eq(commit_id_compare(world_answer(w, 2)->version, world_answer(w, 3)->version), 0);
+	cr_assert_lt(took_ns, 200 * MS, "at its deadline only");
+	world_free(w);
+}
+
+/* The stream comes while its own transaction waits for votes that do not come. */
+Test(requests, A11_a_duplicate_under_way_is_not_called_unknown)
+{
+	struct world *w = world_new(3);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	world_transaction(w, 0, 2, 7, 1, 1, &o);
+	world_drop(w, 0, 255, 0);
+	world_repeat(w, 1, 3, 7, 1, 100, &o);
+	world_deliver(w, 6, COMMIT_PREPARE);
+	world_deliver(w, 6, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, 3), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_streams(w);
+	wait_for(w, 0, 2, 3 * WORLD_SECOND);
+	cr_assert_eq(code_of(w, 2), ERR_OK, "%s", error_name(code_of(w, 2)));
+	world_free(w);
+}
+
+/* A repeat that an earlier copy may have come before, elsewhere: no refusal of it is certain. */
+Test(requests, A11_nothing_is_certain_of_a_request_whose_first_copy_is_not_known)
+{
+	struct world *w = world_new(3);
+	w->now_ns += 10 * WORLD_SECOND;
+	world_put(w, 0, 1, "a", "first");
+	world_drop(w, 0, 255, 0);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	w->moved = true;
+	world_repeat(w, 0, 2, 7, 1, 100, &o);
+	for (uint32_t i = 0; i < 120 && code_of(w, 2) == 1; i++) {
+		world_wait(w, 0, 20 * MS);
+		world_drop(w, 255, 255, 0);
+	}
+	cr_assert_eq(code_of(w, 2), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 2)));
+	world_free(w);
+}
