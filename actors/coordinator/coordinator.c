@@ -411,7 +411,7 @@ static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, str
 	if (c->pending.what == PENDING_OPERATION) {
 		operation_appended(c, code, end_lsn, out);
 	} else if (code == 0) {
-		assert(c->assigned.sequence[c->pending.dot.region] + 1 == c->pending.dot.sequence);
+		assert(BROKEN(M12) || c->assigned.sequence[c->pending.dot.region] + 1 == c->pending.dot.sequence);
 		c->assigned.sequence[c->pending.dot.region] = c->pending.dot.sequence;
 		c->counts.records_received += c->pending.what == PENDING_INBOUND;
 	}

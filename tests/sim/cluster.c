@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 uint64_t chance_next(struct chance *c) /* splitmix64 (Steele, Lea, Flood, 2014) */
 {
@@ -243,8 +244,9 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
 	for (uint8_t r = 0; r < sim->regions; r++) {
 		struct sim_node *node = &sim->nodes[r];
 		node->region = r;
-		node->memory = calloc(1, sizeof *node->memory);
-		if (!node->memory)
+		/* On a page's start, as shm_layout demands it, and nothing of it is touched before its use. */
+		node->memory = mmap(NULL, sizeof *node->memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (node->memory == MAP_FAILED)
 			abort();
 		node->peers = ((1u << sim->regions) - 1) & ~(1u << r);
 		restart_begin(sim, node);

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static struct coordinator_effects effects; /* too large for the stack of every step */
 
@@ -367,7 +368,7 @@ void node_release(struct sim_node *node)
 		coordinator_deinit(&node->coordinator);
 	if (node->processes[ACTOR_ROUTER].up)
 		reads_deinit(&node->reads);
-	free(node->memory);
+	munmap(node->memory, sizeof *node->memory);
 	stream_kill(node);
 	ring_empty(node);
 	free(node->ring.records);
