@@ -8,6 +8,8 @@
 
 #include "core/bytes.h"
 
+#define BODY_VERSION 2u
+
 struct cursor {
 	const uint8_t *at, *end;
 	bool bad;
@@ -47,6 +49,7 @@ static uint32_t take_u32(struct cursor *cursor)
 static void operation_take(struct cursor *cursor, struct commit_operation *o)
 {
 	*o = (struct commit_operation){.kind = take_u8(cursor), .condition = take_u8(cursor), .keyspace = take_u16(cursor)};
+	o->share = take_u16(cursor);
 	o->key_size = take_u16(cursor);
 	o->key = take(cursor, o->key_size);
 	o->value_size = take_u32(cursor);
@@ -66,7 +69,7 @@ static bool operation_is_good(const struct commit_operation *o)
 		return false;
 	if (o->kind != COMMIT_PUT && o->value_size)
 		return false;
-	return o->kind != COMMIT_CHECK || o->condition != COMMIT_ALWAYS;
+	return o->kind != COMMIT_CHECK || (o->condition != COMMIT_ALWAYS && !o->share);
 }
 
 int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size)
@@ -80,7 +83,7 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 	body->born = take_u64(&cursor);
 	body->since_ms = take_u64(&cursor);
 	body->request_count = take_u16(&cursor);
-	if (cursor.bad || version != 1 || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
+	if (cursor.bad || version != BODY_VERSION || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
 		return ERR_MALFORMED;
 	body->requests_at = (uint32_t)(cursor.at - bytes);
 	take(&cursor, (size_t)body->request_count * COMMIT_REQUEST_NAME_SIZE);
@@ -91,7 +94,7 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 	for (uint32_t i = 0; i < body->operation_count; i++) {
 		struct commit_operation operation;
 		operation_take(&cursor, &operation);
-		if (cursor.bad || !operation_is_good(&operation))
+		if (cursor.bad || !operation_is_good(&operation) || operation.share >= body->request_count)
 			return ERR_MALFORMED;
 	}
 	return cursor.at == cursor.end ? 0 : ERR_MALFORMED;
@@ -115,7 +118,7 @@ void commit_body_operation(const struct commit_body *body, uint32_t *at, struct 
 
 size_t commit_operation_size(const struct commit_operation *o)
 {
-	return 1 + 1 + 2 + 2 + (size_t)o->key_size + 4 + o->value_size + (o->condition == COMMIT_IF_VERSION ? 11 : 0);
+	return 1 + 1 + 2 + 2 + 2 + (size_t)o->key_size + 4 + o->value_size + (o->condition == COMMIT_IF_VERSION ? 11 : 0);
 }
 
 uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *o)
@@ -123,9 +126,10 @@ uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *o)
 	*out++ = o->kind;
 	*out++ = o->condition;
 	bytes_put_u16(out, o->keyspace);
-	bytes_put_u16(out + 2, (uint16_t)o->key_size);
-	memcpy(out + 4, o->key, o->key_size);
-	out += 4 + o->key_size;
+	bytes_put_u16(out + 2, o->share);
+	bytes_put_u16(out + 4, (uint16_t)o->key_size);
+	memcpy(out + 6, o->key, o->key_size);
+	out += 6 + o->key_size;
 	bytes_put_u16(out, (uint16_t)o->value_size);
 	bytes_put_u16(out + 2, (uint16_t)(o->value_size >> 16));
 	if (o->value_size)
@@ -142,7 +146,7 @@ uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *o)
 
 uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint64_t since_ms, uint32_t request_count)
 {
-	*out++ = 1;
+	*out++ = BODY_VERSION;
 	*out++ = ack_all;
 	bytes_put_u64(out, born);
 	bytes_put_u64(out + 8, since_ms);
@@ -195,7 +199,7 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 }
 
 bool commit_row_apply(
-    struct commit_row *row, struct commit_id id, uint16_t share, struct commit_id previous, const struct commit_operation *o)
+    struct commit_row *row, struct commit_id id, struct commit_id previous, const struct commit_operation *o)
 {
 	bool changed = false;
 	if (commit_id_compare(id, row->stamp) > 0) {
@@ -205,7 +209,7 @@ bool commit_row_apply(
 	}
 	if (o->kind != COMMIT_CHECK && commit_id_compare(id, row->version) > 0) {
 		row->version = id;
-		row->version.share = share;
+		row->version.share = o->share;
 		row->live = o->kind == COMMIT_PUT;
 		row->value = o->value;
 		row->value_size = o->value_size;

@@ -4,9 +4,10 @@
  * Pure encodings and one merge, so that the store applies a commit without knowing how it was reached (docs/spec).
  *
  * Body, the same bytes in messages and entries:
- *   u8 1 | u8 ack all | u64 born | u64 since | u16 requests | (u64 client, u64 number, u64 first ms)... | u16 operations | operation...
- *   operation: u8 kind | u8 condition | u16 keyspace | u16 key size | key | u32 value size | value |
+ *   u8 2 | u8 ack all | u64 born | u64 since | u16 requests | (u64 client, u64 number, u64 first ms)... | u16 operations | operation...
+ *   operation: u8 kind | u8 condition | u16 keyspace | u16 share | u16 key size | key | u32 value size | value |
  *              with IF_VERSION: u64 hlc, u8 region, u16 share
+ *   One operation a key, whatever number of requests wrote it: the share is that of the request whose write stays.
  * Entry: head, then a body where there is one:
  *   u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows) | u16 previous |
  *   (u64 hlc, u8 region)...
@@ -23,11 +24,12 @@
 #include "core/record.h"
 
 #define COMMIT_OPERATIONS_MAX    256u
-#define COMMIT_REQUESTS_MAX      256u /* blind writes that share one transaction */
+#define COMMIT_REQUESTS_MAX      256u /* that share one transaction */
 #define COMMIT_BODY_MAX          (VALUE_SIZE_MAX + 256u * 1024)
 #define COMMIT_HEAD_MAX          (8u + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
 #define COMMIT_BODY_BEGIN_SIZE   20u
 #define COMMIT_REQUEST_NAME_SIZE 24u
+#define COMMIT_OPERATION_SHARE_AT 4u
 
 /* Names a transaction and, with share, the versions it makes. Ordered by HLC, then region: the order of commits. */
 struct commit_id {
@@ -51,6 +53,7 @@ enum commit_condition { COMMIT_ALWAYS, COMMIT_IF_ABSENT, COMMIT_IF_VERSION };
 struct commit_operation {
 	uint8_t kind, condition;
 	uint16_t keyspace;
+	uint16_t share; /* of the version that it makes: which of the body's requests; of a check 0 */
 	uint32_t key_size, value_size;
 	const uint8_t *key, *value; /* borrowed */
 	struct commit_id expected;
@@ -79,9 +82,9 @@ struct commit_row {
 	const uint8_t *value; /* borrowed */
 	uint32_t value_size;
 };
-/* What a COMMIT does to a row; true when it changed anything. share: body.request_count - 1. */
-bool commit_row_apply(struct commit_row *row, struct commit_id id, uint16_t share, struct commit_id previous,
-    const struct commit_operation *operation);
+/* What a COMMIT does to a row; true when it changed anything. */
+bool commit_row_apply(
+    struct commit_row *row, struct commit_id id, struct commit_id previous, const struct commit_operation *operation);
 
 #define COMMIT_ROW_MARK      0xffu
 #define COMMIT_ROW_OVERHEAD  31u

@@ -13,7 +13,7 @@
 #include <xxhash.h>
 
 #define LOG_MAGIC        0x00676f6c74776467ull
-#define LOG_VERSION      1u
+#define LOG_VERSION      2u
 #define LOG_HEADER_BYTES 168u /* what the checksum covers */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied to disk as they lie in memory");

@@ -163,7 +163,7 @@ static int committed_fetch(struct apply *a, const struct commit_operation *o, st
 	return 0;
 }
 
-static int operation_apply(struct apply *a, const struct commit_operation *o, struct commit_id id, uint16_t share,
+static int operation_apply(struct apply *a, const struct commit_operation *o, struct commit_id id,
     struct commit_id previous, struct error_context *error)
 {
 	const struct record place = {.keyspace = o->keyspace, .key = o->key, .key_size = o->key_size};
@@ -175,7 +175,7 @@ static int operation_apply(struct apply *a, const struct commit_operation *o, st
 	if (result < 0)
 		return result;
 	const bool was_live = row.live;
-	if (!commit_row_apply(&row, id, share, previous, o))
+	if (!commit_row_apply(&row, id, previous, o))
 		return 0;
 	const size_t head = a->name.is_long ? 2 + o->key_size : 0, size = commit_row_size(&row);
 	result = rows_scratch_need(a->rows, head + size, error);
@@ -207,7 +207,7 @@ static int transaction_apply(struct apply *a, const uint8_t *bytes, size_t size,
 	at = body.operations_at;
 	for (uint32_t i = 0; result == 0 && i < body.operation_count; i++) {
 		commit_body_operation(&body, &at, &operation);
-		result = operation_apply(a, &operation, head.id, (uint16_t)(body.request_count - 1), head.previous[i], error);
+		result = operation_apply(a, &operation, head.id, head.previous[i], error);
 	}
 	return result;
 }

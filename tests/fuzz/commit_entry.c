@@ -20,6 +20,7 @@ static void check_operation(const struct commit_operation *o)
 	CHECK(o->kind != COMMIT_CHECK || o->condition != COMMIT_ALWAYS);
 	CHECK(o->keyspace < KEYSPACES_MAX && o->key_size > 0 && o->key_size <= KEY_SIZE_MAX);
 	CHECK(o->value_size <= VALUE_SIZE_MAX && (o->kind == COMMIT_PUT || !o->value_size));
+	CHECK(o->kind != COMMIT_CHECK || !o->share);
 	check_name(o->expected);
 	bytes_touch(o->key, o->key_size);
 	bytes_touch(o->value, o->value_size);
@@ -67,12 +68,13 @@ static void body_walk(const struct commit_body *body, const struct commit_head *
 		uint32_t before = at;
 		commit_body_operation(body, &at, &operation);
 		check_operation(&operation);
+		CHECK(operation.share < body->request_count);
 		CHECK(commit_operation_size(&operation) == at - before);
 		out = commit_operation_put(out, &operation);
 		struct commit_id id = head ? head->id : operation.expected;
 		struct commit_id previous = head && head->previous_count ? head->previous[i] : operation.expected;
-		commit_row_apply(&row, id, (uint16_t)(body->request_count - 1), previous, &operation);
-		CHECK(!commit_row_apply(&row, id, (uint16_t)(body->request_count - 1), previous, &operation));
+		commit_row_apply(&row, id, previous, &operation);
+		CHECK(!commit_row_apply(&row, id, previous, &operation));
 		check_row(&row);
 	}
 	CHECK(at == body->size && out == again + body->size && memcmp(again, body->bytes, body->size) == 0);

@@ -71,6 +71,7 @@ static size_t body_sample(uint8_t *out)
 		struct commit_operation o = operations[i];
 		o.value = (const uint8_t *)"a value";
 		o.value_size = i == 0 ? 7 : 0;
+		o.share = i == 0;
 		o.expected = i == 2 ? commit_previous : (struct commit_id){0};
 		at = commit_operation_put(at, &o);
 	}

@@ -402,10 +402,10 @@ void commit_rows(
 		assert(index != NOBODY);
 		struct key *key = &c->keys[index];
 		struct commit_id version = id;
-		version.share = (uint16_t)(body->request_count - 1);
+		version.share = operation.share;
 		history_add(c, key, version, previous[i], operation.kind != COMMIT_CHECK, operation.kind == COMMIT_PUT);
 		if (c->started)
-			commit_row_apply(&key->row, id, version.share, previous[i], &operation);
+			commit_row_apply(&key->row, id, previous[i], &operation);
 		key->row.value = NULL;
 		struct contender *contender = &c->contenders[key->hash % CONTENDERS];
 		if (contender->key_hash == key->hash && contender->since_ms == body->since_ms)

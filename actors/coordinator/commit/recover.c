@@ -366,7 +366,9 @@ static bool may_accept(
 		history_below(c, &c->keys[t->operations[i].key], t->id, &seen, &proof);
 		if (proof.dead || proof.forgotten)
 			return false;
-		if (operation.condition == COMMIT_IF_VERSION && commit_id_compare(seen.version, operation.expected) > 0)
+		int order = commit_id_compare(seen.version, operation.expected);
+		if (operation.condition == COMMIT_IF_VERSION &&
+		    (order > 0 || (order == 0 && seen.version.share != operation.expected.share)))
 			return false;
 	}
 	return true;

@@ -238,6 +238,8 @@ static uint32_t body_build(struct commit *c, const uint32_t *list, uint32_t coun
 	}
 	bytes_put_u16(out, (uint16_t)last->operation_count);
 	memcpy(out + 2, last->operations, last->operations_size);
+	if (count > 1)
+		bytes_put_u16(out + 2 + COMMIT_OPERATION_SHARE_AT, (uint16_t)(count - 1));
 	return (uint32_t)(out + 2 + last->operations_size - c->body);
 }
 

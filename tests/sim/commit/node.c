@@ -38,7 +38,7 @@ static void apply_to_rows(struct sim_node *node, const struct sim_entry *entry)
 		commit_body_operation(&body, &at, &operation);
 		struct sim_row *row = &node->rows[key_of(operation.key, operation.key_size)];
 		struct commit_id before = row->row.version;
-		commit_row_apply(&row->row, head.id, (uint16_t)(body.request_count - 1), head.previous[i], &operation);
+		commit_row_apply(&row->row, head.id, head.previous[i], &operation);
 		if (commit_id_compare(before, row->row.version) != 0) {
 			row->value = 0;
 			if (operation.value_size)

@@ -87,7 +87,7 @@ static void entry_apply(struct world_rows *rows, const struct world_entry *entry
 		commit_body_operation(&body, &at, &o);
 		struct world_row *row = row_of(rows, o.key, o.key_size);
 		struct commit_id before = row->row.version;
-		commit_row_apply(&row->row, head.id, (uint16_t)(body.request_count - 1), head.previous[i], &o);
+		commit_row_apply(&row->row, head.id, head.previous[i], &o);
 		if (commit_id_compare(before, row->row.version) != 0) {
 			assert(o.value_size < sizeof row->value);
 			memset(row->value, 0, sizeof row->value);

@@ -65,8 +65,11 @@ static void random_transaction(struct transaction *t, uint64_t *seed)
 	t->operation_count = 1 + random_below(seed, OPERATIONS);
 	for (uint32_t i = 0; i < t->request_count; i++)
 		t->requests[i] = (struct commit_request_name){random_number(seed), random_number(seed), random_number(seed)};
-	for (uint32_t i = 0; i < t->operation_count; i++)
+	for (uint32_t i = 0; i < t->operation_count; i++) {
 		t->operations[i] = random_operation(seed);
+		if (t->operations[i].kind != COMMIT_CHECK)
+			t->operations[i].share = (uint16_t)random_below(seed, t->request_count);
+	}
 	t->head.previous_count = random_below(seed, 2) ? t->operation_count : 0;
 	for (uint32_t i = 0; i < t->head.previous_count; i++)
 		t->head.previous[i] = random_id(seed);
@@ -103,6 +106,7 @@ static bool names_equal(struct commit_id a, struct commit_id b)
 static void operations_equal(const struct commit_operation *a, const struct commit_operation *b)
 {
 	cr_assert(a->kind == b->kind && a->condition == b->condition && a->keyspace == b->keyspace);
+	cr_assert_eq(a->share, b->share);
 	cr_assert(a->key_size == b->key_size && a->value_size == b->value_size);
 	cr_assert(!memcmp(a->key, b->key, a->key_size) && (!a->value_size || !memcmp(a->value, b->value, a->value_size)));
 	cr_assert(names_equal(a->expected, b->expected));
@@ -181,10 +185,10 @@ Test(core_commit_entry, golden_bytes)
 	    0, 0, 0, 0, 0, 0, 0, 0,                                   /* ballot */
 	    2, 2, 2, 0,                                               /* committed; a body follows; two previous */
 	    9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,     /* */
-	    1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0,     /* version, not all, born, since */
+	    2, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0,     /* version, not all, born, since */
 	    1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* request */
-	    2, 0, 1, 0, 1, 0, 1, 0, 'k', 1, 0, 0, 0, 'v',                                 /* put */
-	    3, 2, 2, 0, 1, 0, 'c', 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 2, 0};          /* check */
+	    2, 0, 1, 0, 1, 0, 0, 0, 1, 0, 'k', 1, 0, 0, 0, 'v',                                 /* put */
+	    3, 2, 2, 0, 0, 0, 1, 0, 'c', 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 2, 0};          /* check */
 	uint8_t bytes[256];
 	size_t size =
 	    commit_entry_sample(bytes, (struct commit_id){.hlc = 0x0102030405060708, .region = 4}, previous, operations, 2);
@@ -343,6 +347,8 @@ Test(core_commit_entry, caps_of_an_operation)
 	REFUSED(put, kind, COMMIT_DELETE); /* with a value */
 	REFUSED(put, condition, COMMIT_IF_VERSION + 1);
 	REFUSED(put, keyspace, KEYSPACES_MAX);
+	REFUSED(put, share, 1); /* of a second request, where there is one */
+	REFUSED(check, share, 1);
 	REFUSED(put, key_size, 0);
 	REFUSED(check, condition, COMMIT_ALWAYS);
 	REFUSED(check, expected.region, REGIONS_MAX);
@@ -382,12 +388,11 @@ Test(core_commit_entry, caps_of_a_body)
 	operations[2].value_size++;
 	cr_assert_eq(OPEN(1, COMMIT_OPERATIONS_MAX), ERR_MALFORMED);
 #undef OPEN
-	bytes[0] = 2;
 	operations[2].value_size--;
 	size = commit_body_sample(bytes, names, 1, operations, 1);
-	bytes[0] = 2;
-	cr_assert_eq(commit_body_open(&body, bytes, size), ERR_MALFORMED, "another version");
 	bytes[0] = 1;
+	cr_assert_eq(commit_body_open(&body, bytes, size), ERR_MALFORMED, "the version before");
+	bytes[0] = 2;
 	bytes[1] = 2;
 	cr_assert_eq(commit_body_open(&body, bytes, size), ERR_MALFORMED, "neither all nor a majority");
 }
@@ -489,7 +494,6 @@ Test(core_commit_row, the_two_kinds_of_rows_are_told_apart)
 
 struct sample_commit {
 	struct commit_id id, previous;
-	uint16_t share;
 	struct commit_operation operation;
 	char text[24];
 };
@@ -507,18 +511,18 @@ static void commits_make(struct sample_commit commits[static COMMITS], uint64_t 
 				again |= commit_id_equal(c->id, commits[j].id);
 		} while (again);
 		c->previous = random_id(seed);
-		c->share = (uint16_t)random_below(seed, 3);
 		uint32_t kind = random_below(seed, 4);
 		snprintf(c->text, sizeof c->text, "%u of %u", (unsigned)c->id.hlc, c->id.region);
 		c->operation = kind == 0   ? commit_check(1, "k", c->previous)
 		               : kind == 1 ? commit_write(1, "k", NULL)
 		                           : commit_write(1, "k", c->text);
+		c->operation.share = kind ? (uint16_t)random_below(seed, 3) : 0;
 	}
 }
 
 static bool commit_apply(struct commit_row *row, const struct sample_commit *c)
 {
-	return commit_row_apply(row, c->id, c->share, c->previous, &c->operation);
+	return commit_row_apply(row, c->id, c->previous, &c->operation);
 }
 
 /* What the row must be, said the other way round: by its newest commits. */
@@ -540,7 +544,7 @@ static struct commit_row row_expected(const struct sample_commit commits[static 
 		}
 		if (newest_write) {
 			row.version = c->id;
-			row.version.share = c->share;
+			row.version.share = c->operation.share;
 			row.live = c->operation.kind == COMMIT_PUT;
 			row.value = c->operation.value;
 			row.value_size = c->operation.value_size;
@@ -581,17 +585,19 @@ Test(core_commit_row, a_check_raises_the_stamp_alone)
 {
 	struct commit_row row = {0};
 	const struct commit_id first = {.hlc = 5, .region = 1}, second = {.hlc = 6}, none = {0};
-	const struct commit_operation put = commit_write(1, "k", "value"), check = commit_check(1, "k", first);
-	cr_assert(commit_row_apply(&row, first, 3, none, &put));
-	cr_assert(commit_row_apply(&row, second, 0, first, &check));
+	const struct commit_operation check = commit_check(1, "k", first);
+	struct commit_operation put = commit_write(1, "k", "value");
+	put.share = 3;
+	cr_assert(commit_row_apply(&row, first, none, &put));
+	cr_assert(commit_row_apply(&row, second, first, &check));
 	cr_assert(commit_id_equal(row.stamp, second) && commit_id_equal(row.previous, first));
 	cr_assert(commit_id_equal(row.version, first) && row.version.share == 3);
 	cr_assert(row.live && row.value_size == 5 && row.value == put.value);
 	/* A write that comes late, older than the check: it is the version, and not the stamp. */
 	row = (struct commit_row){0};
-	commit_row_apply(&row, second, 0, first, &check);
+	commit_row_apply(&row, second, first, &check);
 	cr_assert(!row.live && !row.version.hlc);
-	cr_assert(commit_row_apply(&row, first, 3, none, &put));
+	cr_assert(commit_row_apply(&row, first, none, &put));
 	cr_assert(commit_id_equal(row.stamp, second) && commit_id_equal(row.version, first) && row.live);
 	cr_assert(commit_id_equal(row.previous, first));
 }
