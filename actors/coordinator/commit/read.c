@@ -91,8 +91,11 @@ static void ask(struct commit *c, struct read *r, uint32_t to)
 	    .keyspace = key->keyspace,
 	    .key = key->bytes,
 	    .key_size = key->size};
-	if (to & c->others)
-		*message_send(c, to & c->others, COMMIT_ASK, question.id) = question;
+	if (to & c->others) {
+		struct commit_message *m = message_send(c, to & c->others, COMMIT_ASK, question.id);
+		*m = question;
+		m->key = memcpy(scratch_take(c, key->size), key->bytes, key->size); /* the slot may change hands in this step */
+	}
 	if (to & 1u << c->options.region)
 		read_asked(c, c->options.region, &question);
 }

@@ -39,6 +39,7 @@ void recover(struct commit *c, struct transaction *t)
 	if (!t->recovery)
 		return;
 	memset(t->recovery, 0, sizeof *t->recovery + operations * sizeof *t->recovery->seen);
+	t->recovery->seen_count = (uint32_t)operations;
 	wait_off(c, t);
 	t->ballot = ballot_next(c, t->promised > t->ballot ? t->promised : t->ballot);
 	t->promised = t->ballot;
@@ -177,7 +178,7 @@ void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
 
 static void seen_join(struct transaction *t, const struct commit_seen *seen, uint32_t count)
 {
-	for (uint32_t i = 0; t->operations && count == t->body.operation_count && i < count; i++) {
+	for (uint32_t i = 0; count == t->recovery->seen_count && i < count; i++) {
 		struct commit_seen *into = &t->recovery->seen[i];
 		if (commit_id_compare(seen[i].stamp, into->stamp) > 0)
 			into->stamp = seen[i].stamp;
@@ -465,10 +466,7 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	if (!t || t->phase != PHASE_PROMISING || m->ballot != t->ballot || m->hold_count > COMMIT_HOLDS_MAX)
 		return;
 	if (!t->operations && m->body) {
-		/* Now it is known what this is about: from the start. */
-		transaction_learn(c, t, m->body, m->body_size);
-		recover_end(c, t);
-		t->next_ns = c->now_ns;
+		transaction_learn(c, t, m->body, m->body_size); /* what this is about: from the start */
 		return;
 	}
 	struct reply *reply = &t->recovery->replies[from];

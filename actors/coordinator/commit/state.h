@@ -49,6 +49,7 @@ struct reply { /* to RECOVER */
 struct recovery {
 	struct reply replies[REGIONS_MAX];
 	struct vector assigned; /* of all who replied */
+	uint32_t seen_count;    /* operations known when the look began */
 	struct commit_seen seen[]; /* newest of all replies, one an operation */
 };
 enum phase { PHASE_NONE, PHASE_PROMISING, PHASE_ACCEPTING };
@@ -135,7 +136,7 @@ struct key {
 	uint32_t references;
 	uint32_t chain;
 	uint8_t inline_bytes[KEY_INLINE];
-	uint8_t *bytes;
+	uint8_t *bytes; /* inline_bytes, or this slot's place in long_keys */
 	struct commit_row row; /* newest committed; value not kept */
 	uint64_t apply_ticket;
 	uint32_t holders;       /* transaction << 8 | operation */
@@ -236,6 +237,7 @@ struct commit {
 	struct request *requests;
 	uint32_t request_free, request_newest, request_oldest, request_count;
 	struct key *keys;
+	uint8_t *long_keys; /* KEY_SIZE_MAX a slot: a key that has a slot has room for its bytes */
 	uint32_t *key_buckets;
 	uint32_t key_free, key_count, held_keys;
 	struct read *reads;
@@ -291,6 +293,7 @@ void blob_free(struct commit *c, void *blob); /* after this step's effects are d
 struct transaction *transaction_find(const struct commit *c, struct commit_id id);
 /* NULL when there is no room. bytes may be NULL: the body is not known. */
 struct transaction *transaction_new(struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size);
+/* True: the body is known (now). A look at t that began without the body ends: it has no room for what others saw. */
 bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size);
 void transaction_free(struct commit *c, struct transaction *t);
 static inline uint32_t transaction_index(const struct commit *c, const struct transaction *t)

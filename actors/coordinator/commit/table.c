@@ -26,6 +26,7 @@ int tables_init(struct commit *c)
 	c->transaction_buckets = calloc(o->keys, sizeof *c->transaction_buckets);
 	c->requests = calloc(o->requests, sizeof *c->requests);
 	c->keys = calloc(o->keys, sizeof *c->keys);
+	c->long_keys = malloc((size_t)o->keys * KEY_SIZE_MAX);
 	c->key_buckets = calloc(o->keys, sizeof *c->key_buckets);
 	c->reads = calloc(o->reads, sizeof *c->reads);
 	c->waiting_reads = calloc(o->reads, sizeof *c->waiting_reads);
@@ -44,7 +45,7 @@ int tables_init(struct commit *c)
 	c->arena.size = o->arena;
 	c->arena.bytes = aligned_alloc(4096, o->arena);
 	c->arena.orders = calloc(o->arena / 256, 1);
-	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->key_buckets || !c->reads ||
+	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->long_keys || !c->key_buckets || !c->reads ||
 	    !c->waiting_reads || !c->actions || !c->applying || !c->committed.list || !c->committed.buckets ||
 	    !c->aborted.list || !c->aborted.buckets || !c->history || !c->history_buckets || !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
 		return ERR_NO_MEMORY;
@@ -78,8 +79,8 @@ int tables_init(struct commit *c)
 
 void tables_free(struct commit *c)
 {
-	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads,
-	    c->waiting_reads, c->actions, c->applying, c->committed.list, c->committed.buckets, c->aborted.list,
+	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->long_keys, c->key_buckets,
+	    c->reads, c->waiting_reads, c->actions, c->applying, c->committed.list, c->committed.buckets, c->aborted.list,
 	    c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->arena.bytes, c->arena.orders};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]);
@@ -142,6 +143,10 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 	}
 	t->operations = operations;
 	t->body = body;
+	if (t->phase == PHASE_PROMISING) {
+		recover_end(c, t);
+		t->next_ns = c->now_ns;
+	}
 	return true;
 }
 
@@ -237,9 +242,7 @@ uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uin
 	uint32_t next_free = key->chain;
 	memset(key, 0, sizeof *key);
 	key->chain = next_free;
-	key->bytes = key->inline_bytes;
-	if (size > KEY_INLINE && !(key->bytes = arena_take(&c->arena, size)))
-		return NOBODY;
+	key->bytes = size > KEY_INLINE ? c->long_keys + (size_t)index * KEY_SIZE_MAX : key->inline_bytes;
 	c->key_free = next_free;
 	memcpy(key->bytes, bytes, size);
 	key->hash = hash;
@@ -268,8 +271,6 @@ void key_give(struct commit *c, uint32_t index)
 	while (*link != index)
 		link = &c->keys[*link].chain;
 	*link = key->chain;
-	if (key->bytes != key->inline_bytes)
-		blob_free(c, key->bytes);
 	key->used = false;
 	key->chain = c->key_free;
 	c->key_free = index;
