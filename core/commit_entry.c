@@ -81,7 +81,7 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 	uint8_t version = take_u8(&cursor), ack = take_u8(&cursor);
 	body->ack_all = ack == 1;
 	body->born = take_u64(&cursor);
-	body->since_ms = take_u64(&cursor);
+	body->since = take_u64(&cursor);
 	body->request_count = take_u16(&cursor);
 	if (cursor.bad || version != BODY_VERSION || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
 		return ERR_MALFORMED;
@@ -144,12 +144,12 @@ uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *o)
 	return out;
 }
 
-uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint64_t since_ms, uint32_t request_count)
+uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint64_t since, uint32_t request_count)
 {
 	*out++ = BODY_VERSION;
 	*out++ = ack_all;
 	bytes_put_u64(out, born);
-	bytes_put_u64(out + 8, since_ms);
+	bytes_put_u64(out + 8, since);
 	bytes_put_u16(out + 16, (uint16_t)request_count);
 	return out + 18;
 }

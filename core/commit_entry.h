@@ -118,7 +118,7 @@ struct commit_body {
 	uint32_t size;
 	bool ack_all;
 	uint64_t born;     /* the coordinator's incarnation: stamp below all of its transactions */
-	uint64_t since_ms; /* wall clock of its region: its oldest request has waited since; the older goes first */
+	uint64_t since;    /* as its region's clock of strong stamps read when its oldest request came; the older goes first */
 	uint32_t request_count, operation_count;
 	uint32_t requests_at, operations_at;
 };
@@ -147,7 +147,7 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 size_t commit_operation_size(const struct commit_operation *operation);
 uint8_t *commit_operation_put(uint8_t *out, const struct commit_operation *operation);
 /* Up to the requests; then follow their names, u16 operations, and the operations. */
-uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint64_t since_ms, uint32_t request_count);
+uint8_t *commit_body_begin(uint8_t *out, bool ack_all, uint64_t born, uint64_t since, uint32_t request_count);
 uint8_t *commit_request_name_put(uint8_t *out, const struct commit_request_name *name);
 size_t commit_head_put(uint8_t *out, const struct commit_head *head, bool has_body);
 

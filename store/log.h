@@ -36,16 +36,19 @@
 enum log_type {
 	LOG_END = 0,
 	LOG_RECORD = 1,
-	LOG_HLC_BOUND = 2,  /* u64 little endian */
+	LOG_HLC_BOUND = 2,  /* u64 little endian: no stamp of another write above it was given out */
 	LOG_PEER_STORE = 4, /* u8 region, 16 bytes store id: from here on records of that region are of that store */
 	/* 16 to 20: entries of the strong commit, numbered as in core/commit_entry.h. A COMMIT that travels on a stream is a
 	 * LOG_RECORD; one that is noted before its stream has brought it is a LOG_COMMIT. */
 	LOG_COMMIT_FIRST = 16,
 	LOG_COMMIT = 19,
 	LOG_COMMIT_LAST = 20,
-	LOG_COMMIT_MARK = 22, /* u64 oldest LSN needed, u64 newest stamp known: where a start may begin to read (store/rows.h) */
+	LOG_COMMIT_BOUND = 21, /* u64 little endian: no stamp of a strong transaction above it was given out */
+	LOG_COMMIT_MARK =
+	    22, /* u64 oldest LSN needed, u64 newest stamp known: where a start may begin to read (store/rows.h) */
 };
 #define LOG_COMMIT_MARK_SIZE 16u
+#define LOG_BOUND_SIZE       8u
 #define LOG_PEER_STORE_SIZE (1u + STORE_ID_SIZE)
 
 /* The calls that write, so that tests can make them fail. */
@@ -69,8 +72,9 @@ struct log_options {
 struct log_recovered {
 	struct vector vector; /* of all whole records in the log */
 	uint64_t start_lsn, end_lsn, cut_bytes;
-	uint64_t hlc_bound; /* largest LOG_HLC_BOUND found from durable_lsn on; 0 none */
-	uint64_t hlc;       /* largest record stamp found there */
+	/* Found from durable_lsn on; 0 none. The largest LOG_HLC_BOUND and LOG_COMMIT_BOUND, and the largest stamp of this
+	 * region's own records that are no transactions. */
+	uint64_t hlc_bound, commit_bound, hlc;
 };
 
 /* Start LSN of the oldest segment, 0 when there is none: for snapshot_restore_if_needed, which comes before log_open. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "shm/crash_point.h"
 #include "store/log_internal.h"
 
@@ -69,7 +70,7 @@ static int entry_take(struct log *log, const struct log_entry_header *entry, con
     struct scan *scan, struct log_recovered *found, struct error_context *error)
 {
 	struct record record;
-	uint64_t bound;
+	uint64_t *bound;
 
 	switch (entry->type) {
 	case LOG_RECORD:
@@ -78,16 +79,18 @@ static int entry_take(struct log *log, const struct log_entry_header *entry, con
 			    (unsigned long long)scan->offset);
 		if (record.dot.sequence > log->vector.sequence[record.dot.region])
 			log->vector.sequence[record.dot.region] = record.dot.sequence;
-		if (entry->lsn >= durable_lsn && record.hlc > found->hlc)
+		if (entry->lsn >= durable_lsn && record.dot.region == log->region && !(record.flags & RECORD_TRANSACTION) &&
+		    record.hlc > found->hlc)
 			found->hlc = record.hlc;
 		return 0;
 	case LOG_HLC_BOUND:
-		if (entry->size != sizeof(bound))
+	case LOG_COMMIT_BOUND:
+		if (entry->size != LOG_BOUND_SIZE)
 			return error_set(
 			    error, ERR_CORRUPT, "%s offset %llu: bad HLC bound", scan->name, (unsigned long long)scan->offset);
-		memcpy(&bound, body, sizeof(bound));
-		if (entry->lsn >= durable_lsn && bound > found->hlc_bound)
-			found->hlc_bound = bound;
+		bound = entry->type == LOG_HLC_BOUND ? &found->hlc_bound : &found->commit_bound;
+		if (entry->lsn >= durable_lsn && bytes_get_u64(body) > *bound)
+			*bound = bytes_get_u64(body);
 		return 0;
 	case LOG_COMMIT_MARK:
 		if (entry->size != LOG_COMMIT_MARK_SIZE)

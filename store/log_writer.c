@@ -189,8 +189,9 @@ int log_append(struct log *log, enum log_type type, const void *body, size_t siz
 	const uint64_t whole = log_entry_whole(size);
 	struct dot dot = {0};
 
-	assert(type == LOG_RECORD || (type == LOG_HLC_BOUND && size == 8) ||
-	       (type == LOG_PEER_STORE && size == LOG_PEER_STORE_SIZE) || (type == LOG_COMMIT_MARK && size == LOG_COMMIT_MARK_SIZE) ||
+	assert(type == LOG_RECORD || ((type == LOG_HLC_BOUND || type == LOG_COMMIT_BOUND) && size == LOG_BOUND_SIZE) ||
+	       (type == LOG_PEER_STORE && size == LOG_PEER_STORE_SIZE) ||
+	       (type == LOG_COMMIT_MARK && size == LOG_COMMIT_MARK_SIZE) ||
 	       (type >= LOG_COMMIT_FIRST && type <= LOG_COMMIT_LAST));
 	if (size > LOG_BODY_MAX || LOG_HEADER_SIZE + LOG_GROUP_SIZE + whole + LOG_ENTRY_HEADER_SIZE > log->segment_size)
 		return ERR_VALUE_TOO_LARGE;

@@ -119,6 +119,7 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	state->meta.next_conflict_id = numbers[6];
 	state->first_conflict_id = numbers[7];
 	state->hash_seed = numbers[8];
+	state->meta.commit_bound = numbers[9];
 	memcpy(&state->mark, numbers + 10, sizeof(state->mark));
 	memcpy(state->meta.applied.sequence, numbers + 16, sizeof(state->meta.applied.sequence));
 	rows_reread_update(state);
@@ -128,9 +129,9 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 
 int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 {
-	uint64_t numbers[STATE_NUMBERS] = {state->meta.region, state->meta.applied_lsn, state->meta.hlc,
-	    state->meta.hlc_bound, state->meta.conflicts, state->meta.conflicts_dropped, state->meta.next_conflict_id,
-	    state->first_conflict_id, state->hash_seed};
+	uint64_t numbers[STATE_NUMBERS] = {state->meta.region, state->meta.applied_lsn, state->meta.hlc, state->meta.hlc_bound,
+	    state->meta.conflicts, state->meta.conflicts_dropped, state->meta.next_conflict_id, state->first_conflict_id,
+	    state->hash_seed, state->meta.commit_bound};
 	uint8_t bytes[STATE_SIZE];
 	MDB_val key = {.mv_size = sizeof(meta_key), .mv_data = (void *)(uintptr_t)meta_key};
 	MDB_val value = {.mv_size = sizeof(bytes), .mv_data = bytes};

@@ -45,9 +45,11 @@ struct rows_meta {
 	uint64_t applied_lsn; /* the log up to here is in the rows */
 	struct vector applied;
 	struct store_id peer_stores[REGIONS_MAX]; /* whose records are held, by region; own and unknown ones are zero */
-	uint64_t hlc;         /* largest stamp in the rows */
-	uint64_t hlc_bound;
-	/* Of the strong commit: a start reads the log from `reread_lsn`, and then stamps up to `reread_hlc` may be forgotten. */
+	uint64_t hlc;                             /* largest stamp of this region's own records that are no transactions */
+	uint64_t hlc_bound;                       /* largest LOG_HLC_BOUND */
+	uint64_t commit_bound;                    /* largest LOG_COMMIT_BOUND */
+	/* Of the strong commit: a start reads the log from `reread_lsn`, and then stamps up to `reread_hlc` may be forgotten.
+	 */
 	uint64_t reread_lsn, reread_hlc;
 	uint64_t conflicts;   /* found ever */
 	uint64_t conflicts_dropped;

@@ -244,13 +244,13 @@ static int entry_apply(struct apply *a, const struct log_entry *entry, struct re
 	struct rows_meta *meta = &a->rows->next.meta;
 
 	*is_new = false;
-	if (entry->type == LOG_HLC_BOUND) {
-		if (entry->size != 8)
+	if (entry->type == LOG_HLC_BOUND || entry->type == LOG_COMMIT_BOUND) {
+		uint64_t *bound = entry->type == LOG_HLC_BOUND ? &meta->hlc_bound : &meta->commit_bound;
+		if (entry->size != LOG_BOUND_SIZE)
 			return error_set(
 			    error, ERR_CORRUPT, "log position %llu: bad HLC bound", (unsigned long long)entry->lsn);
-		const uint64_t bound = bytes_get_u64(entry->body);
-		if (bound > meta->hlc_bound)
-			meta->hlc_bound = bound;
+		if (bytes_get_u64(entry->body) > *bound)
+			*bound = bytes_get_u64(entry->body);
 		return 0;
 	}
 	if (entry->type == LOG_PEER_STORE) {
@@ -282,7 +282,7 @@ static int entry_apply(struct apply *a, const struct log_entry *entry, struct re
 		return result;
 	*is_new = true;
 	*applied = record->dot.sequence;
-	if (record->hlc > meta->hlc)
+	if (record->dot.region == meta->region && !(record->flags & RECORD_TRANSACTION) && record->hlc > meta->hlc)
 		meta->hlc = record->hlc;
 	a->result->records++;
 	return 0;

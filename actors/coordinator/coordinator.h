@@ -166,7 +166,7 @@ struct coordinator {
 	uint8_t *scratch; /* RECORD_ENCODED_MAX bytes */
 };
 
-/* assigned: what the log holds. stamp_floor: no stamp at or below it is given out again (stored bound, newest stamps seen). */
+/* assigned: what the log holds. stamp_floor: no stamp at or below it is given out again (stored bound, newest of its own). */
 int coordinator_init(struct coordinator *c, const struct coordinator_options *options, const struct vector *assigned,
     const struct vector *applied, uint64_t stamp_floor);
 void coordinator_deinit(struct coordinator *c);

@@ -575,7 +575,7 @@ static int port_start(struct port *port, struct error_context *error)
 	if (!code)
 		code = loop_add_socket(p->loop, port->socket, socket_drain, port);
 	if (!code)
-		code = strong_start(port, port->stamp_floor, error);
+		code = strong_start(port, port->commit_floor, error);
 	if (code && !error->text[0])
 		error_set(error, code, "starting the coordinator's loop");
 	return code;

@@ -44,7 +44,7 @@ struct port {
 	struct rows_view *view;
 	struct starts starts;
 	char log_dir[320], rows_dir[320];
-	uint64_t stamp_floor; /* of the start */
+	uint64_t commit_floor; /* of the start: no stamp of a strong transaction above it was given out */
 	uint64_t appended_lsn, durable_lsn;
 	struct pace pace;
 	struct apply_result applied; /* of the last apply */

@@ -120,7 +120,10 @@ static int machine_start(struct port *port, const struct log_recovered *found, s
 	uint64_t floor = 0;
 	for (size_t i = 0; i < sizeof stamps / sizeof *stamps; i++)
 		floor = stamps[i] > floor ? stamps[i] : floor;
-	port->stamp_floor = floor;
+	/* Logs from before strong stamps had a bound of their own: the common one counts. */
+	port->commit_floor = meta->commit_bound > found->commit_bound ? meta->commit_bound : found->commit_bound;
+	if (!port->commit_floor)
+		port->commit_floor = floor;
 	struct vector assigned = found->vector;
 	vector_join(&assigned, &meta->applied);
 	if (coordinator_init(&port->machine, &options, &assigned, &meta->applied, floor) < 0)

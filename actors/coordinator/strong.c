@@ -120,8 +120,7 @@ static void append(struct port *port, const struct commit_effect *effect)
 		bytes = strong->scratch;
 	}
 	int code = effect->append.streamed ? append_to_stream(port, bytes, size, &end_lsn)
-	                                   : append_for_certain(port, type == COMMIT_ENTRY_BOUND ? LOG_HLC_BOUND : (enum log_type)type,
-	                                         bytes, size, &end_lsn);
+	                                   : append_for_certain(port, (enum log_type)type, bytes, size, &end_lsn);
 	if (code) {
 		struct error_context error;
 		error_set(&error, code, "appending to the log: %s", error_text(code));
@@ -356,7 +355,6 @@ static int machine_start(struct port *port, struct error_context *error)
 	uint64_t started_ns = clock_read().monotonic_ns, entries = 0;
 	struct commit_options options = {.region = port->process.region->id,
 	    .regions = port->machine.options.regions,
-	    .drift_max_ms = port->process.topology.max_clock_drift_ms,
 	    .lookup = lookup,
 	    .user = port,
 	    .incarnation = starts_last(&port->starts.own).nonce,

@@ -54,7 +54,7 @@ static void body_walk(const struct commit_body *body, const struct commit_head *
 	uint8_t *again = malloc(body->size);
 	if (again == NULL)
 		abort();
-	uint8_t *out = commit_body_begin(again, body->ack_all, body->born, body->since_ms, body->request_count);
+	uint8_t *out = commit_body_begin(again, body->ack_all, body->born, body->since, body->request_count);
 	uint32_t at = body->requests_at;
 	for (uint32_t i = 0; i < body->request_count; i++) {
 		commit_body_request(body, &at, &name);

@@ -28,8 +28,6 @@ static void defaults(struct commit_options *o)
 		o->memory = 1u << 18;
 	if (!o->arena)
 		o->arena = 256ull << 20;
-	if (!o->drift_max_ms)
-		o->drift_max_ms = 500;
 	if (!o->resend_ns)
 		o->resend_ns = SECOND / 2;
 	if (!o->in_doubt_ns)
@@ -63,6 +61,7 @@ int commit_new(struct commit **out, const struct commit_options *options, uint64
 	c->forgotten_abort_hlc = c->forgotten_commit_hlc = c->newest_hlc = forgotten_hlc;
 	c->memory.complete_ms = hlc_milliseconds(forgotten_hlc);
 	hlc_init(&c->clock, stored_bound);
+	hlc_learn(&c->clock, forgotten_hlc);
 	*out = c;
 	return 0;
 }
@@ -236,8 +235,7 @@ static void bound_append(struct commit *c, uint64_t bound)
  * ahead, so that only the first after a pause waits. */
 uint64_t stamp_take(struct commit *c, uint64_t above)
 {
-	if (above > c->clock.last)
-		c->clock.last = above;
+	hlc_learn(&c->clock, above);
 	uint64_t store = 0, stamp = hlc_tick(&c->clock, c->now_ms, &store);
 	if (!store && hlc_milliseconds(stamp) + HLC_BOUND_STEP_MS / 2 > hlc_milliseconds(c->clock.bound)) {
 		c->clock.bound = hlc_pack(hlc_milliseconds(stamp) + HLC_BOUND_STEP_MS, 0);
@@ -246,6 +244,12 @@ uint64_t stamp_take(struct commit *c, uint64_t above)
 	if (store)
 		bound_append(c, store);
 	return stamp;
+}
+
+uint64_t stamp_now(const struct commit *c)
+{
+	uint64_t physical = hlc_pack(c->now_ms < HLC_WALL_MS_MAX ? c->now_ms : HLC_WALL_MS_MAX, 0);
+	return physical > c->clock.last ? physical : c->clock.last;
 }
 
 /* ---- what waited for the disk ---- */
@@ -267,8 +271,8 @@ static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 	previous_put(c, t, m);
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
 		uint32_t first = c->keys[t->operations[i].key].request_first;
-		if (first != NOBODY && (!m->read || c->requests[first].since_ms < m->read))
-			m->read = c->requests[first].since_ms;
+		if (first != NOBODY && (!m->read || c->requests[first].since < m->read))
+			m->read = c->requests[first].since;
 	}
 }
 
@@ -613,9 +617,28 @@ static void drain(struct commit *c)
 
 /* ---- the step ---- */
 
+/* The clock of strong stamps is logical: it learns every stamp that it meets, orders, and refuses nothing for the time that one
+ * shows. Only damage is that large (core/hlc.h), and it is dropped before anything is made, logged or remembered of it. */
+static bool stamps_learn(struct commit *c, const struct commit_message *m)
+{
+	uint64_t newest = m->id.hlc > m->version.hlc ? m->id.hlc : m->version.hlc;
+	for (uint32_t i = 0; i < m->seen_count; i++) {
+		newest = m->seen[i].stamp.hlc > newest ? m->seen[i].stamp.hlc : newest;
+		newest = m->seen[i].version.hlc > newest ? m->seen[i].version.hlc : newest;
+	}
+	for (uint32_t i = 0; i < m->hold_count && i < COMMIT_HOLDS_MAX; i++)
+		newest = m->holds[i].hlc > newest ? m->holds[i].hlc : newest;
+	if (newest > HLC_STAMP_MAX)
+		return false;
+	hlc_learn(&c->clock, newest);
+	return true;
+}
+
 static void step_message(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	if (!(c->others & 1u << from) || m->id.region >= REGIONS_MAX || !(c->options.regions & 1u << m->id.region))
+		return;
+	if (!stamps_learn(c, m))
 		return;
 	/* The disk stands still: as good as lost on the way, and asked again. */
 	if (!actions_have_room(c))

@@ -69,7 +69,9 @@ struct commit_message {
 	bool coordinates, withdrawn, dead, forgotten, committed;
 	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot;
-	uint64_t read; /* ASK, TOLD: which; VOTE: of NO which request, of YES since when requests wait here for the keys, 0: none */
+	/* ASK, TOLD: which; VOTE: of NO which request, of YES since when requests wait here for the keys (as in a body), 0:
+	 * none */
+	uint64_t read;
 	const uint8_t *body;
 	uint32_t body_size;
 	uint32_t seen_count; /* one an operation, or 0 */
@@ -178,7 +180,6 @@ struct commit_options {
 	uint8_t region;
 	uint32_t regions;     /* bit mask of all configured ones */
 	uint64_t incarnation; /* random, another at each start: answers to the one before are not taken for this one's (B27) */
-	uint64_t drift_max_ms;
 	uint64_t resend_ns;                                   /* a coordinator asks again, at the latest */
 	uint64_t in_doubt_ns;                                 /* a participant starts recovery */
 	uint64_t unstreamed_ns;                               /* a commit known by message has to have come by stream */

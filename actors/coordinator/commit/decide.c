@@ -73,8 +73,6 @@ bool coordinator_is_hopeless(const struct commit *c, const struct transaction *t
 static void voted_no(struct commit *c, struct transaction *t, uint8_t from, const struct commit_message *m)
 {
 	t->no |= 1u << from;
-	if (m->version.hlc > c->clock.last)
-		hlc_observe(&c->clock, m->version.hlc, c->now_ms, c->options.drift_max_ms);
 	bool hopeless = m->is_final;
 	if (m->reason == ERR_OK || m->reason == ERR_EXPIRED) {
 		hopeless = true;

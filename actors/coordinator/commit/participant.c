@@ -12,21 +12,21 @@
 
 /* What is begun here on these keys before it comes, would have to be withdrawn for it: own requests wait a little, if they are
  * younger. */
-void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since_ms)
+void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since)
 {
 	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
 		const struct key *key = &c->keys[t->operations[i].key];
-		if (!contender_goes_first(c, key, since_ms))
+		if (!contender_goes_first(c, key, since))
 			c->contenders[key->hash % CONTENDERS] = (struct contender){.key_hash = key->hash,
-			    .since_ms = since_ms,
+			    .since = since,
 			    .until_ns = c->now_ns + 2 * c->round_trip_ns[region] + CONTENDER_SLACK_NS};
 	}
 }
 
-bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since_ms)
+bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since)
 {
 	const struct contender *contender = &c->contenders[key->hash % CONTENDERS];
-	return contender->key_hash == key->hash && c->now_ns < contender->until_ns && contender->since_ms < since_ms;
+	return contender->key_hash == key->hash && c->now_ns < contender->until_ns && contender->since < since;
 }
 
 void wait_on(struct commit *c, struct transaction *t, uint32_t index)
@@ -236,15 +236,11 @@ void participant_try(struct commit *c, struct transaction *t)
 	struct commit_id stamp = {0};
 	int16_t reason = 0;
 	bool final = false;
-	enum commit_vote vote = COMMIT_NO;
 	if (is_repeat(c, t)) {
 		transaction_free(c, t);
 		return;
 	}
-	if (hlc_observe(&c->clock, t->id.hlc, c->now_ms, c->options.drift_max_ms) < 0)
-		reason = ERR_CLOCK_AHEAD;
-	else
-		vote = check_rows(c, t, &reason, &final, &stamp);
+	enum commit_vote vote = check_rows(c, t, &reason, &final, &stamp);
 	if (vote != COMMIT_YES) {
 		struct commit_answer *m = refuse(c, t->id, vote, reason);
 		m->is_read = final;
@@ -322,7 +318,7 @@ void participant_withdraw(struct commit *c, uint8_t from, const struct commit_me
 	if (!t->serial || commit_may_be_forgotten(c, t))
 		return; /* who asks finds out otherwise */
 	if (!t->promised && !t->accepted_ballot && !t->decided_known) {
-		contender_note(c, t, from, t->body.since_ms);
+		contender_note(c, t, from, t->body.since);
 		wait_off(c, t);
 		t->accepted_ballot = BALLOT_WITHDRAW;
 		t->accepted_value = COMMIT_ABORTED;
@@ -408,7 +404,7 @@ void commit_rows(
 			commit_row_apply(&key->row, id, previous[i], &operation);
 		key->row.value = NULL;
 		struct contender *contender = &c->contenders[key->hash % CONTENDERS];
-		if (contender->key_hash == key->hash && contender->since_ms == body->since_ms)
+		if (contender->key_hash == key->hash && contender->since == body->since)
 			contender->until_ns = 0; /* it was this one */
 		if (applied) {
 			key_give(c, index);

@@ -88,8 +88,8 @@ struct transaction {
  * a matter of safety: a coordinator may withdraw at any time, and a vote may wait for ever. */
 static inline bool goes_first(const struct transaction *a, const struct transaction *b)
 {
-	if (a->body.since_ms != b->body.since_ms)
-		return a->body.since_ms < b->body.since_ms;
+	if (a->body.since != b->body.since)
+		return a->body.since < b->body.since;
 	return commit_id_compare(a->id, b->id) < 0;
 }
 
@@ -118,7 +118,8 @@ struct request {
 	enum request_state state;
 	bool answered, blind, ack_all, duplicate;
 	bool uncertain; /* an earlier copy may have been taken that is not remembered here: by another region, before a restart */
-	uint64_t route, client_id, number, first_ms, since_ms, deadline_ns, arrived_ns, not_before_ns;
+	uint64_t route, client_id, number, first_ms, deadline_ns, arrived_ns, not_before_ns;
+	uint64_t since; /* a reading of the clock of strong stamps, which wrong wall clocks only put ahead, for all alike */
 	uint8_t *operations; /* encoded, in the arena */
 	uint32_t operations_size, operation_count;
 	uint32_t next, wait_key, transaction;
@@ -149,7 +150,7 @@ struct key {
 /* Another region wants this key and will come. A hint: a newer one takes the place of an older one with the same hash. */
 #define CONTENDERS 1024u
 struct contender {
-	uint64_t key_hash, since_ms, until_ns;
+	uint64_t key_hash, since, until_ns;
 };
 
 struct read { /* asked by a client of this region (or by the machine for a request) */
@@ -337,6 +338,7 @@ void previous_put(struct commit *c, const struct transaction *t, struct commit_m
 bool room(const struct commit *c);
 bool rows_are_durable(const struct commit *c, const struct transaction *t); /* the rows of t's keys, as they are known here */
 uint64_t stamp_take(struct commit *c, uint64_t above);
+uint64_t stamp_now(const struct commit *c); /* a reading of the same clock: gives nothing out */
 
 /* participant.c */
 void participant_prepare(struct commit *c, uint8_t from, const struct commit_message *m);
@@ -362,8 +364,8 @@ void withdraw_send(struct commit *c, const struct transaction *t);
 void tell_decided(struct commit *c, uint8_t to, struct commit_id id);
 void wait_on(struct commit *c, struct transaction *t, uint32_t key);
 /* `region` wants t's keys, since then, and cannot have them now. */
-void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since_ms);
-bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since_ms);
+void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since);
+bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since);
 uint32_t wait_remove(struct commit *c, struct transaction *t);
 void wait_off(struct commit *c, struct transaction *t);
 void streamed(struct commit *c, const uint8_t *bytes, size_t size);

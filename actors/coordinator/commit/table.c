@@ -95,6 +95,14 @@ void blob_free(struct commit *c, void *blob)
 	c->freed[c->freed_count++] = blob;
 }
 
+/* A region's own next stamp is above all that it knows of and may forget. */
+static void stamp_met(struct commit *c, uint64_t hlc)
+{
+	if (hlc > c->newest_hlc)
+		c->newest_hlc = hlc;
+	hlc_learn(&c->clock, hlc);
+}
+
 /* ---- transactions ---- */
 
 struct transaction *transaction_find(const struct commit *c, struct commit_id id)
@@ -160,12 +168,11 @@ struct transaction *transaction_new(struct commit *c, struct commit_id id, const
 	memset(t, 0, sizeof *t);
 	t->id = id;
 	t->id.share = 0;
-	if (id.hlc > c->newest_hlc)
-		c->newest_hlc = id.hlc;
 	if (bytes && !transaction_learn(c, t, bytes, size)) {
 		t->newer = next_free;
 		return NULL;
 	}
+	stamp_met(c, id.hlc);
 	c->transaction_free = next_free;
 	t->serial = ++c->serial;
 	t->wait_key = t->wait_next = t->requests = NOBODY;
@@ -359,8 +366,7 @@ void decided_add(struct commit *c, struct commit_id id, uint8_t value)
 	struct decided *d = &decisions->list[place & (c->memory_size - 1)];
 	if (d->id.hlc > *forgotten)
 		*forgotten = d->id.hlc;
-	if (id.hlc > c->newest_hlc)
-		c->newest_hlc = id.hlc;
+	stamp_met(c, id.hlc);
 	uint64_t *bucket = &decisions->buckets[id_hash(id) & (c->memory_size - 1)];
 	*d = (struct decided){.id = id, .next = *bucket};
 	*bucket = place;

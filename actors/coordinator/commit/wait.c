@@ -192,9 +192,9 @@ void request_confirmed(struct commit *c, struct request *r, bool live)
 /* Does another region's transaction wait there that has waited longer? */
 static bool others_go_first(const struct commit *c, const struct key *key, const struct request *r)
 {
-	if (contender_goes_first(c, key, r->since_ms))
+	if (contender_goes_first(c, key, r->since))
 		return true;
-	return key->prepare_first != NOBODY && c->transactions[key->prepare_first].body.since_ms <= r->since_ms;
+	return key->prepare_first != NOBODY && c->transactions[key->prepare_first].body.since <= r->since;
 }
 
 /* First key that this request cannot have now; NOBODY when it can have all. taken[] are references to give back. */
@@ -227,10 +227,10 @@ static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, 
 static uint32_t body_build(struct commit *c, const uint32_t *list, uint32_t count)
 {
 	const struct request *last = &c->requests[list[count - 1]];
-	uint64_t since_ms = UINT64_MAX;
+	uint64_t since = UINT64_MAX;
 	for (uint32_t i = 0; i < count; i++)
-		since_ms = c->requests[list[i]].since_ms < since_ms ? c->requests[list[i]].since_ms : since_ms;
-	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, since_ms, count);
+		since = c->requests[list[i]].since < since ? c->requests[list[i]].since : since;
+	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, since, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct request *r = &c->requests[list[i]];
 		struct commit_request_name name = {.client_id = r->client_id, .number = r->number, .first_ms = r->first_ms};
@@ -429,6 +429,13 @@ static uint64_t first_sent_ms(const struct commit *c, const struct commit_event 
 	return back_ms < e->transaction.age_ms || back_ms >= c->now_ms ? 1 : c->now_ms - back_ms;
 }
 
+/* A repeat keeps its place. */
+static uint64_t since_of(const struct commit *c, uint64_t age_ms)
+{
+	uint64_t now = stamp_now(c);
+	return hlc_milliseconds(now) > age_ms ? now - hlc_pack(age_ms, 0) : 0;
+}
+
 static bool is_repeat(struct commit *c, const struct commit_event *e)
 {
 	uint64_t mark = memory_client_mark(&c->memory, e->transaction.client_id, e->transaction.settled);
@@ -519,7 +526,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	    .number = e->transaction.number,
 	    .first_ms = first_sent_ms(c, e),
 	    .uncertain = e->transaction.age_ms && (e->transaction.moved || first_sent_ms(c, e) <= c->started_ms),
-	    .since_ms = c->now_ms > e->transaction.age_ms ? c->now_ms - e->transaction.age_ms : 0,
+	    .since = since_of(c, e->transaction.age_ms),
 	    .deadline_ns = e->transaction.deadline_ns,
 	    .arrived_ns = e->transaction.arrived_ns,
 	    .operations = blob,

@@ -16,7 +16,7 @@
 struct transaction {
 	struct commit_head head;
 	bool ack_all, has_body;
-	uint64_t born, since_ms;
+	uint64_t born, since;
 	uint32_t request_count, operation_count;
 	struct commit_request_name requests[REQUESTS];
 	struct commit_operation operations[OPERATIONS];
@@ -60,7 +60,7 @@ static void random_transaction(struct transaction *t, uint64_t *seed)
 	t->has_body = random_below(seed, 4);
 	t->ack_all = random_below(seed, 2);
 	t->born = random_number(seed);
-	t->since_ms = random_number(seed);
+	t->since = random_number(seed);
 	t->request_count = 1 + random_below(seed, REQUESTS);
 	t->operation_count = 1 + random_below(seed, OPERATIONS);
 	for (uint32_t i = 0; i < t->request_count; i++)
@@ -77,7 +77,7 @@ static void random_transaction(struct transaction *t, uint64_t *seed)
 
 static size_t body_write(const struct transaction *t, uint8_t *out)
 {
-	uint8_t *at = commit_body_begin(out, t->ack_all, t->born, t->since_ms, t->request_count);
+	uint8_t *at = commit_body_begin(out, t->ack_all, t->born, t->since, t->request_count);
 	cr_assert_eq((size_t)(at - out), COMMIT_BODY_BEGIN_SIZE);
 	for (uint32_t i = 0; i < t->request_count; i++)
 		at = commit_request_name_put(at, &t->requests[i]);
@@ -114,7 +114,7 @@ static void operations_equal(const struct commit_operation *a, const struct comm
 
 static void body_check(const struct commit_body *body, const struct transaction *t)
 {
-	cr_assert(body->ack_all == t->ack_all && body->born == t->born && body->since_ms == t->since_ms);
+	cr_assert(body->ack_all == t->ack_all && body->born == t->born && body->since == t->since);
 	cr_assert(body->request_count == t->request_count && body->operation_count == t->operation_count);
 	uint32_t at = body->requests_at;
 	for (uint32_t i = 0; i < body->request_count; i++) {
@@ -148,7 +148,7 @@ static size_t entry_again(const struct commit_head *head, const struct commit_bo
 	size_t size = commit_head_put(out, head, body->bytes != NULL);
 	if (!body->bytes)
 		return size;
-	uint8_t *at = commit_body_begin(out + size, body->ack_all, body->born, body->since_ms, body->request_count);
+	uint8_t *at = commit_body_begin(out + size, body->ack_all, body->born, body->since, body->request_count);
 	uint32_t from = body->requests_at;
 	for (uint32_t i = 0; i < body->request_count; i++) {
 		struct commit_request_name name;

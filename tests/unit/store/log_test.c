@@ -278,6 +278,36 @@ Test(log, hlc_bounds_and_stamps_are_found_again)
 	log_close(log);
 }
 
+/* The clock of a region's own eventual writes starts again above its own stamps, whatever stamps of others and of strong
+ * transactions are in its log and rows. */
+Test(log, c5_stamps_of_others_move_no_clock_across_a_restart)
+{
+	struct log *log = log_start(&place, NULL, NULL);
+	struct rows *rows = rows_start(&place, NULL);
+	struct log_recovered found;
+	uint64_t end, own_bound = 1300, strong_bound = 1ull << 60;
+
+	const struct write own = {.sequence = 1, .key = "k", .value = "v", .hlc = 1234};
+	const struct write future = {.region = 1, .sequence = 1, .key = "k", .value = "v", .hlc = 1ull << 61};
+	cr_assert_eq(log_append(log, LOG_HLC_BOUND, &own_bound, 8, &end), 0);
+	cr_assert_eq(append(log, &own, &end), 0);
+	cr_assert_eq(append(log, &future, &end), 0);
+	cr_assert_eq(log_append(log, LOG_COMMIT_BOUND, &strong_bound, 8, &end), 0);
+	wait_durable(log, end);
+	apply_all(rows, &place, end);
+	const struct rows_meta *meta = rows_meta_now(rows);
+	cr_assert(meta->hlc == 1234 && meta->hlc_bound == 1300 && meta->commit_bound == strong_bound);
+	rows_close(rows);
+	rows = rows_start(&place, NULL);
+	meta = rows_meta_now(rows);
+	cr_assert(meta->hlc == 1234 && meta->hlc_bound == 1300 && meta->commit_bound == strong_bound);
+	rows_close(rows);
+	log_close(log);
+	log = log_start(&place, NULL, &found);
+	cr_assert(found.hlc == 1234 && found.hlc_bound == 1300 && found.commit_bound == strong_bound);
+	log_close(log);
+}
+
 Test(log, another_store_or_region_is_refused)
 {
 	struct log_options options = log_options_small(&place);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Wrong wall clocks: strong stamps order, and nothing is refused for the time that they show (A2, C5). */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "core/hlc.h"
+#include "tests/unit/commit/world.h"
+
+#define ALL     7u
+#define YEAR_MS (365ll * 86400000)
+
+static struct world *w;
+
+static void setup(void)
+{
+	w = world_new(3);
+}
+static void teardown(void)
+{
+	world_free(w);
+}
+TestSuite(clock, .init = setup, .fini = teardown);
+
+static void put_is_ok(uint8_t region, uint64_t route)
+{
+	char key[16];
+	snprintf(key, sizeof key, "k%u", (unsigned)(route % 7));
+	world_put(w, region, route, key, "v");
+	world_deliver(w, ALL, 0);
+	const struct world_answer *answer = world_answer(w, route);
+	cr_assert(answer, "region %u does not answer at once", region);
+	cr_assert_eq(answer->code, ERR_OK, "region %u: %s", region, error_name(answer->code));
+}
+
+static void all_restart_as_after_much_log(void)
+{
+	world_streams(w);
+	world_deliver(w, ALL, 0);
+	for (uint8_t r = 0; r < 3; r++)
+		world_trim(w, r);
+	world_drop(w, 255, 255, 0);
+}
+
+/* Each distance, in each region, forward and back, with a restart of all while the clock is wrong and after it was put right. */
+Test(clock, a2_a_wrong_clock_stops_nobody)
+{
+	static const int64_t off_ms[] = {1000, 40000, 7200000, YEAR_MS, -1000, -40000, -YEAR_MS};
+	uint64_t route = 0;
+	for (size_t i = 0; i < sizeof off_ms / sizeof *off_ms; i++) {
+		for (uint8_t wrong = 0; wrong < 3; wrong++) {
+			w->regions[wrong].clock_ms = off_ms[i];
+			for (uint8_t turn = 0; turn < 6; turn++)
+				put_is_ok((uint8_t)((wrong + turn) % 3), ++route);
+			all_restart_as_after_much_log();
+			for (uint8_t turn = 0; turn < 3; turn++)
+				put_is_ok(turn, ++route);
+			w->regions[wrong].clock_ms = 0;
+			for (uint8_t turn = 0; turn < 3; turn++)
+				put_is_ok(turn, ++route);
+			all_restart_as_after_much_log();
+			for (uint8_t turn = 0; turn < 3; turn++)
+				put_is_ok(turn, ++route);
+			world_streams(w);
+			w->answer_count = 0;
+		}
+	}
+}
+
+/* It was cut off while its clock was wrong, and its undecided transaction meets the others later. */
+Test(clock, a2_stamps_from_the_future_that_come_late)
+{
+	w->regions[2].clock_ms = YEAR_MS;
+	world_put(w, 2, 1, "a", "far");
+	world_drop(w, 2, 1, 0);
+	world_deliver(w, ALL, 0); /* region 0 alone meets it */
+	cr_assert_eq(world_answer(w, 1)->code, ERR_OK);
+	w->regions[2].clock_ms = 0;
+	all_restart_as_after_much_log();
+	/* Region 1 knows nothing of that year; region 0 has forgotten all below. */
+	put_is_ok(1, 2);
+	put_is_ok(2, 3);
+	put_is_ok(0, 4);
+}
+
+/* Nothing is made, logged or remembered of a stamp that no clock can have given. */
+Test(clock, a2_an_impossible_stamp_is_damage)
+{
+	put_is_ok(0, 1);
+	uint64_t newest = commit_newest_hlc(w->regions[1].machine);
+	uint32_t entries = w->regions[1].count;
+	world_put(w, 0, 2, "b", "v");
+	for (uint32_t i = 0; i < w->message_count; i++)
+		w->messages[i].bytes[14] = 0xff; /* type, vote, decision, accepted value, flags, reason: 7 bytes; then the stamp */
+	world_deliver(w, 2u | 1u, COMMIT_PREPARE);
+	cr_assert_eq(commit_newest_hlc(w->regions[1].machine), newest);
+	cr_assert_eq(w->regions[1].count, entries);
+	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0);
+	cr_assert_eq(world_in_doubt(w, 1), 0);
+	world_drop(w, 255, 255, 0);
+	world_wait(w, ALL, WORLD_SECOND);
+	put_is_ok(1, 3);
+}
+
+/* A wall clock that shows the year 9999 gives stamps that can still be counted from. */
+Test(clock, a2_a_wall_clock_beyond_all_reason)
+{
+	w->regions[0].clock_ms = 253402300799000ll - 1900000000000ll;
+	for (uint64_t i = 1; i <= 9; i++)
+		put_is_ok((uint8_t)(i % 3), i);
+	cr_assert_leq(commit_newest_hlc(w->regions[1].machine), HLC_STAMP_MAX / 2 + (1u << 20));
+	w->regions[0].clock_ms = 0;
+	all_restart_as_after_much_log();
+	for (uint64_t i = 11; i <= 19; i++)
+		put_is_ok((uint8_t)(i % 3), i);
+}
+
+/* Who comes later waits, though its wall clock says that it has waited for 40 s already. */
+Test(clock, c5_a_clock_behind_does_not_always_go_first)
+{
+	w->regions[1].clock_ms = -40000;
+	put_is_ok(0, 7);
+	for (uint64_t i = 1; i <= 20; i++) {
+		world_put(w, 0, 100 + i, "hot", "old");
+		w->now_ns += WORLD_SECOND / 10;
+		world_put(w, 1, 200 + i, "hot", "young");
+		world_wait(w, ALL, WORLD_SECOND);
+		cr_assert_eq(world_answer(w, 100 + i)->code, ERR_OK);
+		cr_assert_eq(world_answer(w, 200 + i)->code, ERR_OK);
+		cr_assert_lt(commit_id_compare(world_answer(w, 100 + i)->version, world_answer(w, 200 + i)->version), 0);
+		w->answer_count = 0;
+	}
+	cr_assert_eq(commit_counts(w->regions[0].machine)->withdrawn, 0);
+}
