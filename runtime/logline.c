@@ -2,6 +2,7 @@
 #include "runtime/logline.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -172,4 +173,29 @@ void logline_distinct(enum log_level level, const char *event, uint64_t subject,
 	}
 	pthread_mutex_unlock(&state.lock);
 	va_end(arguments);
+}
+
+void logline_last(const char *path, int64_t start, char *out, size_t size)
+{
+	static const char mark[] = "reason=\"";
+	char text[2048];
+	out[0] = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	off_t end = lseek(fd, 0, SEEK_END), from = end - (off_t)sizeof text + 1;
+	ssize_t got = pread(fd, text, sizeof text - 1, from > start ? from : (off_t)start);
+	close(fd);
+	while (got > 0 && text[got - 1] == '\n')
+		got--;
+	if (got <= 0)
+		return;
+	text[got] = 0;
+	const char *line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	const char *reason = strstr(line, mark), *quote = reason ? strrchr(reason, '"') : NULL;
+	if (reason)
+		line = reason + sizeof mark - 1;
+	size_t length = reason && quote > line ? (size_t)(quote - line) : strlen(line);
+	snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), line);
 }

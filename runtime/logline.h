@@ -5,6 +5,7 @@
  * Only the event and numbers are fixed text; everything from outside is escaped. */
 #ifndef GODWIT_RUNTIME_LOGLINE_H
 #define GODWIT_RUNTIME_LOGLINE_H
+#include <stddef.h>
 #include <stdint.h>
 
 struct counter_block;
@@ -18,5 +19,9 @@ void logline(enum log_level level, const char *event, const char *format, ...) _
 /* The same, once for each distinct (event, subject): repeats are counted, and told at most once a minute with their count.
  * At most 256 distinct ones are kept, the oldest forgotten. Counts in COUNTER_errors. */
 void logline_distinct(enum log_level level, const char *event, uint64_t subject, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* For whoever started a program that ended: the last line of the file at `path` behind byte `start`, or, when it is a log line with a
+ * reason, that alone. Empty if there is none. */
+void logline_last(const char *path, int64_t start, char *out, size_t size);
 
 #endif

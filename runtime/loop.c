@@ -208,11 +208,13 @@ static void loop_drain_sources(struct loop *loop, struct clock_now now)
 	}
 }
 
-/* Of the whole process, so that ZeroMQ's and the sync thread count as well. */
-static void loop_count_cpu_time(struct loop *loop, uint64_t now_ns)
+/* That it lives, and its processor time: of the whole process, so that ZeroMQ's and the sync thread count as well. */
+static void loop_count_time(struct loop *loop, uint64_t now_ns)
 {
 	struct rusage usage;
 	loop->cpu_time_read_ns = now_ns;
+	if (loop->counters)
+		counter_set(loop->counters, COUNTER_turned_ms, now_ns / MILLISECOND_NS);
 	if (!loop->counters || getrusage(RUSAGE_SELF, &usage) != 0)
 		return;
 	uint64_t us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u;
@@ -240,7 +242,7 @@ static void loop_turn(struct loop *loop)
 	if (loop->counters) {
 		counter_add(loop->counters, COUNTER_loop_turns, 1);
 		if (now.monotonic_ns - loop->cpu_time_read_ns >= CPU_TIME_EVERY_NS)
-			loop_count_cpu_time(loop, now.monotonic_ns);
+			loop_count_time(loop, now.monotonic_ns);
 	}
 }
 
@@ -251,7 +253,7 @@ int loop_run(struct loop *loop)
 	loop->work_left = true; /* the first turn comes at once */
 	while (!loop->stopping)
 		loop_turn(loop);
-	loop_count_cpu_time(loop, clock_read().monotonic_ns);
+	loop_count_time(loop, clock_read().monotonic_ns);
 	loop->stopping = false;
 	return loop->code;
 }

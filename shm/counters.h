@@ -11,6 +11,7 @@
 #define COUNTER_TABLE(X)                                                        \
 	X(loop_turns, "turns of the event loop")                                \
 	X(cpu_us, "processor time used, microseconds")                          \
+	X(turned_ms, "when the event loop last turned, monotonic clock")        \
 	X(errors, "error lines, repeated ones included")                        \
 	X(writes, "writes acknowledged")                                        \
 	X(writes_refused, "writes refused for certain")                         \

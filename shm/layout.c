@@ -63,6 +63,18 @@ const char *region_state_name(uint32_t state)
 	return state <= REGION_DOWN ? names[state] : "invalid"; /* read from shared memory: may be anything */
 }
 
+const char *link_state_name(uint32_t state)
+{
+	static const char *const names[] = {"down", "subscribed", "refused", "needs_resync"};
+	return state <= LINK_NEEDS_RESYNC ? names[state] : "invalid";
+}
+
+const char *actor_state_name(uint32_t state)
+{
+	static const char *const names[] = {"down", "starting", "ready", "backing_off"};
+	return state <= ACTOR_BACKING_OFF ? names[state] : "invalid";
+}
+
 void shm_name(const char *region_dir, char out[64])
 {
 	char *real = realpath(region_dir, NULL);

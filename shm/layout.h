@@ -93,6 +93,8 @@ void shm_link_acked(const struct shm_link *link, const struct store_id *own, str
 
 enum region_state { REGION_UNKNOWN, REGION_UP, REGION_LAGGING, REGION_DOWN };
 const char *region_state_name(uint32_t state);
+const char *link_state_name(uint32_t state);
+const char *actor_state_name(uint32_t state);
 struct shm_peer { /* per peer region id; single figures, each atomic by itself */
 	_Alignas(128) _Atomic uint32_t state;
 	_Atomic uint32_t load_percent;

@@ -30,7 +30,7 @@ void monitor_init(struct monitor *m, const struct monitor_options *options)
 	m->interval_ns = options->interval_ns;
 	m->down_after_ns = options->down_after_ns;
 	m->lag_max_ms = options->lag_max_ms;
-	m->beat_ns = m->publish_ns = 0;
+	m->born_ns = m->beat_ns = m->publish_ns = 0;
 	m->draining = false;
 	m->applied = (struct vector){0};
 	m->hlc = 0;
@@ -62,6 +62,8 @@ static void peer_judge(struct monitor *m, uint8_t p, uint64_t now_ns, struct mon
 			state = REGION_DOWN;
 		else if (silence_ns <= MONITOR_UP_NS || state == REGION_UP || state == REGION_LAGGING)
 			state = peer->lag.ms > m->lag_max_ms ? REGION_LAGGING : REGION_UP;
+	} else if (since(now_ns, m->born_ns) > m->down_after_ns) {
+		state = REGION_DOWN; /* never heard of, and there was time enough */
 	}
 	if (state == peer->state)
 		return;
@@ -72,6 +74,8 @@ static void peer_judge(struct monitor *m, uint8_t p, uint64_t now_ns, struct mon
 static void peer_lag(struct monitor *m, uint8_t p, uint64_t now_ns)
 {
 	struct monitor_peer *peer = &m->peer[p];
+	if (!peer->acked_known)
+		return;
 	peer->lag = lag_of(&m->history, peer->acked, peer->sent_lsn, peer->before_ns, now_ns);
 	if (peer->lag.records == 0)
 		peer->before_ns = 0;
@@ -130,6 +134,8 @@ static void step_answer(struct monitor *m, const struct monitor_event *event, st
 void monitor_step(struct monitor *m, const struct monitor_event *event, struct monitor_effects *effects)
 {
 	effects->count = 0;
+	if (!m->born_ns)
+		m->born_ns = event->now_ns;
 	switch (event->kind) {
 	case MONITOR_TICK:
 		step_tick(m, event->now_ns, effects);
@@ -142,6 +148,7 @@ void monitor_step(struct monitor *m, const struct monitor_event *event, struct m
 		break;
 	case MONITOR_ACKED:
 		assert(m->peers >> event->peer & 1);
+		m->peer[event->peer].acked_known = true;
 		m->peer[event->peer].acked = event->acked.sequence;
 		m->peer[event->peer].sent_lsn = event->acked.sent_lsn;
 		break;

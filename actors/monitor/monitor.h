@@ -75,6 +75,7 @@ struct monitor_peer {
 	int64_t clock_skew_us;
 	bool measured;
 	uint32_t load_percent;
+	bool acked_known; /* it has said what it holds; until then there is no lag to tell */
 	uint64_t acked, sent_lsn;
 	uint64_t before_ns; /* see lag_of */
 	struct lag lag;
@@ -84,6 +85,7 @@ struct monitor {
 	uint8_t region;
 	uint32_t peers;
 	uint64_t interval_ns, down_after_ns, lag_max_ms;
+	uint64_t born_ns;             /* of the first event */
 	uint64_t beat_ns, publish_ns; /* when next */
 	bool draining;
 	struct vector applied;

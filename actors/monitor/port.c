@@ -203,6 +203,8 @@ static void port_look(struct port *port)
 		if (!(port->machine.peers >> peer & 1))
 			continue;
 		struct vector acked;
+		if (!atomic_load_explicit(&layout->links[peer].acked_at_ns, memory_order_acquire))
+			continue; /* not since this store is served */
 		vector_slot_read(&layout->links[peer].acked, &acked);
 		struct monitor_event event = {.kind = MONITOR_ACKED, .peer = peer};
 		event.acked.sequence = acked.sequence[port->machine.region];

@@ -352,6 +352,11 @@ static int conflict(struct reads *reads, const struct request_operation *o, stru
 
 /* ---- the region itself ---- */
 
+static uint64_t since_ms(const struct reads *reads, uint64_t then_ns)
+{
+	return then_ns && then_ns < reads->now_ns ? (reads->now_ns - then_ns) / 1000000 : 0;
+}
+
 static void peer_fill(const struct reads *reads, uint8_t id, Godwit__Client__Peer *message)
 {
 	const struct shm_peer *peer = &reads->shm->peers[id];
@@ -363,7 +368,17 @@ static void peer_fill(const struct reads *reads, uint8_t id, Godwit__Client__Pee
 	message->lag_records = atomic_load_explicit(&peer->lag_records, memory_order_relaxed);
 	message->lag_bytes = atomic_load_explicit(&peer->lag_bytes, memory_order_relaxed);
 	message->lag_ms = atomic_load_explicit(&peer->lag_ms, memory_order_relaxed);
-	message->age_ms = sampled_ns && sampled_ns < reads->now_ns ? (reads->now_ns - sampled_ns) / 1000000 : 0;
+	message->age_ms = since_ms(reads, sampled_ns);
+	const struct shm_link *link = &reads->shm->links[id];
+	uint32_t inbound = atomic_load_explicit(&link->inbound, memory_order_acquire);
+	message->outbound =
+	    (char *)(uintptr_t)link_state_name(atomic_load_explicit(&link->outbound, memory_order_acquire));
+	message->inbound = (char *)(uintptr_t)link_state_name(inbound);
+	if (inbound == LINK_REFUSED)
+		message->inbound_reason = (char *)(uintptr_t)error_name(
+		    atomic_load_explicit(&link->inbound_code, memory_order_relaxed));
+	message->lag_known = atomic_load_explicit(&link->acked_at_ns, memory_order_relaxed) != 0;
+	message->silent_ms = since_ms(reads, atomic_load_explicit(&peer->answered_at_ns, memory_order_relaxed));
 }
 
 static int region(struct reads *reads, const struct request_operation *o, struct output *out)
@@ -393,6 +408,12 @@ static int region(struct reads *reads, const struct request_operation *o, struct
 	message.raw_bytes_sent = counter_get(streamer, COUNTER_bytes_raw);
 	message.wire_bytes_sent = counter_get(streamer, COUNTER_bytes_sent);
 	message.in_doubt = counter_get(&reads->shm->counters[ACTOR_COORDINATOR], COUNTER_in_doubt);
+	int refusing = (int)atomic_load_explicit(&reads->shm->coordinator.refusing, memory_order_relaxed);
+	message.refusing = refusing ? (char *)(uintptr_t)error_name(refusing) : (char *)(uintptr_t) "";
+	message.coordinator_state = (char *)(uintptr_t)actor_state_name(
+	    atomic_load_explicit(&reads->shm->actors[ACTOR_COORDINATOR].state, memory_order_acquire));
+	message.coordinator_silent_ms =
+	    since_ms(reads, counter_get(&reads->shm->counters[ACTOR_COORDINATOR], COUNTER_turned_ms) * 1000000);
 	for (uint32_t i = 0; i < topology->region_count; i++) {
 		if (topology->regions[i].id == reads->region->id)
 			continue;

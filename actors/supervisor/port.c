@@ -33,10 +33,12 @@
 #define EXIT_REFUSED 3
 static const char ready_word[] = "ready\n";
 #define READY_SIZE (sizeof(ready_word) - 1)
+#define WATCH_EVERY_NS 500000000ull
+#define HANG_TIMEOUT_MS 10000u
 
 struct flags {
 	const char *dir, *region, *topology, *log_level, *bin_dir;
-	uint32_t link_base, ready_fd, start_timeout_ms, stop_timeout_ms;
+	uint32_t link_base, ready_fd, start_timeout_ms, stop_timeout_ms, hang_timeout_ms;
 	struct option_list actor_flags;
 };
 
@@ -56,6 +58,8 @@ static const struct option option_table[] = {
         "an actor not ready by then is killed"},
     {"stop-timeout-ms", 0, OPTION_U32, offsetof(struct flags, stop_timeout_ms), 1, 3600000, "MS",
         "an actor not stopped by then is killed"},
+    {"hang-timeout-ms", 0, OPTION_U32, offsetof(struct flags, hang_timeout_ms), 1000, 3600000, "MS",
+        "an actor whose event loop has not turned for so long is killed and started again"},
     {0}};
 
 struct process_slot {
@@ -64,6 +68,8 @@ struct process_slot {
 	char word[READY_SIZE];
 	uint32_t word_size;
 	bool launch_failed; /* to be reported as an end, once the effects at hand are done */
+	/* Its last sign of life, and when that was first seen here. */
+	uint64_t turned_ms, seen_ns;
 };
 
 struct port {
@@ -74,6 +80,7 @@ struct port {
 	struct shm shm;
 	char region_dir[PATH_MAX / 2], bin_dir[PATH_MAX / 2];
 	int signal_fd;
+	uint64_t watched_ns;
 	bool finished;
 };
 
@@ -130,6 +137,19 @@ static void tell_ready(struct port *port)
 	close((int)port->flags.ready_fd);
 }
 
+/* Until the region is ready, whoever started it is told why it is not. The pipe does not block: who reads it may stand still. */
+static void tell_failed(struct port *port, enum actor actor)
+{
+	char path[PATH_MAX], reason[256], line[320];
+	if (port->flags.ready_fd == 0 || port->supervisor.told_ready || port->supervisor.stopping)
+		return;
+	snprintf(path, sizeof(path), "%s/%s.stderr", port->region_dir, actor_name(actor));
+	logline_last(path, 0, reason, sizeof(reason));
+	int size = snprintf(line, sizeof(line), "failed %s: %s\n", actor_name(actor), reason[0] ? reason : "it ended without a word");
+	if (write((int)port->flags.ready_fd, line, (size_t)size) < 0 && errno != EAGAIN && errno != EPIPE)
+		logline(LOG_LEVEL_WARN, "failure_untold", "reason=\"%s\"", strerror(errno));
+}
+
 static void effect_apply(struct port *port, const struct supervisor_effect *effect)
 {
 	const char *name = actor_name(effect->actor);
@@ -143,14 +163,17 @@ static void effect_apply(struct port *port, const struct supervisor_effect *effe
 			kill(pid, SIGTERM);
 		break;
 	case SUPERVISOR_EFFECT_KILL:
-		logline(LOG_LEVEL_ERROR, "actor_killed", "actor=%s pid=%d reason=\"did not %s in time\"", name, (int)pid,
-		    port->supervisor.stopping ? "stop" : "start");
+		logline(LOG_LEVEL_ERROR, "actor_killed", "actor=%s pid=%d reason=\"%s\"", name, (int)pid,
+		    port->processes[effect->actor].seen_ns ? "hangs: its event loop does not turn"
+		    : port->supervisor.stopping            ? "did not stop in time"
+		                                           : "did not start in time");
 		if (pid > 0)
 			kill(pid, SIGKILL);
 		break;
 	case SUPERVISOR_EFFECT_BACK_OFF:
 		logline(effect->at_limit ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "actor_restart",
 		    "actor=%s in_ms=%u see=%s/%s.stderr", name, effect->delay_ms, port->region_dir, name);
+		tell_failed(port, effect->actor);
 		break;
 	case SUPERVISOR_EFFECT_TELL_READY:
 		tell_ready(port);
@@ -233,15 +256,37 @@ static void signals_read(struct port *port)
 		reap(port);
 }
 
+/* Each actor's loop tells in shared memory that it turns. Told by what is seen to change here, so that no clock is compared; and
+ * after this process itself stood still (a paused machine), everybody's time begins anew. */
+static void watch(struct port *port)
+{
+	uint64_t now_ns = clock_read().monotonic_ns, limit_ns = port->flags.hang_timeout_ms * 1000000ull;
+	if (now_ns < port->watched_ns + WATCH_EVERY_NS)
+		return;
+	bool was_asleep = now_ns > port->watched_ns + 4 * WATCH_EVERY_NS;
+	port->watched_ns = now_ns;
+	for (uint32_t i = 0; i < ACTORS; i++) {
+		struct process_slot *process = &port->processes[i];
+		uint64_t turned_ms = counter_get(&port->shm.layout->counters[i], COUNTER_turned_ms);
+		bool is_ready = port->supervisor.children[i].state == CHILD_READY;
+		if (!is_ready || was_asleep || !process->seen_ns || turned_ms != process->turned_ms) {
+			process->turned_ms = turned_ms;
+			process->seen_ns = is_ready ? now_ns : 0;
+		} else if (now_ns - process->seen_ns >= limit_ns) {
+			step(port, SUPERVISOR_EVENT_HANGS, (enum actor)i);
+			process->seen_ns = 0;
+		}
+	}
+}
+
 static int poll_timeout_ms(uint64_t deadline_ns)
 {
-	if (deadline_ns == SUPERVISOR_NEVER)
-		return -1;
-	uint64_t now_ns = clock_read().monotonic_ns;
+	uint64_t now_ns = clock_read().monotonic_ns, left_ns = WATCH_EVERY_NS;
 	if (deadline_ns <= now_ns)
 		return 0;
-	uint64_t left_ms = (deadline_ns - now_ns + 999999u) / 1000000u;
-	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+	if (deadline_ns - now_ns < left_ns)
+		left_ns = deadline_ns - now_ns;
+	return (int)((left_ns + 999999u) / 1000000u);
 }
 
 static void run(struct port *port)
@@ -259,6 +304,7 @@ static void run(struct port *port)
 				ready_read(port, (enum actor)i);
 		if (fds[ACTORS].revents != 0)
 			signals_read(port);
+		watch(port);
 		if (clock_read().monotonic_ns >= supervisor_deadline_ns(&port->supervisor))
 			step(port, SUPERVISOR_EVENT_TIME, ACTOR_COORDINATOR);
 	}
@@ -284,7 +330,8 @@ static int flags_parse(struct port *port, int argc, char **argv, struct error_co
 		return error_set(
 		    error, ERR_USAGE, "--log-level: '%.40s' is none of debug, info, warn, error", flags->log_level);
 	logline_set_level((enum log_level)level);
-	if (flags->ready_fd != 0 && fcntl((int)flags->ready_fd, F_SETFD, FD_CLOEXEC) != 0)
+	if (flags->ready_fd != 0 && (fcntl((int)flags->ready_fd, F_SETFD, FD_CLOEXEC) != 0 ||
+	                                fcntl((int)flags->ready_fd, F_SETFL, O_NONBLOCK) != 0))
 		return error_set(error, ERR_USAGE, "--ready-fd: %u is not open", flags->ready_fd);
 	return 0;
 }
@@ -398,7 +445,8 @@ int supervisor_main(int argc, char **argv)
 	struct error_context error = {0};
 	port.flags = (struct flags){.log_level = "info",
 	    .start_timeout_ms = SUPERVISOR_START_TIMEOUT_MS,
-	    .stop_timeout_ms = SUPERVISOR_STOP_TIMEOUT_MS};
+	    .stop_timeout_ms = SUPERVISOR_STOP_TIMEOUT_MS,
+	    .hang_timeout_ms = HANG_TIMEOUT_MS};
 	for (uint32_t i = 0; i < ACTORS; i++)
 		port.processes[i].ready_fd = -1;
 	for (int i = 1; i < argc; i++) {

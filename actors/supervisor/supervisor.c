@@ -83,7 +83,7 @@ static void child_terminate(const struct step *step)
 	child_enter(step, CHILD_STOPPING, step->now_ns + step->supervisor->stop_timeout_ms * NS_PER_MS);
 }
 
-static void child_kill_slow_start(const struct step *step)
+static void child_kill(const struct step *step)
 {
 	effect_add(step->effects, SUPERVISOR_EFFECT_KILL, step->actor);
 	child_enter(step, CHILD_KILLING, SUPERVISOR_NEVER);
@@ -92,7 +92,7 @@ static void child_kill_slow_start(const struct step *step)
 static void child_kill_slow_stop(const struct step *step)
 {
 	step->child->stay_down = true;
-	child_kill_slow_start(step);
+	child_kill(step);
 }
 
 static void child_killed(const struct step *step)
@@ -111,13 +111,13 @@ static void child_stay_down(const struct step *step)
 typedef void child_transition(const struct step *step);
 /* NULL: nothing to do. That is right, too, for what comes late: a ready line of a child already told to stop. */
 static child_transition *const transitions[CHILD_STATES][CHILD_EVENTS] = {
-    /*                     START        READY        EXITED        DEADLINE               STOP            */
-    [CHILD_DOWN] = {child_spawn, NULL, NULL, NULL, NULL},
-    [CHILD_STARTING] = {NULL, child_ready, child_again, child_kill_slow_start, child_terminate},
-    [CHILD_READY] = {NULL, NULL, child_again, NULL, child_terminate},
-    [CHILD_BACKING_OFF] = {NULL, NULL, NULL, child_spawn, child_down},
-    [CHILD_STOPPING] = {NULL, NULL, child_down, child_kill_slow_stop, NULL},
-    [CHILD_KILLING] = {NULL, NULL, child_killed, NULL, child_stay_down},
+    /*                     START        READY        EXITED        DEADLINE               STOP             HANGS */
+    [CHILD_DOWN] = {child_spawn, NULL, NULL, NULL, NULL, NULL},
+    [CHILD_STARTING] = {NULL, child_ready, child_again, child_kill, child_terminate, NULL},
+    [CHILD_READY] = {NULL, NULL, child_again, NULL, child_terminate, child_kill},
+    [CHILD_BACKING_OFF] = {NULL, NULL, NULL, child_spawn, child_down, NULL},
+    [CHILD_STOPPING] = {NULL, NULL, child_down, child_kill_slow_stop, NULL, NULL},
+    [CHILD_KILLING] = {NULL, NULL, child_killed, NULL, child_stay_down, NULL},
 };
 
 static void child_step(
@@ -194,6 +194,9 @@ void supervisor_step(struct supervisor *s, const struct supervisor_event *event,
 		break;
 	case SUPERVISOR_EVENT_STOP:
 		s->stopping = true;
+		break;
+	case SUPERVISOR_EVENT_HANGS:
+		child_step(s, event->actor, CHILD_EVENT_HANGS, event->now_ns, effects);
 		break;
 	}
 	/* One that waits its turn to be stopped may still end and be started again: its neighbours need it until then. */

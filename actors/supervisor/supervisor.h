@@ -5,13 +5,13 @@
  *
  * A child, state by event (a dot: nothing to do):
  *
- *                START      READY     EXITED              DEADLINE            STOP
- *   DOWN         spawn      .         .                   .                   .
- *   STARTING     .          ready     start it again      kill (too slow)     SIGTERM
- *   READY        .          .         start it again      .                   SIGTERM
- *   BACKING_OFF  .          .         .                   spawn               down
- *   STOPPING     .          .         down                kill (too slow)     .
- *   KILLING      .          .         start it again,     .                   remember that it is
+ *                START      READY     EXITED              DEADLINE            STOP                 HANGS
+ *   DOWN         spawn      .         .                   .                   .                    .
+ *   STARTING     .          ready     start it again      kill (too slow)     SIGTERM              .
+ *   READY        .          .         start it again      .                   SIGTERM              kill
+ *   BACKING_OFF  .          .         .                   spawn               down                 .
+ *   STOPPING     .          .         down                kill (too slow)     .                    .
+ *   KILLING      .          .         start it again,     .                   remember that it is  .
  *                                     or down if stopping                     to stay down
  *
  * "Start it again": at once the first time, then after 100 ms, doubling to 5 s; from there on each time with an error line, but
@@ -41,6 +41,7 @@ enum child_event {
 	CHILD_EVENT_EXITED,
 	CHILD_EVENT_DEADLINE,
 	CHILD_EVENT_STOP,
+	CHILD_EVENT_HANGS,
 	CHILD_EVENTS
 };
 
@@ -65,17 +66,18 @@ enum supervisor_event_type {
 	SUPERVISOR_EVENT_EXITED, /* this actor ended, whatever the reason; also: could not be started */
 	SUPERVISOR_EVENT_TIME,   /* deadlines may have passed */
 	SUPERVISOR_EVENT_STOP,
+	SUPERVISOR_EVENT_HANGS, /* this actor's loop has not turned for too long */
 };
 struct supervisor_event {
 	enum supervisor_event_type type;
-	enum actor actor; /* READY, EXITED */
+	enum actor actor; /* READY, EXITED, HANGS */
 	uint64_t now_ns;  /* CLOCK_MONOTONIC */
 };
 
 enum supervisor_effect_type {
 	SUPERVISOR_EFFECT_SPAWN,
 	SUPERVISOR_EFFECT_TERMINATE,  /* SIGTERM */
-	SUPERVISOR_EFFECT_KILL,       /* SIGKILL: it did not start or stop in time */
+	SUPERVISOR_EFFECT_KILL,       /* SIGKILL: it did not start or stop in time, or hangs */
 	SUPERVISOR_EFFECT_BACK_OFF,   /* to be told: it ended and is started again after delay_ms */
 	SUPERVISOR_EFFECT_TELL_READY, /* all five are ready, for the first time */
 	SUPERVISOR_EFFECT_FINISHED,   /* all are down after a stop */

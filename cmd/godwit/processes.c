@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/godwit/processes.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,10 +13,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/godwit/cli.h"
+#include "runtime/logline.h"
 
 #define ARGUMENTS_MAX 24
 
@@ -45,10 +48,31 @@ static pid_t pid_read(const char *dir, const char *name)
 	return (pid_t)pid;
 }
 
-/* Of a process that is alive; the kernel cuts its name to 15 bytes. */
-static bool pid_is(pid_t pid, const char *name)
+/* Did this process take DIR/NAME.lock, and does it hold it? A pid file may be stale, and its number be another process's by now. */
+static bool pid_has_lock(pid_t pid, const char *dir, const char *name)
+{
+	char path[400], line[256];
+	struct stat status;
+	bool found = false;
+	snprintf(path, sizeof path, "%s/%s.lock", dir, name);
+	FILE *locks = stat(path, &status) == 0 ? fopen("/proc/locks", "re") : NULL;
+	while (locks && !found && fgets(line, sizeof line, locks)) {
+		int holder = 0;
+		unsigned long inode = 0;
+		found = sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%lu", &holder, &inode) == 2 && holder == pid &&
+		        inode == (unsigned long)status.st_ino;
+	}
+	if (locks)
+		fclose(locks);
+	return found;
+}
+
+/* Of a process that is alive, and the holder of that lock; the kernel cuts its name to 15 bytes. */
+static bool pid_is(pid_t pid, const char *dir, const char *name)
 {
 	char path[64], seen[32] = "", wanted[64], state = 'X';
+	if (pid <= 0 || !pid_has_lock(pid, dir, name))
+		return false;
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	FILE *file = fopen(path, "re");
 	if (!file)
@@ -63,7 +87,7 @@ static bool pid_is(pid_t pid, const char *name)
 /* The lock alone does not tell: the actors of a killed supervisor hold it as well until they are gone, a moment later. */
 bool processes_running(const char *dir, const char *name)
 {
-	return lock_held(dir, name) && pid_is(pid_read(dir, name), name);
+	return lock_held(dir, name) && pid_is(pid_read(dir, name), dir, name);
 }
 
 static bool stopped_within(const char *dir, const char *name, uint32_t wait_ms)
@@ -79,7 +103,7 @@ void processes_settle(const char *dir, const char *name, uint32_t wait_ms)
 	if (!lock_held(dir, name))
 		return;
 	cli_sleep_ms(20); /* a SIGKILL that was sent just now takes a moment to be seen */
-	if (!pid_is(pid_read(dir, name), name))
+	if (!pid_is(pid_read(dir, name), dir, name))
 		stopped_within(dir, name, wait_ms);
 }
 
@@ -87,9 +111,9 @@ int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *ki
 {
 	*killed = false;
 	pid_t pid = pid_read(dir, name);
-	if (!pid_is(pid, name) && stopped_within(dir, name, 3000))
+	if (!pid_is(pid, dir, name) && stopped_within(dir, name, 3000))
 		return ERR_OK;
-	if (!pid_is(pid, name))
+	if (!pid_is(pid, dir, name))
 		return error_set(
 		    error, ERR_IO, "%s/%s.lock is held, but %s.pid does not name a running godwit-%s", dir, name, name, name);
 	if (kill(pid, SIGTERM) < 0 && errno != ESRCH)
@@ -101,6 +125,77 @@ int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *ki
 	if (stopped_within(dir, name, 5000))
 		return ERR_OK;
 	return error_set(error, ERR_IO, "godwit-%s (pid %d) does not end, not even by SIGKILL", name, (int)pid);
+}
+
+/* Does PID's command line say that it is one of ours, for this directory? */
+static bool pid_serves(pid_t pid, const char *dir)
+{
+	char path[64], line[4096];
+	snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+	FILE *file = fopen(path, "re");
+	size_t size = file ? fread(line, 1, sizeof line - 1, file) : 0;
+	if (file)
+		fclose(file);
+	line[size] = 0;
+	const char *slash = strrchr(line, '/'), *program = slash ? slash + 1 : line;
+	if (strcmp(program, "godwit-supervisor") != 0 && strcmp(program, "godwit-link") != 0)
+		return false;
+	for (const char *at = line; at < line + size; at += strlen(at) + 1)
+		if (strcmp(at, "--dir") == 0 && at + 6 < line + size && strcmp(at + 6, dir) == 0)
+			return true;
+	return false;
+}
+
+static uint32_t all_signal(const char *dir, int signal)
+{
+	uint32_t count = 0;
+	DIR *processes = opendir("/proc");
+	for (struct dirent *entry; processes && (entry = readdir(processes));) {
+		long pid = strtol(entry->d_name, NULL, 10);
+		if (pid <= 1 || !pid_serves((pid_t)pid, dir))
+			continue;
+		count++;
+		if (signal)
+			kill((pid_t)pid, signal);
+	}
+	if (processes)
+		closedir(processes);
+	return count;
+}
+
+static uint32_t all_left(const char *dir, uint32_t wait_ms)
+{
+	uint64_t end_ns = cli_now_ns() + wait_ms * 1000000ull;
+	uint32_t left = all_signal(dir, 0);
+	while (left && cli_now_ns() < end_ns) {
+		cli_sleep_ms(10);
+		left = all_signal(dir, 0);
+	}
+	return left;
+}
+
+uint32_t processes_stop_all(const char *dir, uint32_t wait_ms, uint32_t *left)
+{
+	uint32_t count = all_signal(dir, SIGTERM);
+	*left = count ? all_left(dir, wait_ms) : 0;
+	if (*left) {
+		all_signal(dir, SIGKILL);
+		*left = all_left(dir, 5000);
+	}
+	return count;
+}
+
+int processes_turn(const char *dir)
+{
+	char path[400];
+	snprintf(path, sizeof path, "%s/commands.lock", dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		fprintf(stderr, "waiting for another command that starts or stops regions of %s\n", dir);
+		while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
+			;
+	}
+	return fd;
 }
 
 static int program_path(const char *program, char out[static PATH_MAX], struct error_context *error)
@@ -176,55 +271,74 @@ int processes_spawn(struct process_spawned *spawned, const char *program, const 
 	return code;
 }
 
-/* The last line that this start, not an earlier one, wrote to the file. */
-static void last_words(const char *path, off_t start, char *out, size_t size)
+/* A line that the program has written to its ready pipe. 1: it says something, 0: ready. */
+static int line_take(struct process_spawned *spawned, const char *what, const char *line, struct error_context *error)
 {
-	char text[2048];
-	out[0] = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	off_t end = lseek(fd, 0, SEEK_END);
-	ssize_t got =
-	    pread(fd, text, sizeof text - 1, end - start >= (off_t)sizeof text ? end - (off_t)sizeof text + 1 : start);
-	close(fd);
-	if (got <= 0)
-		return;
-	while (got > 0 && text[got - 1] == '\n')
-		got--;
-	text[got] = 0;
-	const char *line = strrchr(text, '\n');
-	snprintf(out, size, "%.*s", (int)size - 1, line ? line + 1 : text);
+	if (strcmp(line, "ready") == 0)
+		return 0;
+	if (strncmp(line, "failed ", 7) != 0)
+		return 1;
+	/* It is started once more; a reason that is still the same then will not go away by itself in a moment. */
+	bool again = strcmp(spawned->reason, line + 7) == 0;
+	snprintf(spawned->reason, sizeof spawned->reason, "%s", line + 7);
+	return again ? error_set(error, ERR_CONFIGURATION, "%s does not start: %s", what, spawned->reason) : 1;
+}
+
+static int lines_take(struct process_spawned *spawned, const char *what, struct error_context *error)
+{
+	int code = 1;
+	char *end;
+	while (code == 1 && (end = memchr(spawned->lines, '\n', spawned->lines_size))) {
+		*end = 0;
+		code = line_take(spawned, what, spawned->lines, error);
+		size_t used = (size_t)(end + 1 - spawned->lines);
+		spawned->lines_size -= used;
+		memmove(spawned->lines, spawned->lines + used, spawned->lines_size);
+	}
+	if (spawned->lines_size == sizeof spawned->lines)
+		spawned->lines_size = 0; /* no line of ours */
+	return code;
+}
+
+int processes_poll_ready(struct process_spawned *spawned, const char *what, uint32_t wait_ms, struct error_context *error)
+{
+	char last[300];
+	struct pollfd item = {.fd = spawned->ready_fd, .events = POLLIN};
+	if (poll(&item, 1, (int)wait_ms) <= 0)
+		return 1;
+	ssize_t size =
+	    read(spawned->ready_fd, spawned->lines + spawned->lines_size, sizeof spawned->lines - spawned->lines_size);
+	spawned->lines_size += size > 0 ? (size_t)size : 0;
+	int code = size > 0 ? lines_take(spawned, what, error) : ERR_UNREACHABLE;
+	if (code == 1)
+		return 1;
+	close(spawned->ready_fd);
+	spawned->ready_fd = -1;
+	if (size > 0)
+		return code;
+	logline_last(spawned->errors, spawned->errors_start, last, sizeof last);
+	waitpid(spawned->pid, NULL, 0);
+	spawned->pid = 0;
+	return error_set(error, ERR_CONFIGURATION, "%s did not start%s%s", what, *last ? ": " : "", last);
 }
 
 int processes_wait_ready(struct process_spawned *spawned, const char *what, uint64_t deadline_ns, struct error_context *error)
 {
-	char word[16] = "", last[200];
-	size_t got = 0;
-	bool ended = false, ready = false;
-	while (!ended && !ready) {
-		uint64_t now_ns = cli_now_ns();
-		struct pollfd item = {.fd = spawned->ready_fd, .events = POLLIN};
-		if (now_ns >= deadline_ns)
-			break;
-		if (poll(&item, 1, (int)((deadline_ns - now_ns) / 1000000) + 1) <= 0)
-			continue;
-		ssize_t size = read(spawned->ready_fd, word + got, sizeof word - 1 - got);
-		got += size > 0 ? (size_t)size : 0;
-		ended = size <= 0;
-		ready = strncmp(word, "ready\n", 6) == 0;
-	}
+	int code = 1;
+	while (code == 1 && cli_now_ns() < deadline_ns)
+		code = processes_poll_ready(spawned, what, 100, error);
+	return code == 1 ? processes_give_up(spawned, what, error) : code;
+}
+
+int processes_give_up(struct process_spawned *spawned, const char *what, struct error_context *error)
+{
+	char last[300];
 	close(spawned->ready_fd);
 	spawned->ready_fd = -1;
-	if (ready)
-		return ERR_OK;
-	last_words(spawned->errors, spawned->errors_start, last, sizeof last);
-	if (!ended) {
-		kill(spawned->pid, SIGTERM);
-		return error_set(error, ERR_UNREACHABLE, "%s was not ready in time%s%s", what, *last ? ": " : "", last);
-	}
-	waitpid(spawned->pid, NULL, 0);
-	return error_set(error, ERR_UNREACHABLE, "%s did not start%s%s", what, *last ? ": " : "", last);
+	logline_last(spawned->errors, spawned->errors_start, last, sizeof last);
+	kill(spawned->pid, SIGTERM);
+	return error_set(error, ERR_UNREACHABLE, "%s was not ready in time%s%s", what, *last || spawned->reason[0] ? ": " : "",
+	    spawned->reason[0] ? spawned->reason : last);
 }
 
 static int address_resolve(const char *host, uint16_t port, struct addrinfo **found)

@@ -55,30 +55,28 @@ static void rate_end(struct rate *rate)
 	shm_detach(&rate->shm);
 }
 
-static const char *state_of(const struct survey_region *r)
-{
-	return r->answered ? "up" : r->connection ? "silent" : "down";
-}
-
 static const char *peer_name(const struct survey *survey, uint32_t id)
 {
 	const struct region *region = topology_region_by_id(&survey->cli->topology, id);
 	return region ? region->name : "?";
 }
 
+static bool is_well(const char *state)
+{
+	return strcmp(state, "up") == 0;
+}
+
 static void region_json(const struct survey *survey, const struct survey_region *r, const struct rate *rate, uint64_t keyspaces)
 {
 	struct text json = {0};
-	char version[VECTOR_TEXT_MAX], digest[40];
+	char version[VECTOR_TEXT_MAX], digest[40], reason[256];
 	text_add(&json, "{");
 	json_add_text(&json, "name", r->region->name);
 	text_add(&json, ",\"id\":%u,\"endpoint\":\"tcp://%s:%u\",", r->region->id, r->region->host, r->region->port);
-	json_add_text(&json, "state", state_of(r));
-	text_add(&json, ",\"reachable\":%s", r->answered ? "true" : "false");
-	if (!r->answered) {
-		text_add(&json, ",");
-		json_add_text(&json, "reason", r->reason);
-	} else {
+	json_add_text(&json, "state", survey_region_state(survey, r, reason));
+	text_add(&json, ",\"reachable\":%s,", r->answered ? "true" : "false");
+	json_add_text(&json, "reason", reason);
+	if (r->answered) {
 		vector_format(&r->applied, version);
 		digest_format(survey_digest_sum(r, keyspaces), digest);
 		text_add(&json,
@@ -99,9 +97,12 @@ static void region_json(const struct survey *survey, const struct survey_region 
 			text_add(&json, "%s{", i ? "," : "");
 			json_add_text(&json, "name", peer_name(survey, p->id));
 			text_add(&json, ",");
-			json_add_text(&json, "state", p->state);
+			json_add_text(&json, "state", survey_peer_state(p, reason));
+			text_add(&json, ",");
+			json_add_text(&json, "reason", reason);
 			text_add(&json,
-			    ",\"round_trip_ms\":%.3f,\"lag_records\":%llu,\"lag_bytes\":%llu,\"lag_ms\":%llu,\"age_ms\":%llu}",
+			    ",\"silent_ms\":%llu,\"lag_known\":%s,\"round_trip_ms\":%.3f,\"lag_records\":%llu,\"lag_bytes\":%llu,\"lag_ms\":%llu,\"age_ms\":%llu}",
+			    (unsigned long long)p->silent_ms, p->lag_known ? "true" : "false",
 			    (double)p->round_trip_us / 1000, (unsigned long long)p->lag_records,
 			    (unsigned long long)p->lag_bytes, (unsigned long long)p->lag_ms, (unsigned long long)p->age_ms);
 		}
@@ -112,12 +113,14 @@ static void region_json(const struct survey *survey, const struct survey_region 
 	text_deinit(&json);
 }
 
-static void region_line(const struct survey_region *r, const struct rate *rate, uint64_t keyspaces)
+static void region_line(
+    const struct survey *survey, const struct survey_region *r, const struct rate *rate, uint64_t keyspaces)
 {
-	char rows[32], conflicts[32], writes[32], received[32], reads[32], digest[40], log[32];
-	printf("%-16s %s%-7s%s", r->region->name, r->answered ? cli_green() : cli_red(), state_of(r), cli_plain());
+	char rows[32], conflicts[32], writes[32], received[32], reads[32], digest[40], log[32], reason[256];
+	const char *state = survey_region_state(survey, r, reason);
+	printf("%-16s %s%-12s%s", r->region->name, is_well(state) ? cli_green() : cli_red(), state, cli_plain());
 	if (!r->answered) {
-		printf(" %s\n", r->connection ? r->reason : "");
+		printf(" %s\n", reason);
 		return;
 	}
 	digest_format(survey_digest_sum(r, keyspaces), digest);
@@ -126,22 +129,52 @@ static void region_line(const struct survey_region *r, const struct rate *rate, 
 	    rate->attached ? grouped(rate->received, received) : "-", bytes_format(r->log_bytes, log), digest);
 }
 
+/* "-" for what is not known, or no longer true. */
 static void peers_print(const struct survey *survey)
 {
-	char records[32], bytes[32], lag_ms[32];
-	printf("\n%s%-16s %-16s %-8s %10s %12s %10s %10s %9s%s\n", cli_bold(), "FROM", "TO", "STATE", "ROUND TRIP",
+	char records[32], bytes[32], lag_ms[32], trip[32], reason[256];
+	printf("\n%s%-16s %-16s %-12s %10s %12s %10s %10s %9s%s\n", cli_bold(), "FROM", "TO", "STATE", "ROUND TRIP",
 	    "LAG RECORDS", "BYTES", "MS", "AGE MS", cli_plain());
 	for (uint32_t i = 0; i < survey->region_count; i++) {
 		const struct survey_region *r = &survey->regions[i];
 		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
 			const struct survey_peer *p = &r->peers[j];
-			bool good = strcmp(p->state, "up") == 0;
-			printf("%-16s %-16s %s%-8s%s %7.1f ms %12s %10s %10s %9llu\n", r->region->name,
-			    peer_name(survey, p->id), good ? cli_green() : cli_red(), p->state, cli_plain(),
-			    (double)p->round_trip_us / 1000, grouped(p->lag_records, records),
-			    bytes_format(p->lag_bytes, bytes), grouped(p->lag_ms, lag_ms), (unsigned long long)p->age_ms);
+			const char *state = survey_peer_state(p, reason);
+			bool is_heard = strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0;
+			snprintf(trip, sizeof trip, "%.1f ms", (double)p->round_trip_us / 1000);
+			printf("%-16s %-16s %s%-12s%s %10s %12s %10s %10s %9llu\n", r->region->name, peer_name(survey, p->id),
+			    is_well(state) ? cli_green() : cli_red(), state, cli_plain(), is_heard ? trip : "-",
+			    p->lag_known ? grouped(p->lag_records, records) : "-",
+			    p->lag_known ? bytes_format(p->lag_bytes, bytes) : "-",
+			    p->lag_known ? grouped(p->lag_ms, lag_ms) : "-", (unsigned long long)p->age_ms);
 		}
 	}
+}
+
+/* What is not well, in words. Returns how much of it there is. */
+static uint32_t complaints_print(const struct survey *survey, bool quiet)
+{
+	char reason[256];
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		const struct survey_region *r = &survey->regions[i];
+		const char *state = survey_region_state(survey, r, reason);
+		if (!is_well(state) && count++ == 0 && !quiet)
+			printf("\n");
+		if (!is_well(state) && !quiet)
+			printf("%s is %s%s%s\n", r->region->name, state, reason[0] ? ": " : "", reason);
+		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
+			state = survey_peer_state(&r->peers[j], reason);
+			if (is_well(state))
+				continue;
+			if (count++ == 0 && !quiet)
+				printf("\n");
+			if (!quiet)
+				printf("%s to %s is %s%s%s\n", r->region->name, peer_name(survey, r->peers[j].id), state,
+				    reason[0] ? ": " : "", reason);
+		}
+	}
+	return count;
 }
 
 /* Nothing when there is nothing to say. */
@@ -173,7 +206,7 @@ static int status_run(struct cli *cli)
 		rate_start(&survey, i, &rates[i]);
 	cli_sleep_ms(RATE_SAMPLE_MS);
 	if (!cli->json)
-		printf("%s%-16s %-7s %12s %10s %10s %10s %10s %10s  %s%s\n", cli_bold(), "REGION", "STATE", "ROWS", "CONFLICTS",
+		printf("%s%-16s %-12s %12s %10s %10s %10s %10s %10s  %s%s\n", cli_bold(), "REGION", "STATE", "ROWS", "CONFLICTS",
 		    "WRITES/S", "READS/S", "RECEIVED/S", "LOG", "DIGEST", cli_plain());
 	for (uint32_t i = 0; i < survey.region_count; i++) {
 		rate_end(&rates[i]);
@@ -181,14 +214,15 @@ static int status_run(struct cli *cli)
 		if (cli->json)
 			region_json(&survey, &survey.regions[i], &rates[i], keyspaces);
 		else
-			region_line(&survey.regions[i], &rates[i], keyspaces);
+			region_line(&survey, &survey.regions[i], &rates[i], keyspaces);
 	}
 	if (!cli->json && answered && survey.region_count > 1)
 		peers_print(&survey);
 	if (!cli->json)
 		in_doubt_print(&survey);
+	uint32_t complaints = complaints_print(&survey, cli->json);
 	survey_close(&survey);
-	return answered ? 0 : error_exit_code(ERR_UNREACHABLE);
+	return !answered ? error_exit_code(ERR_UNREACHABLE) : complaints ? 1 : 0;
 }
 
 const struct command command_status = {.name = "status",
@@ -197,5 +231,5 @@ const struct command command_status = {.name = "status",
     .detail = "Lag: what a region wrote and another has not yet on its disk; AGE: how old that figure is. Rates are of regions "
               "of this\n"
               "machine, over a quarter of a second. Equal digests mean equal rows. Undecided: under way\n"
-              "a moment ago, or waiting for a majority. Exit code 5 when no region answers.",
+              "a moment ago, or waiting for a majority. Exit code 1 when anything is not well, 5 when no region answers.",
     .run = status_run};

@@ -45,6 +45,9 @@ static void about_take(struct survey_region *r, const Godwit__Client__Region *ab
 	r->raw_bytes_sent = about->raw_bytes_sent;
 	r->wire_bytes_sent = about->wire_bytes_sent;
 	r->in_doubt = about->in_doubt;
+	snprintf(r->refusing, sizeof r->refusing, "%s", about->refusing);
+	snprintf(r->coordinator_state, sizeof r->coordinator_state, "%.15s", about->coordinator_state);
+	r->coordinator_silent_ms = about->coordinator_silent_ms;
 	r->peer_count = 0;
 	for (size_t i = 0; i < about->n_peers && r->peer_count < REGIONS_MAX; i++) {
 		const Godwit__Client__Peer *p = about->peers[i];
@@ -54,8 +57,13 @@ static void about_take(struct survey_region *r, const Godwit__Client__Region *ab
 		    .lag_records = p->lag_records,
 		    .lag_bytes = p->lag_bytes,
 		    .lag_ms = p->lag_ms,
-		    .age_ms = p->age_ms};
+		    .age_ms = p->age_ms,
+		    .lag_known = p->lag_known,
+		    .silent_ms = p->silent_ms};
 		snprintf(peer->state, sizeof peer->state, "%.15s", p->state);
+		snprintf(peer->outbound, sizeof peer->outbound, "%.15s", p->outbound);
+		snprintf(peer->inbound, sizeof peer->inbound, "%.15s", p->inbound);
+		snprintf(peer->inbound_reason, sizeof peer->inbound_reason, "%.31s", p->inbound_reason);
 	}
 }
 
@@ -158,4 +166,93 @@ struct digest survey_digest_sum(const struct survey_region *region, uint64_t key
 void digest_format(struct digest digest, char out[static 40])
 {
 	snprintf(out, 40, "%016llx%016llx", (unsigned long long)digest.high, (unsigned long long)digest.low);
+}
+
+/* ---- what all of it comes to ---- */
+
+#define COORDINATOR_SILENT_MS 3000u
+
+static const char *peer_name(const struct survey *survey, uint32_t id)
+{
+	const struct region *region = topology_region_by_id(&survey->cli->topology, id);
+	return region ? region->name : "?";
+}
+
+const char *survey_region_state(const struct survey *survey, const struct survey_region *r, char reason[static 256])
+{
+	reason[0] = 0;
+	if (!r->answered) {
+		snprintf(reason, 256, "%s", r->reason);
+		return r->connection ? "silent" : "down";
+	}
+	if (strcmp(r->coordinator_state, "ready") != 0) {
+		snprintf(reason, 256, "its coordinator is %s: no writes, no strong reads",
+		    strcmp(r->coordinator_state, "backing_off") == 0 ? "started again and again" : r->coordinator_state);
+		return "impaired";
+	}
+	if (r->coordinator_silent_ms >= COORDINATOR_SILENT_MS) {
+		snprintf(reason, 256, "its coordinator has not moved for %.1f s", (double)r->coordinator_silent_ms / 1000);
+		return "hanging";
+	}
+	if (r->refusing[0]) {
+		snprintf(reason, 256, "refuses all writes: %s", r->refusing);
+		return "refusing";
+	}
+	for (uint32_t i = 0; i < r->peer_count; i++) {
+		const struct survey_peer *p = &r->peers[i];
+		if (strcmp(p->inbound, "refused") == 0) {
+			snprintf(reason, 256, "%s refuses it its stream: %s", peer_name(survey, p->id), p->inbound_reason);
+			return "refused";
+		}
+		if (strcmp(p->inbound, "needs_resync") == 0) {
+			snprintf(reason, 256, "%s no longer has the records that are missing here", peer_name(survey, p->id));
+			return "needs_resync";
+		}
+	}
+	return "up";
+}
+
+const char *survey_peer_state(const struct survey_peer *p, char reason[static 256])
+{
+	reason[0] = 0;
+	if (strcmp(p->state, "down") == 0 && p->silent_ms)
+		snprintf(reason, 256, "silent for %.1f s", (double)p->silent_ms / 1000);
+	else if (strcmp(p->state, "down") == 0)
+		snprintf(reason, 256, "never heard of since this region started");
+	else if (strcmp(p->outbound, "needs_resync") == 0)
+		snprintf(reason, 256, "it needs records that this region no longer has");
+	else if (strcmp(p->outbound, "refused") == 0)
+		snprintf(reason, 256, "the stream to it is refused");
+	else if (strcmp(p->inbound, "refused") == 0)
+		snprintf(reason, 256, "it refuses its stream: %s", p->inbound_reason);
+	else if (strcmp(p->outbound, "down") == 0)
+		snprintf(reason, 256, "it does not take this region's stream");
+	else if (strcmp(p->inbound, "down") == 0)
+		snprintf(reason, 256, "its stream does not come");
+	if (strcmp(p->outbound, "needs_resync") == 0 && strcmp(p->state, "down") != 0)
+		return "needs_resync";
+	if (strcmp(p->state, "up") == 0 && reason[0])
+		return strcmp(p->outbound, "refused") == 0 || strcmp(p->inbound, "refused") == 0 ? "refused" : "unstreamed";
+	return p->state;
+}
+
+bool survey_has_met(const struct survey *survey, char who[static 256])
+{
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		const struct survey_region *r = &survey->regions[i];
+		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
+			const struct survey_peer *p = &r->peers[j];
+			int place = topology_region_index(&survey->cli->topology, p->id);
+			bool is_good = (strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0) &&
+			               strcmp(p->outbound, "subscribed") == 0 && strcmp(p->inbound, "subscribed") == 0;
+			if (place < 0 || !survey->regions[place].answered || is_good)
+				continue;
+			char reason[256];
+			const char *state = survey_peer_state(p, reason);
+			snprintf(who, 256, "%s to %s: %s%s%.100s", r->region->name, peer_name(survey, p->id), state,
+			    reason[0] ? ", " : "", reason);
+			return false;
+		}
+	}
+	return true;
 }

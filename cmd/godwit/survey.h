@@ -16,14 +16,21 @@ struct survey_keyspace {
 };
 struct survey_peer {
 	uint32_t id;
-	char state[16];
-	uint64_t round_trip_us, lag_records, lag_bytes, lag_ms, age_ms;
+	char state[16];    /* up, lagging, down, unknown */
+	char outbound[16]; /* stream to it: down, subscribed, refused, needs_resync */
+	char inbound[16];  /* stream from it */
+	char inbound_reason[32];
+	bool lag_known;
+	uint64_t round_trip_us, lag_records, lag_bytes, lag_ms, age_ms, silent_ms;
 };
 struct survey_region {
 	const struct region *region;
 	struct gw_connection *connection; /* NULL: not running */
 	char reason[256];                 /* why something was not answered */
 	bool answered;                    /* about itself */
+	char refusing[32];                /* the code that all its writes are refused with; empty: none */
+	char coordinator_state[16];
+	uint64_t coordinator_silent_ms;
 	struct vector applied;
 	uint64_t live_rows, conflicts, conflicts_dropped, map_bytes, log_bytes, raw_bytes_sent, wire_bytes_sent, in_doubt;
 	uint32_t peer_count;
@@ -45,5 +52,11 @@ void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t 
 uint64_t survey_keyspaces_served(const struct topology *topology);
 struct digest survey_digest_sum(const struct survey_region *region, uint64_t keyspaces);
 void digest_format(struct digest digest, char out[static 40]);
+/* A word for the region as a whole and, if it is not "up", why, in words; reason may get empty. */
+const char *survey_region_state(const struct survey *survey, const struct survey_region *region, char reason[static 256]);
+/* The same of the way from `region` to `peer`, both directions of it. */
+const char *survey_peer_state(const struct survey_peer *peer, char reason[static 256]);
+/* Have those regions that answer met each other: heartbeats, and streams both ways? *who: two that have not. */
+bool survey_has_met(const struct survey *survey, char who[static 256]);
 
 #endif

@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/processes.h"
+#include "cmd/godwit/survey.h"
 #include "runtime/admin.h"
 #include "runtime/keys.h"
 #include "runtime/logline.h"
@@ -18,6 +21,7 @@
 
 #define READY_WAIT_MS    30000u
 #define STOP_WAIT_MS     20000u
+#define MEET_WAIT_MS     10000u
 #define IPC_PATH_MAX     107u
 #define IPC_NAME_LONGEST "coordinator.admin"
 #define LINK_PROGRAM     "link"
@@ -66,15 +70,21 @@ static uint32_t regions_local(const struct topology *topology)
 	return mask;
 }
 
-static bool anything_runs(struct cli *cli)
+static bool regions_run(struct cli *cli, uint32_t without)
 {
 	char dir[320];
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 		cli_region_dir(cli, &cli->topology.regions[i], dir);
-		if (processes_running(dir, SUPERVISOR))
+		if (!(without & 1u << i) && processes_running(dir, SUPERVISOR))
 			return true;
 	}
-	return processes_running(cli->dir_path, LINK_PROGRAM);
+	return false;
+}
+
+/* Any region but those in the mask, or the link emulator when nothing is left out. */
+static bool anything_runs(struct cli *cli, uint32_t without)
+{
+	return regions_run(cli, without) || (!without && processes_running(cli->dir_path, LINK_PROGRAM));
 }
 
 static int dir_make(const char *path, struct error_context *error)
@@ -84,22 +94,38 @@ static int dir_make(const char *path, struct error_context *error)
 	return ERR_OK;
 }
 
-/* The topology that the regions run with stays beside their data, so that later commands need no --topology. */
+/* Is the file that is asked for the one that is kept? *kept: its name. */
+static bool topology_is_kept(struct cli *cli, char kept[static 300])
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	snprintf(kept, 300, "%s/topology.yaml", cli->dir_path);
+	return !cli->topology_path || (realpath(cli->topology_path, from) && realpath(kept, to) && strcmp(from, to) == 0);
+}
+
+/* Regions but `leaving` (a mask) that run have to run with this topology. */
+static int topology_fits(struct cli *cli, uint32_t leaving, struct error_context *error)
+{
+	static struct topology running;
+	char kept[300];
+	if (topology_is_kept(cli, kept) || topology_load(&running, kept, NULL, NULL) != 0 || !anything_runs(cli, leaving) ||
+	    topology_fingerprint(&running) == topology_fingerprint(&cli->topology))
+		return ERR_OK;
+	return error_set(error, ERR_CONFIGURATION, "regions run with another topology (%s); `godwit down` first", kept);
+}
+
+/* The topology that the regions run with stays beside their data, so that later commands need no --topology. The one before it
+ * stays until it is known that this one can be started. */
 static int topology_keep(struct cli *cli, struct error_context *error)
 {
-	char kept[300], temporary[310], from[PATH_MAX], to[PATH_MAX], buffer[8192];
-	if (!cli->topology_path)
+	char kept[300], temporary[310], former[310], buffer[8192];
+	if (topology_is_kept(cli, kept))
 		return ERR_OK;
-	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
-	if (realpath(cli->topology_path, from) && realpath(kept, to)) {
-		struct topology running;
-		if (strcmp(from, to) == 0)
-			return ERR_OK;
-		if (topology_load(&running, kept, NULL, NULL) == 0 && anything_runs(cli) &&
-		    topology_fingerprint(&running) != topology_fingerprint(&cli->topology))
-			return error_set(
-			    error, ERR_CONFIGURATION, "regions run with another topology (%s); `godwit down` first", kept);
-	}
+	int code = topology_fits(cli, 0, error);
+	if (code)
+		return code;
+	snprintf(former, sizeof former, "%s.former", kept);
+	if (rename(kept, former) < 0 && errno != ENOENT)
+		return error_set(error, ERR_IO, "%s: %s", kept, strerror(errno));
 	snprintf(temporary, sizeof temporary, "%s.new", kept);
 	FILE *in = fopen(cli->topology_path, "re"), *out = fopen(temporary, "we");
 	size_t size;
@@ -118,7 +144,7 @@ static int topology_keep(struct cli *cli, struct error_context *error)
 
 static int ports_check(const struct region *region, struct error_context *error)
 {
-	static const enum service used[] = {SERVICE_CLIENT, SERVICE_STREAM, SERVICE_HEALTH, SERVICE_DIGEST};
+	static const enum service used[] = {SERVICE_CLIENT, SERVICE_STREAM, SERVICE_HEALTH, SERVICE_COMMIT, SERVICE_DIGEST};
 	for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {
 		struct error_context reason = {{0}};
 		int code = port_check(region->host, (uint16_t)(region->port + used[i]), &reason);
@@ -131,9 +157,7 @@ static int ports_check(const struct region *region, struct error_context *error)
 static int directories_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
 {
 	char dir[320];
-	int code = dir_make(cli->dir, error);
-	if (!code)
-		code = cli_dir_resolve(cli, error);
+	int code = ERR_OK;
 	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
 		const struct region *region = &cli->topology.regions[i];
 		if (!(mask & 1u << i))
@@ -174,7 +198,7 @@ static int link_base_choose(struct cli *cli, struct error_context *error)
 		up_flags.link_base = noted;
 		return ERR_OK;
 	}
-	if (noted && anything_runs(cli))
+	if (noted && anything_runs(cli, 0))
 		return error_set(
 		    error, ERR_CONFIGURATION, "the link emulator uses the ports from %u on; `godwit down` first", noted);
 	if (!up_flags.link_base)
@@ -257,50 +281,125 @@ static void region_print(struct cli *cli, const struct region *region, bool ran,
 	text_deinit(&json);
 }
 
+/* Waits for those that were started, all at once; tells each as it is ready. A region that cannot start is stopped and its reason
+ * told at once; the others go on. Returns the first failure. */
+static int regions_wait(struct cli *cli, uint32_t starting, struct process_spawned *spawned, uint64_t began_ns)
+{
+	struct error_context first = {{0}};
+	int failure = 0;
+	for (uint64_t deadline_ns = began_ns + READY_WAIT_MS * 1000000ull; starting;) {
+		for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+			const struct region *region = &cli->topology.regions[i];
+			struct error_context error = {{0}};
+			if (!(starting & 1u << i))
+				continue;
+			int code = processes_poll_ready(&spawned[i], region->name, 10, &error);
+			if (code == 1 && cli_now_ns() >= deadline_ns)
+				code = processes_give_up(&spawned[i], region->name, &error);
+			if (code == 1)
+				continue;
+			starting &= ~(1u << i);
+			if (!code) {
+				region_print(cli, region, false, (cli_now_ns() - began_ns) / 1000000);
+				continue;
+			}
+			if (spawned[i].pid > 0 && kill(spawned[i].pid, SIGTERM) == 0)
+				waitpid(spawned[i].pid, NULL, 0);
+			if (failure)
+				cli_fail_error(cli, code, &error);
+			else
+				first = error;
+			failure = failure ? failure : code;
+		}
+	}
+	return failure ? cli_fail_error(cli, failure, &first) : 0;
+}
+
+/* Ready is a region that has met those that run: the first write, and a read of it elsewhere, find each other. */
+static int regions_meet(struct cli *cli)
+{
+	static struct survey survey;
+	char who[256] = "";
+	bool met = false;
+	int exit_code = survey_open(&survey, cli);
+	if (exit_code)
+		return exit_code;
+	for (uint64_t end_ns = cli_now_ns() + MEET_WAIT_MS * 1000000ull; !met && cli_now_ns() < end_ns;) {
+		survey_ask(&survey, true, 0, 1000);
+		met = survey_has_met(&survey, who);
+		if (!met)
+			cli_sleep_ms(20);
+	}
+	survey_close(&survey);
+	if (!met)
+		fprintf(stderr, "started, but not everybody has met everybody: %s; `godwit status` shows more\n", who);
+	return 0;
+}
+
+/* When nothing could be started, nothing of the attempt stays. */
+static void topology_settle(struct cli *cli, bool is_good)
+{
+	char kept[300], former[310];
+	bool killed;
+	if (!is_good && processes_running(cli->dir_path, LINK_PROGRAM))
+		processes_stop(cli->dir_path, LINK_PROGRAM, STOP_WAIT_MS, &killed, NULL);
+	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
+	snprintf(former, sizeof former, "%s.former", kept);
+	if (is_good)
+		unlink(former);
+	else if (rename(former, kept) < 0 && cli->topology_path)
+		unlink(kept);
+}
+
 static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_t began_ns)
 {
-	struct process_spawned spawned[REGIONS_MAX];
-	struct error_context error = {{0}}, reason = {{0}};
-	uint64_t deadline_ns = cli_now_ns() + READY_WAIT_MS * 1000000ull;
+	static struct process_spawned spawned[REGIONS_MAX];
+	struct error_context error = {{0}};
 	char dir[320], kept[300];
 	uint32_t starting = 0;
+	bool ran = false;
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
 	const char *topology_file = cli->topology_file[0] ? kept : NULL;
 	bool linked = (local & (local - 1)) != 0;
+	int turn = -1, code = dir_make(cli->dir, &error);
+	if (!code)
+		code = cli_dir_resolve(cli, &error);
+	if (!code && (turn = processes_turn(cli->dir_path)) < 0)
+		code = error_set(&error, ERR_IO, "%s: %s", cli->dir_path, strerror(errno));
+	if (code)
+		return cli_fail_error(cli, code, &error);
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 		cli_region_dir(cli, &cli->topology.regions[i], dir);
 		if (mask & 1u << i)
 			processes_settle(dir, SUPERVISOR, 3000);
+		ran |= processes_running(dir, SUPERVISOR);
 	}
-	int code = directories_prepare(cli, mask, &error);
+	code = directories_prepare(cli, mask, &error);
 	if (!code && linked)
 		code = link_base_choose(cli, &error);
 	if (!code && linked)
-		code = link_start(cli, deadline_ns, topology_file, &error);
+		code = link_start(cli, began_ns + READY_WAIT_MS * 1000000ull, topology_file, &error);
 	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
 		cli_region_dir(cli, &cli->topology.regions[i], dir);
-		if (!(mask & 1u << i) || processes_running(dir, SUPERVISOR))
+		if (!(mask & 1u << i))
 			continue;
+		if (processes_running(dir, SUPERVISOR)) {
+			region_print(cli, &cli->topology.regions[i], true, 0);
+			continue;
+		}
 		code = supervisor_start(cli, &cli->topology.regions[i], linked, topology_file, &spawned[i], &error);
 		if (!code)
 			starting |= 1u << i;
 	}
 	/* Those that were started are waited for even when another one failed: they go on running. */
-	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
-		int failed = 0;
-		if (!(mask & 1u << i) || (code && !(starting & 1u << i)))
-			continue;
-		if (starting & 1u << i)
-			failed = processes_wait_ready(&spawned[i], cli->topology.regions[i].name, deadline_ns, &reason);
-		if (failed && !code) {
-			code = failed;
-			error = reason;
-		}
-		if (!failed)
-			region_print(
-			    cli, &cli->topology.regions[i], !(starting & 1u << i), (cli_now_ns() - began_ns) / 1000000);
-	}
-	return code ? cli_fail_error(cli, code, &error) : 0;
+	int exit_code = regions_wait(cli, starting, spawned, began_ns);
+	if (code)
+		exit_code = cli_fail_error(cli, code, &error);
+	if (!exit_code)
+		exit_code = regions_meet(cli);
+	topology_settle(cli, !exit_code || ran || regions_run(cli, 0));
+	close(turn);
+	return exit_code;
 }
 
 static int up_run(struct cli *cli)
@@ -386,18 +485,41 @@ static int region_stop(struct cli *cli, const struct region *region, bool say)
 	return 0;
 }
 
+/* What the directory no longer tells of: it was deleted, or its topology names other regions. */
+static int strays_stop(struct cli *cli, uint32_t *stopped)
+{
+	char path[PATH_MAX] = "";
+	uint32_t left;
+	if (cli->dir_path[0] == '/')
+		snprintf(path, sizeof path, "%s", cli->dir_path);
+	else if (getcwd(path, sizeof path - sizeof cli->dir_path - 1))
+		snprintf(path + strlen(path), sizeof cli->dir_path + 1, "/%s", cli->dir_path);
+	uint32_t count = processes_stop_all(path, STOP_WAIT_MS, &left);
+	if (left)
+		return cli_fail(cli, ERR_IO, "%u processes of %s do not end", left, cli->dir);
+	if (count && !cli->json)
+		printf("%u processes of %s that its files do not name were stopped\n", count, cli->dir);
+	*stopped += count;
+	return 0;
+}
+
 static int down_run(struct cli *cli)
 {
 	uint32_t mask, stopped = 0;
+	struct stat status;
+	bool killed;
+	struct error_context error = {{0}};
 	int worst = 0, exit_code = cli_topology_load(cli);
 	if (exit_code)
 		return exit_code;
 	exit_code = regions_pick(cli, &down_regions, &mask);
 	if (exit_code)
 		return exit_code;
+	int turn = processes_turn(cli->dir_path);
+	if (turn < 0 && errno != ENOENT)
+		return cli_fail(cli, ERR_IO, "%s: %s", cli->dir, strerror(errno));
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 		char dir[320];
-		struct stat status;
 		cli_region_dir(cli, &cli->topology.regions[i], dir);
 		bool asked = mask & 1u << i, here = stat(dir, &status) == 0;
 		if (!asked && (mask || !here))
@@ -409,15 +531,17 @@ static int down_run(struct cli *cli)
 		worst = exit_code ? exit_code : worst;
 		stopped++;
 	}
-	if (!stopped && !cli->json)
-		printf("no region was ever started in %s\n", cli->dir);
 	if (!mask && processes_running(cli->dir_path, LINK_PROGRAM)) {
-		bool killed;
-		struct error_context error = {{0}};
 		int code = processes_stop(cli->dir_path, LINK_PROGRAM, STOP_WAIT_MS, &killed, &error);
 		if (code)
 			worst = cli_fail_error(cli, code, &error);
 	}
+	if (!mask && (exit_code = strays_stop(cli, &stopped)))
+		worst = exit_code;
+	if (!stopped && !cli->json)
+		printf("no region was ever started in %s\n", cli->dir);
+	if (turn >= 0)
+		close(turn);
 	return worst;
 }
 
@@ -489,7 +613,12 @@ static int restart_run(struct cli *cli)
 		if (!(local & one))
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to another machine", region->name);
 		cli_region_dir(cli, region, dir);
+		struct error_context error = {{0}};
 		uint64_t began_ns = cli_now_ns();
+		/* All that can be known before is looked at before: a region is not stopped to find that it cannot be started. */
+		int code = topology_fits(cli, one, &error);
+		if (code)
+			return cli_fail_error(cli, code, &error);
 		exit_code = region_stop(cli, region, false);
 		return exit_code ? exit_code : regions_start(cli, one, local, began_ns);
 	}

@@ -88,7 +88,7 @@ Test(monitor, answers_with_what_was_asked)
 
 Test(monitor, unknown_until_first_answer_then_up_then_down)
 {
-	for (uint32_t i = 0; i < 100; i++)
+	for (uint32_t i = 0; i < 10; i++)
 		tick(250);
 	cr_assert_eq(m.peer[1].state, REGION_UNKNOWN);
 	beat(1, 10);
@@ -101,9 +101,36 @@ Test(monitor, unknown_until_first_answer_then_up_then_down)
 	tick(100);
 	tick(100);
 	cr_assert_eq(m.peer[1].state, REGION_DOWN);
-	cr_assert_eq(m.peer[2].state, REGION_UNKNOWN);
 	beat(1, 10);
 	cr_assert_eq(m.peer[1].state, REGION_UP);
+}
+
+Test(monitor, f14_a_peer_never_heard_of_is_down_when_there_was_time_enough)
+{
+	tick(0);
+	for (uint32_t i = 0; i < 30; i++)
+		tick(100);
+	cr_assert_eq(m.peer[2].state, REGION_UNKNOWN);
+	tick(100);
+	cr_assert_eq(m.peer[2].state, REGION_DOWN);
+	cr_assert(find(MONITOR_CHANGED, 2));
+	beat(2, 10);
+	cr_assert_eq(m.peer[2].state, REGION_UP);
+}
+
+Test(monitor, f14_no_lag_is_told_of_a_peer_that_has_not_said_what_it_holds)
+{
+	struct monitor_event local = {.kind = MONITOR_LOCAL};
+	local.local.applied.sequence[0] = 2500000;
+	local.local.durable_lsn = 1 << 30;
+	step(local);
+	for (uint32_t i = 0; i < 100; i++)
+		beat(1, 1);
+	cr_assert_eq(m.peer[1].lag.records, 0);
+	cr_assert_eq(m.peer[1].state, REGION_UP);
+	step((struct monitor_event){.kind = MONITOR_ACKED, .peer = 1, .acked = {.sequence = 2499999}});
+	beat(1, 1);
+	cr_assert_eq(m.peer[1].lag.records, 1);
 }
 
 Test(monitor, round_trip_and_skew_are_smoothed)
@@ -159,6 +186,7 @@ Test(monitor, T55_lagging_and_back)
 	local.local.durable_lsn = 1000;
 	beat(1, 1);
 	step(local);
+	step((struct monitor_event){.kind = MONITOR_ACKED, .peer = 1});
 	for (uint32_t i = 0; i < 19; i++) {
 		cr_assert_eq(m.peer[1].state, REGION_UP, "after %u", i);
 		beat(1, 1);

@@ -55,14 +55,18 @@ static void tear_down(void)
 
 TestSuite(supervisor, .init = set_up, .fini = tear_down, .timeout = 60);
 
+/* The fakes have no event loop that turns. */
+static const char *hang_timeout_ms = "3600000";
+
 /* Starts a supervisor with up to four more arguments; its lines go to TOP/errors. */
 static pid_t supervisor_start(int *ready_fd, const char *const *more)
 {
 	int ends[2];
 	char ready_text[16], errors[64];
 	const char *arguments[24] = {
-	    SUPERVISOR, "--dir", dir, "--region", REGION, "--bin-dir", bin_dir, "--ready-fd", ready_text};
-	uint32_t count = 9;
+	    SUPERVISOR, "--dir", dir, "--region", REGION, "--bin-dir", bin_dir, "--ready-fd", ready_text,
+	    "--hang-timeout-ms", hang_timeout_ms};
+	uint32_t count = 11;
 	for (; more != NULL && *more != NULL; more++)
 		arguments[count++] = *more;
 	cr_assert_eq(pipe(ends), 0);
@@ -84,12 +88,26 @@ static pid_t supervisor_start(int *ready_fd, const char *const *more)
 	return child;
 }
 
-/* True when "ready" came within so many milliseconds. */
+/* What the ready pipe has said since. */
+static char told[4096];
+
+/* True when "ready" came within so many milliseconds, as a line; those before it tell of actors that did not start. */
 static bool ready_within(int fd, int wait_ms)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-	char word[16] = "";
-	return poll(&poll_fd, 1, wait_ms) == 1 && read(fd, word, sizeof(word) - 1) == 6 && strcmp(word, "ready\n") == 0;
+	size_t size = 0;
+	told[0] = 0;
+	for (uint64_t end = now_ms() + (uint64_t)wait_ms; now_ms() < end && size < sizeof(told) - 1;) {
+		if (poll(&poll_fd, 1, (int)(end - now_ms())) != 1)
+			continue;
+		ssize_t got = read(fd, told + size, sizeof(told) - 1 - size);
+		if (got <= 0)
+			return false;
+		told[size += (size_t)got] = 0;
+		if (size >= 6 && strcmp(told + size - 6, "ready\n") == 0)
+			return true;
+	}
+	return false;
 }
 
 static int exit_code(pid_t child)
@@ -322,6 +340,39 @@ Test(supervisor, an_actor_that_cannot_start_is_backed_off_and_the_others_run)
 	cr_assert_eq(atomic_load(&seen.layout->actors[ACTOR_RECONCILER].state), ACTOR_READY);
 	uint32_t starts = atomic_load(&seen.layout->actors[ACTOR_ROUTER].starts);
 	cr_assert(starts >= 4 && starts <= 6, "%u starts in 1.2 s", starts);
+	kill(child, SIGTERM);
+	cr_assert_eq(exit_code(child), 0);
+	close(fd);
+}
+
+static bool all_started_twice(void)
+{
+	return lines_of(" start") >= 2 * ACTORS;
+}
+
+Test(supervisor, f14_an_actor_whose_loop_does_not_turn_is_started_again)
+{
+	int fd;
+	hang_timeout_ms = "1000";
+	pid_t child = supervisor_start(&fd, NULL);
+	cr_assert(ready_within(fd, 10000), "%s", file_text(top, "errors"));
+	usleep(700000);
+	cr_assert_eq(lines_of(" start"), ACTORS, "before its time");
+	cr_assert(wait_until(all_started_twice, 20000), "%s", file_text(region_dir, "events"));
+	cr_assert_not_null(strstr(file_text(top, "errors"), "hangs: its event loop does not turn"));
+	kill(child, SIGTERM);
+	cr_assert_eq(exit_code(child), 0);
+	close(fd);
+}
+
+Test(supervisor, f15_why_an_actor_does_not_start_is_told_on_the_ready_pipe)
+{
+	int fd;
+	pid_t child = supervisor_start(&fd, (const char *[]){"--actor-flag", "router:--fake=exit", NULL});
+	cr_assert(!ready_within(fd, 1000));
+	cr_assert_eq(strncmp(told, "failed router: ", 15), 0, "%s", told);
+	cr_assert_geq(strlen(told), 30);
+	cr_assert_eq(told[strlen(told) - 1], '\n');
 	kill(child, SIGTERM);
 	cr_assert_eq(exit_code(child), 0);
 	close(fd);

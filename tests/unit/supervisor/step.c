@@ -228,3 +228,13 @@ Test(supervisor_step, random_events)
 			cr_assert(!alive[i], "left behind");
 	}
 }
+
+Test(supervisor_step, f14_what_hangs_is_killed_and_started_again_but_only_if_it_was_ready)
+{
+	EXPECT(START, ANY, "+coordinator");
+	EXPECT(HANGS, COORDINATOR, "");
+	EXPECT(READY, COORDINATOR, "+streamer +monitor +router +reconciler");
+	EXPECT(HANGS, COORDINATOR, "!coordinator");
+	EXPECT(HANGS, COORDINATOR, "");
+	EXPECT(EXITED, COORDINATOR, "~coordinator:0 +coordinator");
+}
