@@ -4,8 +4,8 @@
  * README.md. The names of steps are those of commit.pml; a comment names the function that a step follows.
  *
  * The network, the steps, the two transactions (0 is the older one), versions and progress are as in commit.pml. What differs is what
- * machine.md says: a restarted coordinator has forgotten and nothing fences it; a younger transaction of t's coordinator, held in
- * a reply, tells by its base what became of t; a promise keeps new votes and starts off the key; a known commit is decided
+ * machine.md says: a coordinator's lock is durable before PREPARE leaves and nothing fences it; a younger transaction of t's coordinator
+ * says that t is decided; a promise keeps new votes and starts off the key; a known commit is decided
  * without a further round; a value is proposed when its own region has accepted it; whose promise moved on recovers no more; an
  * ABORT of which a region logged nothing is forgotten when it restarts.
  *
@@ -76,9 +76,8 @@ typedef Slot {
 };
 typedef Txn {
 	bit sent;
-	bit reborn;		      /* started after its coordinator's restart: `born` is another */
 	unsigned base : 2;
-	bit running;		      /* the lock in memory */
+	bit running;		      /* the lock: on disk before PREPARE leaves */
 	unsigned pending : 2;	      /* LATE: COMMIT appended, not yet durable */
 	bit abort_sent;
 	unsigned abort_acks : 3;
@@ -105,7 +104,6 @@ Slot slot[REGIONS * TXNS];
 Txn txn[TXNS];
 Ballot ballot[TXNS * BALLOTS];
 unsigned lost : 3;
-unsigned restarted : 3; /* regions */
 unsigned restarts : 2;
 unsigned losses : 1;
 
@@ -146,11 +144,7 @@ hidden byte c_round, c_t, c_q, c_p, c_ballot, c_value, c_accepts, c_newer;
 #define KEEPS_OFF(r, u) (HOLDS(r, u) || (!GONE(r, u) && S(r, u).promise != 0))
 #endif
 /* operations[].previous of T1, held at r */
-#ifdef BREAK_WENT_ON_ANY_BASE
-#define NAMES(r) 0
-#else
 #define NAMES(r) (S(r, 1).vote == COMMIT_OTHER || S(r, 1).accepted == COMMIT_OTHER || (RUNS(r, 1) && txn[1].base == COMMIT_OTHER))
-#endif
 #define SAME_COORDINATOR (COORDINATOR_1 == 0)
 #else
 #define OTHER(t) 0
@@ -173,13 +167,9 @@ hidden byte c_round, c_t, c_q, c_p, c_ballot, c_value, c_accepts, c_newer;
 #else
 #define STATE_DEAD(r, t) ((t) == 0 && S(r, 1).decision == COMMIT_FIRST)
 #endif
+/* went_on() */
 #ifdef BREAK_WENT_ON_IGNORED
-#define WENT_ON(r, t) 0
-#else
-#define WENT_ON(r, t) ((t) == 0 && SAME_COORDINATOR && HOLDS(r, 1) && !NAMES(r))
-#endif
-#ifdef BREAK_WENT_ON_IGNORED
-#define PASSES(r, t) ((t) == 0 && (NAMES(r) || (SAME_COORDINATOR && txn[0].reborn == txn[1].reborn)))
+#define PASSES(r, t) ((t) == 0 && NAMES(r))
 #else
 #define PASSES(r, t) ((t) == 0 && (NAMES(r) || SAME_COORDINATOR))
 #endif
@@ -188,11 +178,10 @@ hidden byte c_round, c_t, c_q, c_p, c_ballot, c_value, c_accepts, c_newer;
 #else
 #define STATE_COMMITTED(r, t) 0
 #define STATE_DEAD(r, t) 0
-#define WENT_ON(r, t) 0
 #define STATE_HELD(r, t) 0
 #define ROW_NEWER(r, t) 0
 #endif
-#define STATE_WITHDRAWN(r, t) (IS_WITHDRAWN(r, t) || WENT_ON(r, t))
+#define STATE_WITHDRAWN(r, t) IS_WITHDRAWN(r, t)
 #define STATE_NEWER(r, t) ((t) == 1 && (ROW_NEWER(r, t) || S(r, t).vote == COMMIT_OTHER || S(r, t).accepted == COMMIT_OTHER))
 
 /* What a reply says. Its sender's own COMMIT may be in its log and not durable: it must not show. */
@@ -244,8 +233,10 @@ hidden byte c_round, c_t, c_q, c_p, c_ballot, c_value, c_accepts, c_newer;
 #if TXNS == 2
 #ifdef BREAK_ACCEPT_UNLOCKED
 #define CONFLICT(r, t) 0
+#elif defined(BREAK_WENT_ON_IGNORED)
+#define CONFLICT(r, t) HOLDS(r, OTHER(t))
 #else
-#define CONFLICT(r, t) (HOLDS(r, OTHER(t)) && !((t) == 0 && SAME_COORDINATOR && txn[0].reborn == txn[1].reborn))
+#define CONFLICT(r, t) (HOLDS(r, OTHER(t)) && !((t) == 0 && SAME_COORDINATOR))
 #endif
 #ifdef BREAK_ACCEPT_UNPROVEN
 #define REFUTED(r, t) 0
@@ -352,9 +343,6 @@ inline start(t)
 		printf("T%d starts at region %d\n", t, COORDINATOR(t));
 		txn[t].sent = 1;
 		txn[t].base = TOP(COORDINATOR(t), t);
-#if TXNS == 2 && COORDINATOR_1 == 0
-		txn[t].reborn = HAS(restarted, COORDINATOR(t));
-#endif
 		txn[t].running = 1
 	}
 }
@@ -638,7 +626,6 @@ inline stop(r, t)
 {
 	if
 	:: COORDINATOR(t) == (r) ->
-		txn[t].running = 0;
 		txn[t].pending = NONE;
 		forget_votes(t)
 	:: else
@@ -646,12 +633,17 @@ inline stop(r, t)
 	stop_recoveries(r, t)
 }
 
-/* replay(): the words are there; what it ran is not, and its own WITHDRAWN is not counted again. */
+/* replay(): the words are there, and its locks; the votes that it counted are not, nor its own WITHDRAWN. That it is withdrawn then
+ * is left to chance. */
 inline restart_transaction(r, t)
 {
 	stop(r, t);
 	if
-	:: COORDINATOR(t) == (r) -> txn[t].abort_acks = txn[t].abort_acks & (7 - BIT(r))
+	:: COORDINATOR(t) == (r) ->
+#ifdef BREAK_LOCK_NOT_DURABLE
+		txn[t].running = 0;
+#endif
+		txn[t].abort_acks = txn[t].abort_acks & (7 - BIT(r))
 	:: else
 	fi;
 	if
@@ -674,7 +666,6 @@ inline restart(r)
 		restarts < RESTARTS && ALIVE(r) ->
 		printf("region %d restarts\n", r);
 		restarts++;
-		restarted = restarted | BIT(r);
 		restart_transaction(r, 0);
 #if TXNS == 2
 		restart_transaction(r, 1);
@@ -685,6 +676,10 @@ inline restart(r)
 inline lose_transaction(r, t)
 {
 	stop(r, t);
+	if
+	:: COORDINATOR(t) == (r) -> txn[t].running = 0
+	:: else
+	fi;
 	S(r, t).vote = NONE;
 	S(r, t).promise = 0;
 	S(r, t).accepted = NONE;
@@ -773,7 +768,6 @@ inline forget_all()
 	do
 	:: c_t < TXNS ->
 		txn[c_t].sent = 0;
-		txn[c_t].reborn = 0;
 		txn[c_t].base = 0;
 		txn[c_t].running = 0;
 		txn[c_t].pending = 0;
@@ -799,7 +793,6 @@ inline forget_all()
 	:: else -> break
 	od;
 	lost = 0;
-	restarted = 0;
 	restarts = 0;
 	losses = 0
 }

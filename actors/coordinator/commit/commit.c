@@ -57,7 +57,7 @@ int commit_new(struct commit **out, const struct commit_options *options, uint64
 	c->quorum = c->n / 2 + 1;
 	c->others = options->regions & ~(1u << options->region);
 	c->peers = options->regions;
-	c->born = c->bound_durable = stored_bound;
+	c->born = stored_bound;
 	c->forgotten_abort_hlc = c->forgotten_commit_hlc = c->newest_hlc = forgotten_hlc;
 	c->memory.complete_ms = hlc_milliseconds(forgotten_hlc);
 	hlc_init(&c->clock, stored_bound);
@@ -227,12 +227,9 @@ static void bound_append(struct commit *c, uint64_t bound)
 	effect->append.body = NULL;
 	effect->append.body_size = 0;
 	c->ticket++;
-	c->bound_pending = bound;
-	later(c, ACTION_BOUND, NULL, (struct commit_id){.hlc = bound});
 }
 
-/* A transaction's name goes out before anything of it is on disk here, so the bound above it must be there first. It is raised
- * ahead, so that only the first after a pause waits. */
+/* Stands in the log before the transaction's own entry, without which nobody hears of it. Raised ahead, so that it is rare. */
 uint64_t stamp_take(struct commit *c, uint64_t above)
 {
 	hlc_learn(&c->clock, above);
@@ -378,10 +375,6 @@ static void action_do(struct commit *c, const struct action *action)
 	case ACTION_PREPARED:
 		if (t && t->coordinating && !t->sent)
 			coordinator_send(c, t);
-		return;
-	case ACTION_BOUND:
-		if (action->id.hlc > c->bound_durable)
-			c->bound_durable = action->id.hlc;
 		return;
 	}
 }

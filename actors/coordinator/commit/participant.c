@@ -99,9 +99,7 @@ struct transaction *conflict(
 			struct transaction *h = &c->transactions[at >> 8];
 			if (h == t || (accepting && holds_by_promise(h)))
 				continue;
-			/* A coordinator frees a lock only with a decision: that it went on says that t is decided. */
-			if (accepting && h->id.region == t->id.region && h->body.born == t->body.born &&
-			    commit_id_compare(h->id, t->id) > 0)
+			if (accepting && went_on(h, t))
 				continue;
 			if (accepting && passed_over(h, m))
 				continue;

@@ -52,15 +52,6 @@ void recover(struct commit *c, struct transaction *t)
 	later(c, ACTION_RECOVER, t, t->id)->ballot = t->ballot;
 }
 
-/* h is a later transaction of t's coordinator on a key of both, and names what that coordinator's row was. True: does not stand
- * in t's way. After a restart the coordinator may have forgotten t, but not that it committed it. */
-static bool went_on(const struct transaction *h, uint32_t operation, const struct transaction *t, struct reply *reply)
-{
-	bool older = commit_id_compare(h->operations[operation].previous, t->id) < 0;
-	reply->withdrawn |= older;
-	return older || h->body.born == t->body.born;
-}
-
 /* What this region has to say of t, at this moment. seen may be NULL. */
 static void state_of(
     struct commit *c, struct transaction *t, struct reply *reply, struct commit_seen *seen, struct proof *proof)
@@ -92,8 +83,7 @@ static void state_of(
 				proof->committed = true; /* a vote or a value names what is committed, and nothing else */
 				continue;
 			}
-			if (h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0 &&
-			    went_on(h, at & 255, t, reply))
+			if (went_on(h, t))
 				continue;
 			bool listed = false;
 			for (uint32_t j = 0; j < reply->hold_count; j++)

@@ -113,6 +113,13 @@ static inline bool holds_by_promise(const struct transaction *t)
 	return t->holding && !t->voted && !t->coordinating && t->accepted_value != COMMIT_COMMITTED && !t->decided_known;
 }
 
+/* h is a later transaction of t's coordinator on a key of both. That one frees a lock only with a decision, and has it in its log
+ * before others hear of t: t is decided, and h in nobody's way. */
+static inline bool went_on(const struct transaction *h, const struct transaction *t)
+{
+	return h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0;
+}
+
 enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONFIRMING, REQUEST_DELAYED };
 struct request {
 	enum request_state state;
@@ -181,7 +188,6 @@ enum action_type {
 	ACTION_DECIDED, /* tell one region */
 	ACTION_ANSWER,
 	ACTION_PREPARED, /* the coordinator's own lock is durable: send */
-	ACTION_BOUND,
 	ACTION_RECOVER,
 	ACTION_OWN_ACCEPTED,
 	ACTION_REFUSED, /* a NO or ABSTAIN: it tells of rows that may not be on disk yet */
@@ -219,7 +225,7 @@ struct commit {
 	struct commit_options options;
 	uint32_t n, quorum, others;
 	struct hlc clock;
-	uint64_t born, bound_durable, bound_pending;
+	uint64_t born;
 	uint64_t now_ns, now_ms, started_ms;
 	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included */
 	struct contender contenders[CONTENDERS];

@@ -526,36 +526,34 @@ Test(commit, T46_a_refusal_waits_for_the_disk_too)
 	world_free(w);
 }
 
-/* Asked in two regions, each coordinator falls after one vote, and both transactions are recovered. */
+/* Asked in two regions of five, both coordinators fall, and both transactions are recovered. */
 Test(commit, B08_the_same_request_is_not_recovered_twice)
 {
-	struct world *w = world_new(3);
+	struct world *w = world_new(5);
 	struct commit_operation o = world_operation(COMMIT_PUT, "a", "one");
 	struct commit_in_doubt first;
-	world_transaction(w, 2, 1, 7, 1, 1, &o);
-	world_deliver(w, 5, COMMIT_PREPARE);
+	world_transaction(w, 4, 1, 7, 1, 1, &o);
+	world_deliver(w, 1 | 2 | 16, COMMIT_PREPARE);
 	cr_assert_eq(commit_in_doubt(w->regions[0].machine, &first, 1), 1);
 	world_drop(w, 255, 255, 0);
-	world_kill(w, 2);
-	world_start(w, 2);
 	w->now_ns += WORLD_SECOND; /* so that the second one is the younger */
-	world_transaction(w, 1, 2, 7, 1, 1, &o);
-	world_deliver(w, 6, COMMIT_PREPARE);
+	world_transaction(w, 3, 2, 7, 1, 1, &o);
+	world_deliver(w, 4 | 8, COMMIT_PREPARE);
 	cr_assert_eq(world_in_doubt(w, 2), 1);
 	world_drop(w, 255, 255, 0);
-	world_kill(w, 1);
-	world_start(w, 1);
-	world_wait(w, 3, 5 * WORLD_SECOND);
+	world_kill(w, 3);
+	world_kill(w, 4);
+	world_wait(w, 7, 20 * WORLD_SECOND);
 	cr_assert_str_eq(world_value(w, 0, "a"), "one");
+	world_start(w, 3);
+	world_start(w, 4);
 	world_streams(w);
-	world_wait(w, 5, 20 * WORLD_SECOND); /* without the second one's coordinator */
-	world_streams(w);
-	world_wait(w, ALL, 5 * WORLD_SECOND);
-	quiet(w, ALL);
-	for (uint8_t r = 0; r < 3; r++) {
+	world_wait(w, 31, 10 * WORLD_SECOND);
+	quiet(w, 31);
+	for (uint8_t r = 0; r < 5; r++) {
 		cr_assert_str_eq(world_value(w, r, "a"), "one");
 		world_get(w, r, 10 + r, "a");
-		world_deliver(w, ALL, 0);
+		world_deliver(w, 31, 0);
 		cr_assert(commit_id_equal(world_answer(w, 10 + r)->version, first.id), "it was committed again");
 	}
 	world_free(w);
@@ -632,5 +630,57 @@ Test(commit, B17_a_failed_check_of_a_repeat_is_certain_only_if_all_copies_are_kn
 	world_transaction(w, 0, 5, 7, 2, 1, &o);
 	world_deliver(w, ALL, 0);
 	cr_assert_eq(code_of(w, 5), ERR_CHECK_FAILED, "the first time");
+	world_free(w);
+}
+
+/* Nobody holds a vote for what a restart makes its coordinator forget. */
+Test(commit, A19_a_lock_is_on_disk_before_anybody_hears_of_it)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "warm", "up"); /* the bound of stamps is on disk */
+	world_deliver(w, ALL, 0);
+	world_streams(w);
+	w->regions[0].slow_disk = true;
+	world_put(w, 0, 2, "a", "one");
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 0);
+	world_sync(w, 0);
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 2);
+	world_deliver(w, 3, COMMIT_PREPARE);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 0);
+	world_start(w, 0);
+	cr_assert_eq(world_in_doubt(w, 0), 1, "the restarted coordinator knows nothing of its transaction");
+	world_wait(w, ALL, 2 * WORLD_SECOND);
+	quiet(w, ALL);
+	world_free(w);
+}
+
+/* machine-restarts-stuck: 2 votes for T0 of 0, 0 restarts and is asked to vote for T1 of 1, 1 restarts, and is lost. */
+Test(commit, A19_two_restarts_and_a_loss_leave_nothing_in_doubt)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 5, COMMIT_PREPARE);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 0);
+	world_start(w, 0);
+	w->now_ns += WORLD_SECOND / 50;
+	world_put(w, 1, 2, "a", "two");
+	world_deliver(w, 3, COMMIT_PREPARE);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 1);
+	world_start(w, 1);
+	/* 2 recovers T0 with 1, which is gone before 2 hears that it has accepted. */
+	for (int i = 0; i < 8 && !world_pending(w, COMMIT_ACCEPTED); i++) {
+		w->now_ns += WORLD_SECOND;
+		world_timer(w, 2);
+		world_deliver(w, 6, COMMIT_RECOVER);
+		world_deliver(w, 6, COMMIT_PROMISED);
+		world_deliver(w, 6, COMMIT_ACCEPT);
+	}
+	world_drop(w, 255, 255, 0);
+	world_lose(w, 1);
+	world_wait(w, 5, 20 * WORLD_SECOND);
+	quiet(w, 5);
 	world_free(w);
 }

@@ -464,6 +464,11 @@ uint32_t world_pending(const struct world *w, uint8_t type)
 	return count;
 }
 
+void world_timer(struct world *w, uint8_t region)
+{
+	step(w, region, (struct commit_event){.type = COMMIT_EVENT_TIMER});
+}
+
 void world_wait(struct world *w, uint32_t regions, uint64_t ns)
 {
 	for (uint64_t end = w->now_ns + ns; w->now_ns < end;) {

@@ -97,6 +97,7 @@ void world_inject(struct world *w, uint8_t from, uint8_t to, const struct commit
 struct commit_message world_waiting(const struct world *w, uint8_t type);
 uint32_t world_drop(struct world *w, uint8_t from, uint8_t to, uint8_t type); /* 255 and 0: any */
 uint32_t world_pending(const struct world *w, uint8_t type);
+void world_timer(struct world *w, uint8_t region);
 void world_wait(struct world *w, uint32_t regions, uint64_t ns); /* timers run, messages between `regions` pass */
 void world_tick(struct world *w, uint8_t region, uint64_t ns);   /* time goes on, and that region's timer runs */
 void world_streams(struct world *w); /* all that is on the disk of a region that is up reaches the others */
