@@ -567,6 +567,8 @@ static bool sweep_drain(struct commit *c)
 			c->timer_place = r->newer;
 			read_timer(c, r);
 		}
+		if (!reads_expire(c))
+			return false;
 		c->sweep = SWEEP_NONE;
 	}
 	return true;
@@ -602,7 +604,7 @@ static void drain(struct commit *c)
 		                   c->applying[c->applying_head % c->applying_capacity].ticket > c->applied);
 	}
 	c->out->more = !done;
-	bool alive = c->transaction_count || c->request_oldest != NOBODY || c->read_oldest != NOBODY;
+	bool alive = c->transaction_count || c->request_oldest != NOBODY || c->read_oldest != NOBODY || c->waiting_read_count;
 	if (alive && !c->timer_at_ns)
 		c->timer_at_ns = c->now_ns + c->options.resend_ns / 8;
 	c->out->timer_ns = alive ? c->timer_at_ns : 0;

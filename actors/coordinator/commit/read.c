@@ -8,8 +8,109 @@
 
 #include "actors/coordinator/commit/state.h"
 
+/* A question is asked again as long as somebody waits for the answer, several times within this. */
+#define WAITING_RESENDS 4u
+
+/* ---- questions that wait ---- */
+
+static uint32_t *waiting_bucket(struct commit *c, uint8_t from, uint64_t read, uint64_t incarnation)
+{
+	uint64_t hash = (read ^ incarnation ^ (uint64_t)from << 56) * 0x9e3779b97f4a7c15ull;
+	return &c->waiting_read_buckets[(hash >> 32) & (c->waiting_read_bucket_count - 1)];
+}
+
+static struct waiting_read *waiting_find(struct commit *c, uint8_t from, uint64_t read, uint64_t incarnation)
+{
+	uint32_t at = *waiting_bucket(c, from, read, incarnation);
+	while (at != NOBODY) {
+		struct waiting_read *w = &c->waiting_reads[at];
+		if (w->from == from && w->read == read && w->incarnation == incarnation)
+			return w;
+		at = w->chain;
+	}
+	return NULL;
+}
+
+static void waiting_age_unlink(struct commit *c, struct waiting_read *w)
+{
+	*(w->older == NOBODY ? &c->waiting_read_oldest : &c->waiting_reads[w->older].newer) = w->newer;
+	*(w->newer == NOBODY ? &c->waiting_read_newest : &c->waiting_reads[w->newer].older) = w->older;
+}
+
+/* It is the one that was asked last. */
+static void waiting_age_link(struct commit *c, struct waiting_read *w)
+{
+	uint32_t index = (uint32_t)(w - c->waiting_reads);
+	w->touched_ns = c->now_ns;
+	w->older = c->waiting_read_newest;
+	w->newer = NOBODY;
+	*(w->older == NOBODY ? &c->waiting_read_oldest : &c->waiting_reads[w->older].newer) = index;
+	c->waiting_read_newest = index;
+}
+
+/* Behind all that wait for the key, whose reference it takes over. */
+static void waiting_add(struct commit *c, uint32_t index, uint8_t from, const struct commit_message *m)
+{
+	struct key *key = &c->keys[index];
+	uint32_t at = c->waiting_read_free, *bucket = waiting_bucket(c, from, m->read, m->ballot);
+	struct waiting_read *w = &c->waiting_reads[at];
+	c->waiting_read_free = w->next;
+	*w = (struct waiting_read){.used = true,
+	    .from = from,
+	    .read = m->read,
+	    .incarnation = m->ballot,
+	    .serial = ++c->serial,
+	    .key = index,
+	    .previous = key->read_last,
+	    .next = NOBODY,
+	    .chain = *bucket};
+	*bucket = at;
+	*(w->previous == NOBODY ? &key->read_first : &c->waiting_reads[w->previous].next) = at;
+	key->read_last = at;
+	waiting_age_link(c, w);
+	c->waiting_read_count++;
+	c->counts.reads_waited++;
+}
+
+/* Gives the key's reference back. */
+static void waiting_remove(struct commit *c, struct waiting_read *w)
+{
+	uint32_t index = (uint32_t)(w - c->waiting_reads), *link = waiting_bucket(c, w->from, w->read, w->incarnation);
+	struct key *key = &c->keys[w->key];
+	while (*link != index)
+		link = &c->waiting_reads[*link].chain;
+	*link = w->chain;
+	*(w->previous == NOBODY ? &key->read_first : &c->waiting_reads[w->previous].next) = w->next;
+	*(w->next == NOBODY ? &key->read_last : &c->waiting_reads[w->next].previous) = w->previous;
+	waiting_age_unlink(c, w);
+	w->used = false;
+	w->next = c->waiting_read_free;
+	c->waiting_read_free = index;
+	c->waiting_read_count--;
+	key_give(c, w->key);
+}
+
+/* Nobody asks for these any more: answered by others, or given up. False: there are more, and no room now. */
+bool reads_expire(struct commit *c)
+{
+	while (c->waiting_read_oldest != NOBODY) {
+		struct waiting_read *w = &c->waiting_reads[c->waiting_read_oldest];
+		if (c->now_ns < w->touched_ns + WAITING_RESENDS * c->options.resend_ns)
+			return true;
+		if (!room(c))
+			return false;
+		waiting_remove(c, w);
+	}
+	return true;
+}
+
+/* ---- reads of this region's clients ---- */
+
 static void read_free(struct commit *c, struct read *r)
 {
+	struct waiting_read *own = waiting_find(c, c->options.region, r->id, c->options.incarnation);
+	if (own)
+		waiting_remove(c, own);
 	uint32_t index = (uint32_t)(r - c->reads);
 	if (c->sweep == SWEEP_READS && c->timer_place == index)
 		c->timer_place = r->newer;
@@ -156,85 +257,53 @@ static void tell(struct commit *c, uint32_t index, uint8_t to, uint64_t read, ui
 		*message_send(c, 1u << to, COMMIT_TOLD, reply.id) = reply;
 }
 
-static bool is_ready(const struct commit *c, const struct key *key, uint32_t blockers)
+/* All that was prepared on the key before `serial` is decided, and in the rows. Holders came one after the other, and so did
+ * those who wait: who may be answered is at the front. */
+static bool is_ready(const struct commit *c, const struct key *key, uint64_t serial)
 {
-	return !blockers && key->apply_ticket <= c->applied;
+	if (key->apply_ticket > c->applied)
+		return false;
+	for (uint32_t at = key->holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next)
+		if (c->transactions[at >> 8].hold_serial < serial)
+			return false;
+	return true;
 }
 
 void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	if (!m->key_size || m->key_size > KEY_SIZE_MAX)
 		return;
+	struct waiting_read *again = waiting_find(c, from, m->read, m->ballot);
+	if (again) {
+		waiting_age_unlink(c, again);
+		waiting_age_link(c, again);
+		return;
+	}
 	uint32_t index = key_take(c, m->keyspace, m->key, m->key_size);
 	if (index == NOBODY)
 		return;
 	settle_known(c, index);
-	struct key *key = &c->keys[index];
-	uint32_t blockers = 0;
-	for (uint32_t at = key->holders; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next)
-		blockers++;
-	if (is_ready(c, key, blockers)) {
+	bool ready = is_ready(c, &c->keys[index], UINT64_MAX);
+	if (!ready && c->waiting_read_free != NOBODY) {
+		waiting_add(c, index, from, m);
+		return;
+	}
+	if (ready)
 		tell(c, index, from, m->read, m->ballot);
-		key_give(c, index);
-		return;
-	}
-	for (uint32_t at = key->read_first; at != NOBODY; at = c->waiting_reads[at].next) {
-		if (c->waiting_reads[at].from == from && c->waiting_reads[at].read == m->read &&
-		    c->waiting_reads[at].incarnation == m->ballot) {
-			key_give(c, index);
-			return;
-		}
-	}
-	uint32_t at = c->waiting_read_free;
-	if (at == NOBODY) {
-		key_give(c, index);
-		return;
-	}
-	struct waiting_read *w = &c->waiting_reads[at];
-	c->waiting_read_free = w->next;
-	*w = (struct waiting_read){.used = true,
-	    .from = from,
-	    .read = m->read,
-	    .incarnation = m->ballot,
-	    .serial = ++c->serial,
-	    .key = index,
-	    .blockers = blockers,
-	    .next = key->read_first};
-	key->read_first = at;
-	c->waiting_read_count++;
-	c->counts.reads_waited++;
-}
-
-void reads_released(struct commit *c, uint32_t index, uint64_t hold_serial)
-{
-	for (uint32_t at = c->keys[index].read_first; at != NOBODY; at = c->waiting_reads[at].next) {
-		struct waiting_read *w = &c->waiting_reads[at];
-		if (w->serial > hold_serial) {
-			assert(w->blockers);
-			w->blockers--;
-		}
-	}
+	key_give(c, index); /* without a place it is asked again */
 }
 
 /* The key is referenced by the caller. */
 void reads_run(struct commit *c, uint32_t index)
 {
-	uint32_t *link = &c->keys[index].read_first;
-	while (*link != NOBODY && room(c)) {
-		uint32_t at = *link;
-		struct waiting_read *w = &c->waiting_reads[at];
-		if (!is_ready(c, &c->keys[index], w->blockers)) {
-			link = &w->next;
-			continue;
-		}
-		*link = w->next;
-		w->used = false;
-		w->next = c->waiting_read_free;
-		c->waiting_read_free = at;
-		c->waiting_read_count--;
-		tell(c, index, w->from, w->read, w->incarnation);
-		key_give(c, index);
-		link = &c->keys[index].read_first;
+	while (c->keys[index].read_first != NOBODY && room(c)) {
+		struct waiting_read *w = &c->waiting_reads[c->keys[index].read_first];
+		if (!is_ready(c, &c->keys[index], w->serial))
+			return;
+		uint8_t from = w->from;
+		uint64_t read = w->read, incarnation = w->incarnation;
+		waiting_remove(c, w);
+		tell(c, index, from, read, incarnation);
 	}
 }
 

@@ -150,7 +150,7 @@ struct key {
 	uint32_t holders;       /* transaction << 8 | operation */
 	uint32_t prepare_first; /* transactions waiting, in the order of goes_first */
 	uint32_t request_first, request_last;
-	uint32_t read_first;
+	uint32_t read_first, read_last; /* questions that wait, in the order in which they came */
 	bool waking;
 };
 
@@ -173,8 +173,10 @@ struct read { /* asked by a client of this region (or by the machine for a reque
 struct waiting_read { /* asked by any region, held back by what is undecided here */
 	bool used;
 	uint8_t from;
-	uint64_t read, incarnation, serial;
-	uint32_t key, blockers, next;
+	uint64_t read, incarnation, serial, touched_ns; /* touched: last asked */
+	uint32_t key, next, previous;                   /* on the key */
+	uint32_t newer, older;                          /* of all, by when they were last asked */
+	uint32_t chain;
 };
 
 enum action_type {
@@ -251,7 +253,8 @@ struct commit {
 	uint32_t read_free, read_newest, read_oldest;
 	uint64_t read_id;
 	struct waiting_read *waiting_reads;
-	uint32_t waiting_read_free, waiting_read_count;
+	uint32_t waiting_read_free, waiting_read_count, waiting_read_newest, waiting_read_oldest;
+	uint32_t *waiting_read_buckets, waiting_read_bucket_count;
 
 	struct action *actions;
 	uint64_t action_head, action_tail;
@@ -423,7 +426,7 @@ bool read_confirm(struct commit *c, struct request *r, const struct commit_opera
 void read_asked(struct commit *c, uint8_t from, const struct commit_message *m);
 void read_told(struct commit *c, uint8_t from, const struct commit_message *m);
 void read_timer(struct commit *c, struct read *r);
-void reads_released(struct commit *c, uint32_t key, uint64_t hold_serial);
+bool reads_expire(struct commit *c);
 void reads_run(struct commit *c, uint32_t key);
 
 /* replay.c */

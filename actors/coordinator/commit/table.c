@@ -30,6 +30,9 @@ int tables_init(struct commit *c)
 	c->key_buckets = calloc(o->keys, sizeof *c->key_buckets);
 	c->reads = calloc(o->reads, sizeof *c->reads);
 	c->waiting_reads = calloc(o->reads, sizeof *c->waiting_reads);
+	for (c->waiting_read_bucket_count = 1; c->waiting_read_bucket_count < o->reads;)
+		c->waiting_read_bucket_count *= 2;
+	c->waiting_read_buckets = malloc(c->waiting_read_bucket_count * sizeof *c->waiting_read_buckets);
 	c->actions = calloc(c->action_capacity, sizeof *c->actions);
 	c->applying = calloc(c->applying_capacity, sizeof *c->applying);
 	for (int i = 0; i < 2; i++) {
@@ -45,9 +48,10 @@ int tables_init(struct commit *c)
 	c->arena.size = o->arena;
 	c->arena.bytes = aligned_alloc(4096, o->arena);
 	c->arena.orders = calloc(o->arena / 256, 1);
-	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->long_keys || !c->key_buckets || !c->reads ||
-	    !c->waiting_reads || !c->actions || !c->applying || !c->committed.list || !c->committed.buckets ||
-	    !c->aborted.list || !c->aborted.buckets || !c->history || !c->history_buckets || !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
+	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->long_keys || !c->key_buckets ||
+	    !c->reads || !c->waiting_reads || !c->waiting_read_buckets || !c->actions || !c->applying || !c->committed.list ||
+	    !c->committed.buckets || !c->aborted.list || !c->aborted.buckets || !c->history || !c->history_buckets ||
+	    !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < sizeof c->arena.free / sizeof *c->arena.free; i++)
 		c->arena.free[i] = NOBODY;
@@ -67,6 +71,8 @@ int tables_init(struct commit *c)
 		c->reads[i].newer = i + 1 < o->reads ? i + 1 : NOBODY;
 		c->waiting_reads[i].next = i + 1 < o->reads ? i + 1 : NOBODY;
 	}
+	memset(c->waiting_read_buckets, 0xff, c->waiting_read_bucket_count * sizeof *c->waiting_read_buckets); /* NOBODY */
+	c->waiting_read_newest = c->waiting_read_oldest = NOBODY;
 	c->transaction_newest = c->transaction_oldest = NOBODY;
 	c->request_newest = c->request_oldest = NOBODY;
 	c->read_newest = c->read_oldest = NOBODY;
@@ -79,9 +85,10 @@ int tables_init(struct commit *c)
 
 void tables_free(struct commit *c)
 {
-	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->long_keys, c->key_buckets,
-	    c->reads, c->waiting_reads, c->actions, c->applying, c->committed.list, c->committed.buckets, c->aborted.list,
-	    c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->arena.bytes, c->arena.orders};
+	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->long_keys, c->key_buckets, c->reads,
+	    c->waiting_reads, c->waiting_read_buckets, c->actions, c->applying, c->committed.list, c->committed.buckets,
+	    c->aborted.list, c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->arena.bytes,
+	    c->arena.orders};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]);
 	memory_deinit(&c->memory);
@@ -258,6 +265,7 @@ uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uin
 	key->used = true;
 	key->references = 1;
 	key->holders = key->prepare_first = key->request_first = key->request_last = key->read_first = NOBODY;
+	key->read_last = NOBODY;
 	key->chain = *bucket;
 	*bucket = index;
 	c->key_count++;
@@ -313,7 +321,6 @@ void unhold(struct commit *c, struct transaction *t)
 		*link = t->operations[i].next;
 		if (key->holders == NOBODY)
 			c->held_keys--;
-		reads_released(c, index, t->hold_serial);
 		wake(c, index);
 	}
 }

@@ -3,6 +3,7 @@
  * How requests of clients end. */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/unit/commit/world.h"
 
@@ -200,5 +201,91 @@ Test(requests, A11_nothing_is_certain_of_a_request_whose_first_copy_is_not_known
 		world_drop(w, 255, 255, 0);
 	}
 	cr_assert_eq(code_of(w, 2), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 2)));
+	world_free(w);
+}
+
+/* ---- reads ---- */
+
+static struct world *blocked_reads(uint32_t reads)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.reads = reads});
+	w->deadline_ns = 10 * WORLD_SECOND;
+	world_put(w, 0, 1, "a", "x");
+	world_drop(w, 0, 255, 0);
+	return w;
+}
+
+/* CPU seconds for `count` more questions of region 1 that wait in region 0. */
+static double reads_ask(struct world *w, uint64_t route, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		world_get(w, 1, route + i, "a");
+	world_drop(w, 1, 2, COMMIT_ASK);
+	clock_t start = clock();
+	cr_assert_eq(world_deliver(w, 3, COMMIT_ASK), count);
+	return (double)(clock() - start) / CLOCKS_PER_SEC;
+}
+
+/* The table filled to its end: the last question costs what the first did, and so do all when they are asked again. */
+Test(requests, A12_waiting_reads_cost_the_same_however_many_they_are)
+{
+	struct world *w = blocked_reads(16384);
+	double first = reads_ask(w, 1000, 2000) + 0.001, last = 0;
+	for (uint32_t n = 2000; n < 16000; n += 2000)
+		last = reads_ask(w, 1000 + n, 2000);
+	cr_assert_lt(last, 4 * first, "the first 2000 took %.4f s, the last %.4f s", first, last);
+	world_tick(w, 1, WORLD_SECOND);
+	world_drop(w, 1, 2, COMMIT_ASK);
+	clock_t start = clock();
+	cr_assert_eq(world_deliver(w, 3, COMMIT_ASK), 16000);
+	double again = (double)(clock() - start) / CLOCKS_PER_SEC;
+	cr_assert_lt(again, 32 * first, "all again took %.4f s, the first 2000 %.4f s", again, first);
+	world_free(w);
+}
+
+/* Whoever asked has given up: nothing of it is left here, and others have the room. */
+Test(requests, A12_a_read_that_nobody_waits_for_gives_its_place_back)
+{
+	struct world *w = blocked_reads(64);
+	w->deadline_ns = WORLD_SECOND;
+	for (uint32_t i = 0; i < 64; i++)
+		world_get(w, 1, 100 + i, "a");
+	world_deliver(w, 3, COMMIT_ASK);
+	cr_assert_eq(commit_counts(w->regions[0].machine)->reads_waited, 64);
+	world_get(w, 2, 200, "a");
+	world_deliver(w, 5, COMMIT_ASK);
+	cr_assert_eq(commit_counts(w->regions[0].machine)->reads_waited, 64, "the table was full");
+	/* Region 1's have ended, answered by 2 and itself; nobody asks for them again. */
+	for (uint32_t i = 0; i < 100; i++) {
+		world_tick(w, 0, 20 * MS);
+		world_drop(w, 0, 255, 0);
+		world_drop(w, 255, 0, 0);
+	}
+	world_get(w, 2, 201, "a");
+	world_deliver(w, 5, COMMIT_ASK);
+	cr_assert_eq(commit_counts(w->regions[0].machine)->reads_waited, 65, "their places were not given back");
+	world_free(w);
+}
+
+/* In the order in which they came, and each with all that was there when it came. */
+Test(requests, A12_a_read_waits_for_what_was_there_before_it_and_no_more)
+{
+	struct world *w = world_new(3);
+	world_put(w, 1, 1, "a", "one");
+	world_deliver(w, 3, COMMIT_PREPARE); /* 0 has voted */
+	world_drop(w, 1, 2, 0);
+	world_get(w, 0, 2, "a");
+	world_drop(w, 0, 255, COMMIT_ASK);
+	cr_assert_eq(commit_counts(w->regions[0].machine)->reads_waited, 1);
+	world_deliver(w, 3, COMMIT_VOTE);
+	world_deliver(w, 3, COMMIT_DECIDED);
+	world_put(w, 2, 3, "a", "two");
+	world_deliver(w, 5, COMMIT_PREPARE); /* held again: the read came before */
+	world_streams(w);
+	world_tick(w, 0, WORLD_SECOND / 2); /* and asks the others again */
+	world_deliver(w, 3, COMMIT_ASK);
+	world_deliver(w, 3, COMMIT_TOLD);
+	cr_assert_eq(code_of(w, 2), ERR_OK, "%s", error_name(code_of(w, 2)));
+	cr_assert_str_eq(world_answer(w, 2)->value, "one");
 	world_free(w);
 }
