@@ -225,6 +225,7 @@ static int submit_until(struct gw_connection *c, const struct gw_operation *oper
 	slot->wait_ms = CONNECTION_REPEAT_MS;
 	slot->sends = 0;
 	slot->refused = slot->moved = false;
+	slot->renewed = 0;
 	slot->state = SLOT_QUEUED;
 	slot->kind = operation->kind;
 	slot->user = operation->user;

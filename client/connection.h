@@ -23,6 +23,7 @@
 #define CONNECTION_SILENCE_MS_MAX   10000u
 #define CONNECTION_CHECK_NS         (50u * 1000000u)
 #define CONNECTION_RECONNECT_MS_MAX 250u
+#define CONNECTION_RENEWALS_MAX     3u
 
 enum slot_state { SLOT_FREE, SLOT_QUEUED, SLOT_SENT };
 
@@ -33,6 +34,8 @@ struct slot {
 	uint32_t encoded_size, capacity;
 	uint32_t wait_ms; /* sent again after so long */
 	uint32_t sends;   /* times handed to a connected socket */
+	uint64_t token;   /* the connection's, when it was first sent */
+	uint32_t renewed; /* times that its only copy came too late to be told from a repeat, and it was sent as new */
 	bool refused;     /* a repeat was refused, which says nothing about the first one */
 	bool moved;       /* sent before, to another region */
 	uint32_t link;    /* that it was first sent over */
@@ -47,6 +50,7 @@ struct gw_connection {
 	struct key_pair keys;
 	char server_key[KEY_TEXT_SIZE];
 	uint64_t client_id;
+	uint64_t token; /* the largest of all answers: no answer to what is sent from now on is forgotten */
 
 	void *socket, *monitor;
 	bool context_held;    /* this connection counts in the process's ZeroMQ context */

@@ -82,12 +82,14 @@ void connection_requeue_moved(struct gw_connection *c)
 
 /* What a region needs to know of a repeated write: whether its memory of answers reaches back to the first copy, and whether
  * that copy came to it at all. */
-static struct wire_tail tail_of(const struct slot *slot, uint64_t settled, uint64_t now_ns)
+static struct wire_tail tail_of(const struct gw_connection *c, const struct slot *slot, uint64_t settled, uint64_t now_ns)
 {
 	if (!kind_is_write(slot->kind))
 		return (struct wire_tail){0};
-	return (struct wire_tail){
-	    .settled = settled, .age_ms = slot->sends ? (now_ns - slot->first_sent_ns) / 1000000 + 1 : 0, .moved = slot->moved};
+	return (struct wire_tail){.settled = settled,
+	    .age_ms = slot->sends ? (now_ns - slot->first_sent_ns) / 1000000 + 1 : 0,
+	    .token = slot->sends ? slot->token : c->token,
+	    .moved = slot->moved};
 }
 
 /* Picks queued operations for one message; returns its size and where the next one starts. */
@@ -99,7 +101,7 @@ static size_t batch_pick(struct gw_connection *c, uint64_t now_ns, uint32_t *pic
 		struct slot *slot = slot_of(c, number);
 		if (!slot || slot->state != SLOT_QUEUED)
 			continue;
-		struct wire_tail tail = tail_of(slot, settled, now_ns);
+		struct wire_tail tail = tail_of(c, slot, settled, now_ns);
 		size_t framed = wire_request_operation_size(slot->encoded_size, &tail);
 		if (*picked && size + framed > CONNECTION_BATCH_BYTES_MAX)
 			break;
@@ -136,7 +138,7 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 		out += WIRE_REQUEST_HEADER_SIZE;
 		for (uint32_t i = 0; i < picked; i++) {
 			struct slot *slot = &c->slots[c->batch[i]];
-			struct wire_tail tail = tail_of(slot, settled, now_ns);
+			struct wire_tail tail = tail_of(c, slot, settled, now_ns);
 			out = wire_request_operation(out, slot->encoded, slot->encoded_size, &tail);
 			if (kind_is_write(slot->kind))
 				settled = 0;
@@ -155,6 +157,7 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 			slot->state = SLOT_SENT;
 			if (slot->sends++ == 0) {
 				slot->first_sent_ns = now_ns;
+				slot->token = c->token;
 				slot->link = c->links;
 			}
 			slot->sent_ns = now_ns;
@@ -189,12 +192,28 @@ static bool refusal_is_final(const struct gw_connection *c, const struct slot *s
 	}
 }
 
+/* The one copy that there is came when the region could not tell any more whether it was a repeat, and was not taken: with what
+ * the answer says of the clock, it can be told. So after a long pause, or with the first write of a connection. */
+static bool is_late_only(const struct slot *slot, const Godwit__Client__Answer *answer)
+{
+	return answer->code == ERR_EXPIRED && kind_is_write(slot->kind) && slot->state == SLOT_SENT && slot->sends == 1 &&
+	       !slot->moved && answer->token > slot->token && slot->renewed < CONNECTION_RENEWALS_MAX;
+}
+
 static void answer_take(
     struct gw_connection *c, const Godwit__Client__Answer *answer, uint64_t now_ns, struct receiver *receiver)
 {
 	struct slot *slot = slot_of(c, answer->number);
+	if (answer->token > c->token)
+		c->token = answer->token;
 	if (!slot || slot->sends == 0)
 		return; /* answered before: a repeat was answered as well */
+	if (is_late_only(slot, answer)) {
+		slot->sends = 0;
+		slot->renewed++;
+		queue_again(c, slot);
+		return;
+	}
 	if (!refusal_is_final(c, slot, answer->code)) {
 		slot->refused = true; /* it is sent once more when its time comes */
 		return;

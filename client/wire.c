@@ -202,7 +202,8 @@ void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[stat
 
 static size_t tail_size(const struct wire_tail *tail)
 {
-	return number_size(tail->settled) + number_size(tail->age_ms) + (tail->moved ? 3 : 0);
+	return number_size(tail->settled) + number_size(tail->age_ms) + (tail->moved ? 3 : 0) +
+	       (tail->token ? 1 + number_size(tail->token) : 0);
 }
 
 size_t wire_request_operation_size(size_t encoded_size, const struct wire_tail *tail)
@@ -216,7 +217,7 @@ uint8_t *wire_request_operation(uint8_t *out, const uint8_t *encoded, size_t enc
 	out = varint_put(tag_put(out, 3, WIRE_BYTES), encoded_size + tail_size(tail));
 	memcpy(out, encoded, encoded_size);
 	out = number_put(number_put(out + encoded_size, 10, tail->settled), 11, tail->age_ms);
-	return number_put(out, 16, tail->moved);
+	return number_put(number_put(out, 16, tail->moved), 18, tail->token);
 }
 
 struct field {
@@ -305,6 +306,9 @@ static int answer_take(Godwit__Client__Answer *answer, const struct field *field
 		return field->type == WIRE_VARINT ? ERR_OK : ERR_MALFORMED;
 	case 12:
 		answer->siblings = (uint32_t)field->value;
+		return field->type == WIRE_VARINT ? ERR_OK : ERR_MALFORMED;
+	case 14:
+		answer->token = field->value;
 		return field->type == WIRE_VARINT ? ERR_OK : ERR_MALFORMED;
 	default:
 		return ERR_UNSUPPORTED;

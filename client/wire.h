@@ -32,7 +32,7 @@ size_t wire_operation_encode(const struct gw_operation *operation, uint64_t numb
 void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[static WIRE_REQUEST_HEADER_SIZE]);
 /* What is known of an operation only when it is sent. 0: not sent. */
 struct wire_tail {
-	uint64_t settled, age_ms;
+	uint64_t settled, age_ms, token;
 	bool moved;
 };
 /* One operation inside a request. */

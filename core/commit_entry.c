@@ -104,7 +104,7 @@ void commit_body_request(const struct commit_body *body, uint32_t *at, struct co
 {
 	name->client_id = bytes_get_u64(body->bytes + *at);
 	name->number = bytes_get_u64(body->bytes + *at + 8);
-	name->first_ms = bytes_get_u64(body->bytes + *at + 16);
+	name->after = bytes_get_u64(body->bytes + *at + 16);
 	*at += COMMIT_REQUEST_NAME_SIZE;
 }
 
@@ -222,7 +222,7 @@ uint8_t *commit_request_name_put(uint8_t *out, const struct commit_request_name 
 {
 	bytes_put_u64(out, name->client_id);
 	bytes_put_u64(out + 8, name->number);
-	bytes_put_u64(out + 16, name->first_ms);
+	bytes_put_u64(out + 16, name->after);
 	return out + COMMIT_REQUEST_NAME_SIZE;
 }
 

@@ -124,7 +124,8 @@ struct commit_body {
 };
 struct commit_request_name {
 	uint64_t client_id, number;
-	uint64_t first_ms; /* wall clock: not sent before, when this is a repeat; 0: sent for the first time */
+	uint64_t after; /* of the clock of strong stamps, read before the request was first sent: its commit has a later stamp;
+	                   0: not known */
 };
 /* Checks everything, caps included: 0 or ERR_MALFORMED. */
 int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size);

@@ -100,7 +100,7 @@ static int operation_read(struct request_operation *o, struct request_bytes whol
 		at = field_read(&f, at, end);
 		if (!at)
 			return ERR_MALFORMED;
-		if (f.number > 17)
+		if (f.number > 18)
 			continue;
 		bool is_bytes = (f.number >= 3 && f.number <= 7) || f.number == 13 || f.number == 17;
 		if (f.type != (is_bytes ? WIRE_BYTES : WIRE_VARINT))
@@ -156,6 +156,9 @@ static int operation_read(struct request_operation *o, struct request_bytes whol
 			break;
 		case 17:
 			o->step_count++;
+			break;
+		case 18:
+			o->token = f.value;
 			break;
 		}
 	}
@@ -328,7 +331,7 @@ size_t answer_encode(const struct answer *a, uint8_t *out)
 	size_t reason = reason_size(a);
 	size_t size = number_field_size(a->number) + number_field_size(code) + bytes_field_size(reason) +
 	              bytes_field_size(a->value.size) + bytes_field_size(a->version.size) + (a->hlc ? 9 : 0) +
-	              number_field_size(a->siblings);
+	              number_field_size(a->siblings) + number_field_size(a->token);
 	uint8_t *at = out + answer_prefix_encode(size, out);
 	at = number_write(at, TAG(1, WIRE_VARINT), a->number);
 	at = number_write(at, TAG(2, WIRE_VARINT), code);
@@ -337,5 +340,6 @@ size_t answer_encode(const struct answer *a, uint8_t *out)
 	at = bytes_write(at, TAG(5, WIRE_BYTES), a->version.bytes, a->version.size);
 	at = fixed64_write(at, TAG(6, WIRE_FIXED64), a->hlc);
 	at = number_write(at, TAG(12, WIRE_VARINT), a->siblings);
+	at = number_write(at, TAG(14, WIRE_VARINT), a->token);
 	return (size_t)(at - out);
 }

@@ -18,7 +18,7 @@ struct request_bytes {
 };
 
 struct request_operation {
-	uint64_t number, settled, age_ms, limit_id;
+	uint64_t number, settled, age_ms, limit_id, token;
 	uint32_t kind; /* of client.proto; any number */
 	uint32_t limit;
 	uint32_t condition, level, timeout_ms;
@@ -61,6 +61,7 @@ struct answer {
 	struct request_bytes value, version;
 	uint64_t hlc;
 	uint32_t siblings;
+	uint64_t token;
 };
 
 /* A message of Answers is its header and then any number of answers, one behind the other. */

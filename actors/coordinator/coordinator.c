@@ -87,6 +87,7 @@ static struct coordinator_answer *answer_add(
 	answer->code = 0;
 	answer->reason = NULL;
 	answer->siblings = 0;
+	answer->token = 0;
 	answer->version_size = 0;
 	return answer;
 }

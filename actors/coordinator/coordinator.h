@@ -102,6 +102,7 @@ struct coordinator_answer {
 	const char *reason; /* fixed text; NULL: that of the code */
 	int code;
 	uint32_t siblings; /* of a strong read */
+	uint64_t token;    /* of a strong keyspace: commit_token() */
 	uint32_t version_size;
 	uint8_t version[VECTOR_ENCODED_MAX];
 };

@@ -91,6 +91,8 @@ static void oldest_forget(struct memory *m)
 		return;
 	}
 	place_remove(m, request_hash(answer->client_id, answer->number), index + 1);
+	if (m->complete_hlc < answer->hlc)
+		m->complete_hlc = answer->hlc;
 	if (m->complete_ms < hlc_milliseconds(answer->hlc))
 		m->complete_ms = hlc_milliseconds(answer->hlc);
 	struct memory_client *set = client_set(m, answer->client_id);

@@ -45,6 +45,7 @@ struct memory {
 	uint64_t newest, oldest;
 	uint64_t use;
 	uint64_t complete_ms; /* every write stamped later is remembered; 0: all */
+	uint64_t complete_hlc; /* the same, to the stamp */
 	uint32_t capacity;    /* power of two */
 };
 

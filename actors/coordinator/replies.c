@@ -113,6 +113,7 @@ void replies_add_value(
 	    .version = {from->version, from->version_size},
 	    .hlc = from->hlc,
 	    .siblings = from->siblings,
+	    .token = from->token,
 	};
 	struct reply_message *message;
 	uint8_t *out = room_take(replies, from->route, answer_size_max(&answer), &message);

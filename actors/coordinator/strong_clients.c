@@ -21,7 +21,8 @@ void strong_answer(struct port *port, const struct commit_answer *from)
 	    .code = from->code,
 	    .reason = from->reason,
 	    .siblings = from->is_read && from->code == ERR_OK,
-	    .hlc = from->version.hlc};
+	    .hlc = from->version.hlc,
+	    .token = commit_token(port->strong.machine)};
 	if (from->version.hlc) {
 		commit_version_encode(from->version, version);
 		answer.version_size = COMMIT_VERSION_SIZE;
@@ -195,19 +196,19 @@ static void transaction_take(struct port *port, uint64_t route, uint64_t client_
 		refuse(port, route, o->number, code, reason);
 		return;
 	}
-	strong_step(port,
-	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
-	        .transaction = {.route = route,
-	            .client_id = client_id,
-	            .number = o->number,
-	            .settled = o->settled,
-	            .age_ms = o->age_ms ? o->age_ms + port_waited_ms(port) : 0,
-	            .moved = o->moved,
-	            .deadline_ns = deadline_ns(port, o->timeout_ms),
-	            .arrived_ns = port->now.monotonic_ns,
-	            .ack_all = ack_all,
-	            .count = (uint32_t)count,
-	            .operations = operations}});
+	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
+	                      .transaction = {.route = route,
+	                          .client_id = client_id,
+	                          .number = o->number,
+	                          .settled = o->settled,
+	                          .age_ms = o->age_ms ? o->age_ms + port_waited_ms(port) : 0,
+	                          .after = o->token,
+	                          .moved = o->moved,
+	                          .deadline_ns = deadline_ns(port, o->timeout_ms),
+	                          .arrived_ns = port->now.monotonic_ns,
+	                          .ack_all = ack_all,
+	                          .count = (uint32_t)count,
+	                          .operations = operations}});
 }
 
 static void read_take(struct port *port, uint64_t route, int keyspace, const struct request_operation *o)

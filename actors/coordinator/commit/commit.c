@@ -59,7 +59,7 @@ int commit_new(struct commit **out, const struct commit_options *options, uint64
 	c->peers = options->regions;
 	c->born = stored_bound;
 	c->forgotten_abort_hlc = c->forgotten_commit_hlc = c->newest_hlc = forgotten_hlc;
-	c->memory.complete_ms = hlc_milliseconds(forgotten_hlc);
+	c->memory.complete_hlc = forgotten_hlc;
 	hlc_init(&c->clock, stored_bound);
 	hlc_learn(&c->clock, forgotten_hlc);
 	*out = c;
@@ -102,6 +102,12 @@ uint64_t commit_oldest_lsn(const struct commit *c)
 		if (c->transactions[at].first_lsn < oldest)
 			oldest = c->transactions[at].first_lsn;
 	return oldest;
+}
+
+uint64_t commit_token(const struct commit *c)
+{
+	uint64_t newest = c->newest_hlc > c->clock.last ? c->newest_hlc : c->clock.last;
+	return (newest > c->memory.complete_hlc ? newest : c->memory.complete_hlc) + 1;
 }
 
 uint64_t commit_newest_hlc(const struct commit *c)

@@ -107,7 +107,8 @@ struct commit_event {
 		struct {
 			uint64_t route, client_id, number, settled, deadline_ns, arrived_ns;
 			uint64_t age_ms; /* of a repeat: since it was first sent; 0: sent for the first time */
-			bool moved; /* that was to another region */
+			uint64_t after;  /* commit_token() of some region, from before it was first sent; 0: not known */
+			bool moved;      /* that was to another region */
 			bool ack_all;
 			uint32_t count; /* 1 to COMMIT_OPERATIONS_MAX, keys all different */
 			const struct commit_operation *operations;
@@ -209,6 +210,8 @@ void commit_step(struct commit *c, const struct commit_event *event, struct comm
 uint64_t commit_ticket(const struct commit *c); /* of the last entry */
 bool commit_room(const struct commit *c);
 uint64_t commit_oldest_lsn(const struct commit *c);
+/* For clients: of what is sent after they have it, no answer is forgotten yet. Any region takes another region's. */
+uint64_t commit_token(const struct commit *c);
 uint64_t commit_newest_hlc(const struct commit *c); /* no transaction known so far has a larger stamp */
 const struct commit_counts *commit_counts(const struct commit *c);
 uint32_t commit_held_keys(const struct commit *c);

@@ -82,6 +82,8 @@ static void voted_no(struct commit *c, struct transaction *t, uint8_t from, cons
 		if (at != NOBODY && m->reason == ERR_OK) {
 			c->requests[at].duplicate = true;
 			c->requests[at].duplicate_of = m->version;
+		} else if (at != NOBODY) {
+			c->requests[at].expired = true;
 		}
 	}
 	if (m->reason == ERR_CHECK_FAILED || !t->reason)
@@ -130,6 +132,7 @@ static bool is_for_good(const struct transaction *t)
 {
 	switch (t->reason) {
 	case ERR_OK:         /* nobody said NO: it gave way to another */
+	case ERR_EXPIRED:    /* one of those that share it is, which ends by itself */
 	case ERR_OVERLOADED: /* no room, or a stamp that came too late */
 		return false;
 	case ERR_CHECK_FAILED:
@@ -144,13 +147,15 @@ static void request_aborted(struct commit *c, struct transaction *t, struct requ
 	struct commit_id none = {0};
 	if (r->duplicate)
 		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
+	else if (r->expired)
+		request_end(c, r, ERR_EXPIRED, NULL, none);
 	else if (is_for_good(t))
 		request_end(c, r, t->reason, NULL, none);
 	else if (c->now_ns >= r->deadline_ns)
 		request_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", none);
 	else if (t->reason == ERR_CHECK_FAILED)
 		request_confirm(c, r);
-	else if (!t->reason || !r->refusals++)
+	else if (!t->reason || t->reason == ERR_EXPIRED || !r->refusals++)
 		request_retry(c, r, 0); /* at once: others come first on its keys; or a younger stamp may do */
 	else
 		request_retry(c, r, request_pause_ns(r));

@@ -170,7 +170,7 @@ struct repeat repeat_find(struct commit *c, const struct transaction *t, bool st
 			        .region = (uint8_t)answer->sequence,
 			        .share = (uint16_t)(answer->sequence >> 8)}};
 		if (!answer && ((!started && name.number <= memory_client_mark(&c->memory, name.client_id, 0)) ||
-		                   (name.first_ms && name.first_ms <= c->memory.complete_ms)))
+		                   is_forgotten(c, name.after)))
 			return (struct repeat){.forgotten = true, .request = i};
 	}
 	return (struct repeat){0};
@@ -184,6 +184,8 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 	struct commit_answer *m = refuse(c, t->id, COMMIT_NO, repeat.done ? ERR_OK : ERR_EXPIRED);
 	m->number = repeat.request;
 	m->version = repeat.version;
+	if (!repeat.done)
+		m->version.hlc = c->memory.complete_hlc;
 	return true;
 }
 

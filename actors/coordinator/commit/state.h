@@ -125,7 +125,8 @@ struct request {
 	enum request_state state;
 	bool answered, blind, ack_all, duplicate;
 	bool uncertain; /* an earlier copy may have been taken that is not remembered here: by another region, before a restart */
-	uint64_t route, client_id, number, first_ms, deadline_ns, arrived_ns, not_before_ns;
+	bool expired;   /* somebody may have committed and forgotten it: sent before that */
+	uint64_t route, client_id, number, after, deadline_ns, arrived_ns, not_before_ns;
 	uint64_t since; /* a reading of the clock of strong stamps, which wrong wall clocks only put ahead, for all alike */
 	uint8_t *operations; /* encoded, in the arena */
 	uint32_t operations_size, operation_count;
@@ -294,6 +295,13 @@ static inline uint64_t resend_ns(const struct commit *c)
 	for (uint32_t r = 0; r < REGIONS_MAX; r++)
 		after_ns = 4 * c->round_trip_ns[r] > after_ns ? 4 * c->round_trip_ns[r] : after_ns;
 	return after_ns < c->options.resend_ns ? after_ns : c->options.resend_ns;
+}
+
+/* Of a request sent first after the clock read that: may its answer be forgotten here? Whatever commits it has a later stamp,
+ * since begin() sees to that in all regions; and no clock but the one that the stamps are is asked. */
+static inline bool is_forgotten(const struct commit *c, uint64_t after)
+{
+	return c->memory.complete_hlc && after <= c->memory.complete_hlc;
 }
 
 /* table.c */

@@ -12,7 +12,8 @@
 #define RETRY_NS        20000000ull
 #define RETRY_DOUBLINGS 6u
 /* By so much the wall clocks of two regions may differ, and a repeat have been under way, since its age was told. */
-#define AGE_SLACK_MS 3000u
+#define AGE_SLACK_MS   3000u
+#define TOKEN_AHEAD_MS 3600000u
 
 static const struct commit_id no_version;
 
@@ -51,6 +52,11 @@ static void request_free(struct commit *c, struct request *r)
 	c->request_count--;
 }
 
+static uint64_t later_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* A request may be committed under another name, and an earlier copy of it may be elsewhere: then this one was not applied, and
  * yet the request may be. No refusal is certain before this has looked. */
 static int outcome(const struct request *r, int code, const char **reason, struct commit_id *version)
@@ -75,7 +81,7 @@ void request_end(struct commit *c, struct request *r, int code, const char *reas
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (answer && answer->state == MEMORY_PARKED) {
 		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
-		answer->hlc = code ? hlc_pack(c->now_ms, 0) : version.hlc;
+		answer->hlc = code ? later_of(commit_token(c) - 1, r->after) : version.hlc;
 		answer->sequence = code ? (uint64_t)-code : version.region | (uint64_t)version.share << 8;
 	}
 	if (!r->answered)
@@ -233,7 +239,7 @@ static uint32_t body_build(struct commit *c, const uint32_t *list, uint32_t coun
 	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, since, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct request *r = &c->requests[list[i]];
-		struct commit_request_name name = {.client_id = r->client_id, .number = r->number, .first_ms = r->first_ms};
+		struct commit_request_name name = {.client_id = r->client_id, .number = r->number, .after = r->after};
 		out = commit_request_name_put(out, &name);
 	}
 	bytes_put_u16(out, (uint16_t)last->operation_count);
@@ -266,6 +272,8 @@ static void begin(struct commit *c, const uint32_t *list, uint32_t count, uint64
 {
 	struct request *first = &c->requests[list[0]];
 	uint32_t size = body_build(c, list, count);
+	for (uint32_t i = 0; i < count; i++)
+		above = later_of(above, c->requests[list[i]].after);
 	struct commit_id id = {.hlc = stamp_take(c, above), .region = c->options.region};
 	struct transaction *t = transaction_new(c, id, c->body, size);
 	if (!t) {
@@ -437,8 +445,7 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 	uint64_t mark = memory_client_mark(&c->memory, e->transaction.client_id, e->transaction.settled);
 	struct memory_answer *known = memory_find(&c->memory, e->transaction.client_id, e->transaction.number);
 	if (!known) {
-		uint64_t first_ms = first_sent_ms(c, e);
-		if (e->transaction.number > mark && !(first_ms && first_ms <= c->memory.complete_ms))
+		if (e->transaction.number > mark && !is_forgotten(c, e->transaction.after))
 			return false;
 		answer_now(c, e, ERR_EXPIRED, NULL, no_version);
 		return true;
@@ -452,6 +459,11 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 			r->deadline_ns = e->transaction.deadline_ns;
 		return true;
 	}
+	/* An earlier sending of it was too old to be taken, and its client, which knows that there was no other, begins again.
+	 */
+	if (known->state == ANSWER_REFUSED && -(int)known->sequence == ERR_EXPIRED && !e->transaction.age_ms &&
+	    !e->transaction.moved && e->transaction.after > known->hlc)
+		return false;
 	if (known->state == ANSWER_REFUSED) {
 		answer_now(c, e, -(int)known->sequence, NULL, no_version);
 		return true;
@@ -460,6 +472,12 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 	    .hlc = known->hlc, .region = (uint8_t)known->sequence, .share = (uint16_t)(known->sequence >> 8)};
 	answer_now(c, e, ERR_OK, NULL, version);
 	return true;
+}
+
+/* A client moves no clock by more than that. What it has seen elsewhere comes here in a moment. */
+static bool is_ahead(const struct commit *c, uint64_t after)
+{
+	return hlc_milliseconds(after) > later_of(hlc_milliseconds(commit_token(c)), c->now_ms) + TOKEN_AHEAD_MS;
 }
 
 static int validate(const struct commit_event *e, size_t *size)
@@ -505,7 +523,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 		code = c->refusing;
 	else if ((uint32_t)__builtin_popcount(c->peers & c->options.regions) < (e->transaction.ack_all ? c->n : c->quorum))
 		code = ERR_NO_QUORUM;
-	else if (c->request_free == NOBODY || !commit_room(c))
+	else if (c->request_free == NOBODY || !commit_room(c) || is_ahead(c, e->transaction.after))
 		code = ERR_OVERLOADED;
 	uint8_t *blob = code ? NULL : arena_take(&c->arena, size - COMMIT_BODY_BEGIN_SIZE - 2 - COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX);
 	if (!blob) {
@@ -520,7 +538,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	    .route = e->transaction.route,
 	    .client_id = e->transaction.client_id,
 	    .number = e->transaction.number,
-	    .first_ms = first_sent_ms(c, e),
+	    .after = e->transaction.after,
 	    .uncertain = e->transaction.age_ms && (e->transaction.moved || first_sent_ms(c, e) <= c->started_ms),
 	    .since = since_of(c, e->transaction.age_ms),
 	    .deadline_ns = e->transaction.deadline_ns,
@@ -543,7 +561,9 @@ void request_take(struct commit *c, const struct commit_event *e)
 		c->request_oldest = index;
 	c->request_newest = index;
 	c->request_count++;
-	struct memory_answer *answer = memory_add(&c->memory, r->client_id, r->number);
+	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
+	if (!answer)
+		answer = memory_add(&c->memory, r->client_id, r->number);
 	answer->state = MEMORY_PARKED;
 	answer->sequence = index;
 	request_start(c, r);

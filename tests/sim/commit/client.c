@@ -36,7 +36,8 @@ static void operation_draw(struct sim *sim, uint32_t index, uint32_t client_inde
 	struct chance *chance = &sim->chance;
 	struct sim_client *client = &sim->clients[client_index];
 	struct sim_operation *op = &sim->operations[index];
-	*op = (struct sim_operation){.client = client_index, .number = ++client->number, .start_ns = sim->now_ns, .count = 1};
+	*op = (struct sim_operation){
+	    .client = client_index, .number = ++client->number, .start_ns = sim->now_ns, .after = client->after, .count = 1};
 	uint64_t draw = sim->hot ? 50 : chance_below(chance, 100);
 	uint32_t value = (index + 1) * SIM_OPS_KEYS; /* unique; those of a transaction count up from it */
 	op->ack_all = !sim->hot && chance_of(chance, 60);
@@ -130,6 +131,8 @@ void client_answer(struct sim *sim, const struct sim_event *event)
 {
 	struct sim_operation *op = &sim->operations[event->operation];
 	struct sim_client *client = &sim->clients[op->client];
+	if (event->after > client->after)
+		client->after = event->after;
 	if (op->outcome != SIM_OPEN)
 		return;
 	assert(client->open == event->operation + 1);

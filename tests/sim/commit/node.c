@@ -125,7 +125,11 @@ static void effect_send(struct sim *sim, struct sim_node *node, const struct com
 static void effect_answer(struct sim *sim, struct sim_node *node, const struct commit_effect *effect)
 {
 	const struct commit_answer *a = &effect->answer;
-	struct sim_event event = {.kind = SIM_ANSWER, .operation = (uint32_t)a->route, .code = a->code, .version = a->version};
+	struct sim_event event = {.kind = SIM_ANSWER,
+	    .operation = (uint32_t)a->route,
+	    .code = a->code,
+	    .version = a->version,
+	    .after = commit_token(node->machine)};
 	if (a->is_read && a->code == ERR_OK && a->value_size)
 		memcpy(&event.value, a->value, sizeof event.value);
 	sim_trace(sim, "%u answers #%u %s %s value %u", node->region, event.operation, error_name(a->code), sim_id(a->version),
@@ -301,6 +305,7 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t index)
 	            .number = op->number,
 	            .settled = op->number - 1,
 	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
+	            .after = op->after,
 	            .age_ms = op->copies > 1 ? (sim->now_ns - op->start_ns) / SIM_MS + 1 : 0,
 	            .ack_all = op->ack_all,
 	            .count = op->count,

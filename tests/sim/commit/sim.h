@@ -55,7 +55,7 @@ struct sim_event {
 	enum sim_event_kind kind;
 	uint8_t region, peer, origin;
 	uint32_t incarnation, client, operation;
-	uint64_t sequence;
+	uint64_t sequence, after;
 	int code;
 	struct commit_id version;
 	uint32_t value;
@@ -114,14 +114,14 @@ struct sim_operation {
 	bool ack_all;
 	uint32_t count;
 	struct sim_access accesses[SIM_OPS_KEYS];
-	uint64_t start_ns, end_ns, deadline_ns;
+	uint64_t start_ns, end_ns, deadline_ns, after;
 	uint32_t copies, regions;
 	struct commit_id version; /* of an ok one; of a read what it saw */
 	uint32_t read_value;
 	int code;
 };
 struct sim_client {
-	uint64_t id, number;
+	uint64_t id, number, after;
 	uint8_t region;
 	uint32_t open; /* operation + 1 */
 	uint32_t left;

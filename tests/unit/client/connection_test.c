@@ -213,6 +213,34 @@ Test(connection, b17_refusal_of_a_repeat_says_nothing_about_the_first_copy, .fin
 	gw_close(c);
 }
 
+static struct reaction too_old_to_tell(struct fake_region *region, const struct seen *seen)
+{
+	region->token = seen->number == 1 ? 1000 * seen->copy : seen->number == 3 ? 3000 : 0;
+	if (seen->number == 1 && seen->token >= 1000)
+		return (struct reaction){ANSWER_OK, 0};
+	if (seen->number == 3 && seen->copy == 1)
+		return (struct reaction){ANSWER_NOTHING, 0};
+	return (struct reaction){ANSWER_CODE, ERR_EXPIRED};
+}
+
+/* The first write of a connection knows nothing of the region's clock; what is told then is said with all that follow. */
+Test(connection, a5_what_came_too_late_to_be_told_is_sent_as_new, .fini = stop)
+{
+	struct gw_result result;
+	fake_start(&fake, too_old_to_tell);
+	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", gw_error_name(result.code));
+	cr_assert(fake.seen_count == 2 && fake.seen[0].token == 0);
+	cr_assert(fake.seen[1].number == 1 && fake.seen[1].token == 1000 && fake.seen[1].age_ms == 0);
+	/* Without a word of the clock it is an outcome that nobody knows. */
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_EXPIRED);
+	cr_assert(fake.seen_count == 3 && fake.seen[2].token == 2000);
+	/* And when there was another copy. Each says what was known before the first. */
+	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_EXPIRED);
+	cr_assert(fake.seen_count == 5 && fake.seen[3].token == 2000 && fake.seen[4].token == 2000 && fake.seen[4].age_ms);
+	gw_close(c);
+}
+
 Test(connection, refusal_that_every_copy_meets_is_certain, .fini = stop)
 {
 	struct gw_result result;

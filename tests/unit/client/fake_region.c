@@ -67,6 +67,7 @@ static void react(struct fake_region *fake, void *socket, zmq_msg_t *identity, c
 	Godwit__Client__Answer answer = GODWIT__CLIENT__ANSWER__INIT, *list[1] = {&answer};
 	struct reaction reaction = fake->script(fake, seen);
 	answer.number = seen->number;
+	answer.token = fake->token;
 	answer.version = (ProtobufCBinaryData){sizeof version, version};
 	answer.hlc = seen->number << 16;
 	answer.value = (ProtobufCBinaryData){strlen(seen->value), (uint8_t *)(uintptr_t)seen->value};
@@ -115,6 +116,7 @@ static void request_take(struct fake_region *fake, void *socket)
 		*seen = (struct seen){.number = o->number,
 		    .settled = o->settled,
 		    .age_ms = o->age_ms,
+		    .token = o->token,
 		    .client_id = request->client_id,
 		    .kind = (uint32_t)o->kind,
 		    .timeout_ms = o->timeout_ms,

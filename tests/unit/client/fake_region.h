@@ -14,7 +14,7 @@
 #define SEEN_MAX 8192u
 
 struct seen {
-	uint64_t number, settled, age_ms, client_id;
+	uint64_t number, settled, age_ms, client_id, token;
 	uint32_t kind, timeout_ms, condition, level, steps;
 	bool moved;
 	uint32_t copy; /* 1 for the first time that this number came */
@@ -31,6 +31,7 @@ struct fake_region {
 	/* Called in the region's thread for each operation. */
 	struct reaction (*script)(struct fake_region *fake, const struct seen *seen);
 	_Atomic int phase; /* for scripts */
+	uint64_t token;    /* in the next answer: for scripts */
 	_Atomic bool stop;
 	_Atomic uint32_t seen_count, rebind, operations_most; /* in one message */
 	struct seen seen[SEEN_MAX];

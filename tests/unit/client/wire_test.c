@@ -37,7 +37,7 @@ Test(wire, request_is_what_the_generated_code_reads)
 	cr_assert_leq(first, wire_operation_size_max(&put));
 	cr_assert_leq(second, wire_operation_size_max(&scan));
 	wire_request_header(1, 0x1122334455667788, at);
-	struct wire_tail repeat = {.settled = 299, .age_ms = 1234, .moved = true}, fresh = {0};
+	struct wire_tail repeat = {.settled = 299, .age_ms = 1234, .moved = true, .token = 7ull << 57}, fresh = {0};
 	at = wire_request_operation(at + WIRE_REQUEST_HEADER_SIZE, encoded[0], first, &repeat);
 	at = wire_request_operation(at, encoded[1], second, &fresh);
 	cr_assert_eq((size_t)(at - message), WIRE_REQUEST_HEADER_SIZE + wire_request_operation_size(first, &repeat) +
@@ -50,6 +50,7 @@ Test(wire, request_is_what_the_generated_code_reads)
 	cr_assert_eq(r->n_operations, 2);
 	const Godwit__Client__Operation *o = r->operations[0];
 	cr_assert(o->number == 300 && o->kind == GODWIT__CLIENT__KIND__PUT && o->settled == 299 && o->age_ms == 1234);
+	cr_assert_eq(o->token, 7ull << 57);
 	cr_assert(o->moved && o->timeout_ms == 70000 && o->level == 0 && o->n_steps == 0);
 	cr_assert(o->condition == GODWIT__CLIENT__CONDITION__IF_VERSION && o->expected.len == 10 &&
 	          memcmp(o->expected.data, "\xfe expected", 10) == 0);

@@ -289,3 +289,115 @@ Test(requests, A12_a_read_waits_for_what_was_there_before_it_and_no_more)
 	cr_assert_str_eq(world_answer(w, 2)->value, "one");
 	world_free(w);
 }
+
+/* ---- what is older than the memory ---- */
+
+/* More requests than are remembered, of other clients, through regions 1 and 2. */
+static void memory_fill(struct world *w, uint64_t route)
+{
+	for (uint32_t i = 0; i < 40; i++, route++) {
+		w->now_ns += MS;
+		world_put(w, 1, route, "other", "x");
+		world_deliver(w, 6, 0);
+		world_drop(w, 255, 0, 0);
+		cr_assert_eq(code_of(w, route), ERR_OK);
+	}
+}
+
+/* The original stands in a paused region while its repeat is applied elsewhere, and forgotten: it says that it is sent for the
+ * first time, and only what its client had read of the clock tells how long ago. `caught_up`: the streams came before it. */
+Test(requests, A5_waiting_time_counts)
+{
+	for (uint32_t caught_up = 0; caught_up < 2; caught_up++) {
+		struct world *w = world_new_with(3, &(struct commit_options){.memory = 8, .requests = 8});
+		world_put(w, 0, 1, "a", "older");
+		world_wait(w, ALL, WORLD_SECOND / 10);
+		struct commit_operation o = world_operation(COMMIT_PUT, "a", "R"),
+		                        p = world_operation(COMMIT_PUT, "a", "newer");
+		uint64_t token = w->after = commit_token(w->regions[0].machine);
+		world_repeat(w, 1, 2, 7, 1, 100, &o);
+		world_deliver(w, 6, 0);
+		world_drop(w, 255, 0, 0);
+		cr_assert_eq(code_of(w, 2), ERR_OK);
+		w->after = 0;
+		world_transaction(w, 1, 3, 8, 1, 1, &p);
+		world_deliver(w, 6, 0);
+		world_drop(w, 255, 0, 0);
+		memory_fill(w, 10000);
+		if (caught_up)
+			world_streams(w);
+		w->after = token;
+		world_transaction(w, 0, 4, 7, 1, 1, &o);
+		world_wait(w, ALL, WORLD_SECOND);
+		cr_assert_eq(code_of(w, 4), ERR_EXPIRED, "caught up %u: %s", caught_up, error_name(code_of(w, 4)));
+		world_streams(w);
+		cr_assert_str_eq(world_value(w, 1, "a"), "newer");
+		/* Whoever knows that there was no other copy sends it as new, under the same number. */
+		w->after = token;
+		world_transaction(w, 0, 5, 7, 2, 1, &p);
+		world_wait(w, ALL, WORLD_SECOND);
+		cr_assert_eq(code_of(w, 5), ERR_EXPIRED);
+		w->after = commit_token(w->regions[0].machine);
+		world_transaction(w, 0, 5, 7, 2, 1, &p);
+		world_wait(w, ALL, WORLD_SECOND);
+		cr_assert_eq(code_of(w, 5), ERR_OK, "caught up %u: %s", caught_up, error_name(code_of(w, 5)));
+		world_free(w);
+	}
+}
+
+/* No clock is asked: not the client's, nor those of the regions, one of which is two hours behind. */
+Test(requests, A5_whatever_the_clocks_say)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.memory = 8, .requests = 8});
+	w->regions[0].clock_ms = -7200000;
+	memory_fill(w, 10000);
+	uint64_t token = commit_token(w->regions[1].machine);
+	w->after = token;
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	world_transaction(w, 1, 2, 7, 1, 1, &o);
+	world_deliver(w, 6, 0);
+	world_drop(w, 255, 0, 0);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	w->after = 0;
+	memory_fill(w, 20000);
+	world_streams(w);
+	w->after = token;
+	w->moved = true;
+	world_repeat(w, 0, 3, 7, 1, 1, &o);
+	world_wait(w, ALL, WORLD_SECOND);
+	cr_assert_eq(code_of(w, 3), ERR_EXPIRED, "%s", error_name(code_of(w, 3)));
+	/* What is new, with what its client has read in the region that is right, is taken by the one that is behind. */
+	w->after = commit_token(w->regions[1].machine);
+	w->moved = false;
+	world_transaction(w, 0, 4, 8, 1, 1, &o);
+	world_wait(w, ALL, WORLD_SECOND);
+	cr_assert_eq(code_of(w, 4), ERR_OK, "%s", error_name(code_of(w, 4)));
+	cr_assert_gt(world_answer(w, 4)->version.hlc, w->after);
+	/* But a client does not put a region's clock ahead by more than an hour. */
+	w->after = commit_token(w->regions[0].machine) + (7200000ull << 16) * 2;
+	world_transaction(w, 0, 5, 9, 1, 1, &o);
+	cr_assert_eq(code_of(w, 5), ERR_OVERLOADED, "%s", error_name(code_of(w, 5)));
+	world_free(w);
+}
+
+/* One of those that share a transaction is too old, the others are not. */
+Test(requests, A13_one_that_is_expired_ends_alone)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "first");
+	for (uint64_t i = 2; i < 8; i++)
+		world_put(w, 0, i, "a", "x"); /* wait for it, and share what comes next */
+	world_deliver(w, 3, COMMIT_PREPARE);
+	world_deliver(w, 3, COMMIT_VOTE);
+	world_deliver(w, ALL, COMMIT_DECIDED);
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_geq(commit_counts(w->regions[0].machine)->shared, 6);
+	struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = ERR_EXPIRED, .read = 2};
+	no.id = world_waiting(w, COMMIT_PREPARE).id;
+	world_drop(w, 0, 255, COMMIT_PREPARE);
+	world_inject(w, 1, 0, &no);
+	world_wait(w, ALL, WORLD_SECOND);
+	for (uint64_t i = 2; i < 8; i++)
+		cr_assert_eq(code_of(w, i), i == 4 ? ERR_EXPIRED : ERR_OK, "%u: %s", (unsigned)i, error_name(code_of(w, i)));
+	world_free(w);
+}

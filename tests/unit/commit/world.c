@@ -353,6 +353,15 @@ struct commit_operation world_operation(enum commit_kind kind, const char *key, 
 	    .value_size = value ? (uint32_t)strlen(value) : 0};
 }
 
+/* What a client of that region had read of its clock when it sent the request first. */
+static uint64_t token(const struct world *w, uint8_t region, uint64_t age_ms)
+{
+	if (w->after)
+		return w->after;
+	uint64_t now = commit_token(w->regions[region].machine);
+	return now > age_ms << 16 ? now - (age_ms << 16) : 1;
+}
+
 void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t client, uint64_t number, uint32_t count,
     const struct commit_operation *operations)
 {
@@ -361,6 +370,7 @@ void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t
 	        .transaction = {.route = route,
 	            .client_id = client,
 	            .number = number,
+	            .after = token(w, region, 0),
 	            .ack_all = w->ack_all,
 	            .deadline_ns = w->now_ns + w->deadline_ns,
 	            .count = count,
@@ -376,6 +386,7 @@ void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t clie
 	            .client_id = client,
 	            .number = number,
 	            .age_ms = age_ms,
+	            .after = token(w, region, age_ms),
 	            .moved = w->moved,
 	            .ack_all = w->ack_all,
 	            .deadline_ns = w->now_ns + w->deadline_ns,

@@ -60,6 +60,7 @@ struct world {
 	struct commit_options options; /* of the next starts: capacities and times */
 	uint64_t deadline_ns;          /* of the next requests and reads, from then on: 2 s */
 	bool ack_all;                  /* of the next requests */
+	uint64_t after;                /* of the next requests; 0: as read when they were first sent */
 	bool moved;                    /* the next repeats were first sent to another region */
 	struct world_region regions[WORLD_REGIONS];
 	struct world_message *messages;

@@ -121,7 +121,7 @@ static void body_check(const struct commit_body *body, const struct transaction 
 		struct commit_request_name name;
 		commit_body_request(body, &at, &name);
 		cr_assert(name.client_id == t->requests[i].client_id && name.number == t->requests[i].number &&
-		          name.first_ms == t->requests[i].first_ms);
+		          name.after == t->requests[i].after);
 	}
 	cr_assert_eq(at + 2, body->operations_at);
 	at = body->operations_at;
