@@ -169,7 +169,8 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 /* A refusal is certain only of the copy of a write that it answers. Once a write was sent twice, only what every copy is bound
  * to meet says anything about the other one; after "overloaded", the first copy may still have been applied. A failed check is
  * final as long as all copies went over one connection: the region has had the first before, and remembers it; where it cannot
- * (a restart in between) it says UNKNOWN by itself. */
+ * (a restart in between) it says UNKNOWN by itself. So it does with a copy that says it is moved, unless no copy can be applied
+ * any more, wherever it is. */
 static bool refusal_is_final(const struct gw_connection *c, const struct slot *slot, int code)
 {
 	if (!kind_is_write(slot->kind) || (slot->sends <= 1 && !slot->moved) || code == ERR_OK)
@@ -186,7 +187,7 @@ static bool refusal_is_final(const struct gw_connection *c, const struct slot *s
 	case ERR_EXPIRED:
 		return true;
 	case ERR_CHECK_FAILED:
-		return !slot->moved && slot->link == c->links;
+		return slot->moved || slot->link == c->links;
 	default:
 		return false;
 	}

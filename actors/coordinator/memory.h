@@ -24,6 +24,7 @@ struct memory_answer {
 	uint64_t sequence; /* PARKED: position in the queue of parked answers; DONE: of the write's dot */
 	uint64_t hlc;
 	uint8_t state;
+	bool for_all;     /* of a strong refusal: it holds for whatever copies are in other regions */
 	bool has_version; /* {own region: sequence} is a true version: the write has seen all of its region's before it */
 };
 

@@ -514,7 +514,11 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 		transaction_free(c, t);
 		return;
 	}
-	/* An echo cannot conclude anything, and would only keep those who can from it. */
+	/* An echo cannot conclude anything, and would only keep those who can from it; but somebody may know how it ended. */
+	if (is_echo(t) && c->others && c->now_ns >= t->next_ns) {
+		t->next_ns = c->now_ns + 4 * o->in_doubt_ns;
+		message_send(c, c->others, COMMIT_FETCH, t->id);
+	}
 	if (is_echo(t) || (!t->logged && !t->coordinating && !t->urgent))
 		return;
 	if (!t->next_ns) {

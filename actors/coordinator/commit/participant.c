@@ -364,6 +364,13 @@ void participant_decided(struct commit *c, uint8_t from, const struct commit_mes
 	}
 	if (m->decision != COMMIT_COMMITTED || !t || t->decided_known)
 		return;
+	if (is_echo(t)) {
+		/* It was applied here and forgotten, or the stream has yet to bring it. */
+		wait_off(c, t);
+		unhold(c, t);
+		transaction_free(c, t);
+		return;
+	}
 	if (!t->operations && (!m->body || !transaction_learn(c, t, m->body, m->body_size)))
 		return; /* the stream brings it */
 	for (uint32_t i = 0; i < t->body.operation_count; i++)

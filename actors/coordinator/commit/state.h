@@ -336,6 +336,8 @@ struct proof {
 /* What is known of the row just below `id`; adds to the proof. A commit that does not know what it replaced names itself. */
 void history_below(
     const struct commit *c, const struct key *key, struct commit_id id, struct commit_seen *seen, struct proof *proof);
+/* Is the commit known here that replaced this version, with none between them that could have? */
+bool history_replaced(const struct commit *c, const struct key *key, struct commit_id version);
 /* To be called when a transaction was just met: was it decided here, perhaps, and forgotten since? From then on it is in the
  * table, where a decision would find it. */
 void transaction_met(const struct commit *c, struct transaction *t);

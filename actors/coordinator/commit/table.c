@@ -240,7 +240,9 @@ void key_load(struct commit *c, struct key *key)
 
 uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uint32_t size)
 {
-	uint64_t hash = XXH3_64bits_withSeed(bytes, size, keyspace);
+	/* The history tells keys apart by this alone, and clients choose the keys: nobody can know the seed, another at each
+	 * start. */
+	uint64_t hash = XXH3_64bits_withSeed(bytes, size, c->options.incarnation ^ (uint64_t)keyspace << 48);
 	uint32_t *bucket = &c->key_buckets[hash & (c->options.keys - 1)];
 	for (uint32_t at = *bucket; at != NOBODY; at = c->keys[at].chain) {
 		struct key *key = &c->keys[at];
@@ -433,6 +435,31 @@ void history_below(
 	}
 	if (commit_id_compare(row->stamp, id) > 0 && !above_known)
 		proof->forgotten = true;
+}
+
+bool history_replaced(const struct commit *c, const struct key *key, struct commit_id version)
+{
+	struct commit_id at = version;
+	at.share = 0;
+	for (bool found = true; found;) {
+		const struct commit_row *row = &key->row;
+		found = commit_id_equal(row->previous, at) && !commit_id_equal(row->stamp, at);
+		struct commit_id above = row->stamp;
+		bool writes = commit_id_equal(row->version, row->stamp);
+		uint64_t place = c->history_buckets[key->hash & (c->memory_size - 1)];
+		for (; !found && kept(c, c->history_count, place); place = c->history[place & (c->memory_size - 1)].next) {
+			const struct history *h = &c->history[place & (c->memory_size - 1)];
+			if (h->key_hash != key->hash || !commit_id_equal(h->previous, at) || commit_id_equal(h->id, at))
+				continue;
+			found = true;
+			above = h->id;
+			writes = h->writes;
+		}
+		if (found && writes)
+			return true;
+		at = above;
+	}
+	return false;
 }
 
 bool commit_may_be_forgotten(const struct commit *c, struct transaction *t)

@@ -57,9 +57,33 @@ static uint64_t later_of(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* A version that the request asks for was replaced by another: that is here, with its requests, and no copy of this one can
+ * replace it any more, wherever it is. */
+static bool is_replaced(struct commit *c, const struct request *r)
+{
+	struct commit_body body = {.bytes = r->operations, .size = r->operations_size};
+	uint32_t at = 0;
+	if (is_forgotten(c, r->after))
+		return false;
+	for (uint32_t i = 0; i < r->operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(&body, &at, &operation);
+		uint32_t index = operation.condition == COMMIT_IF_VERSION
+		                     ? key_take(c, operation.keyspace, operation.key, operation.key_size)
+		                     : NOBODY;
+		if (index == NOBODY)
+			continue;
+		bool replaced = history_replaced(c, &c->keys[index], operation.expected);
+		key_give(c, index);
+		if (replaced)
+			return true;
+	}
+	return false;
+}
+
 /* A request may be committed under another name, and an earlier copy of it may be elsewhere: then this one was not applied, and
  * yet the request may be. No refusal is certain before this has looked. */
-static int outcome(const struct request *r, int code, const char **reason, struct commit_id *version)
+static int outcome(struct commit *c, const struct request *r, int code, const char **reason, struct commit_id *version)
 {
 	if (code == ERR_OK || (!r->duplicate && !r->uncertain))
 		return code;
@@ -68,6 +92,8 @@ static int outcome(const struct request *r, int code, const char **reason, struc
 		*reason = NULL;
 		return ERR_OK;
 	}
+	if (code == ERR_CHECK_FAILED && is_replaced(c, r))
+		return code;
 	if (code != ERR_EXPIRED)
 		*reason = code == ERR_CHECK_FAILED ? "a check failed, but an earlier copy of the request may have been applied"
 		                                   : "given up, and an earlier copy of the request may have been applied";
@@ -77,10 +103,11 @@ static int outcome(const struct request *r, int code, const char **reason, struc
 /* A refusal is remembered: a repeat that is still on its way must not be applied after it. */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
 {
-	code = outcome(r, code, &reason, &version);
+	code = outcome(c, r, code, &reason, &version);
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (answer && answer->state == MEMORY_PARKED) {
 		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
+		answer->for_all = r->uncertain;
 		answer->hlc = code ? later_of(commit_token(c) - 1, r->after) : version.hlc;
 		answer->sequence = code ? (uint64_t)-code : version.region | (uint64_t)version.share << 8;
 	}
@@ -397,7 +424,7 @@ static void active_timer(struct commit *c, struct request *r, bool is_late)
 	if (is_late && !r->answered) {
 		struct commit_id version = no_version;
 		const char *reason = NULL;
-		int code = outcome(r, BROKEN(M16) ? ERR_NO_QUORUM : ERR_UNKNOWN_OUTCOME, &reason, &version);
+		int code = outcome(c, r, BROKEN(M16) ? ERR_NO_QUORUM : ERR_UNKNOWN_OUTCOME, &reason, &version);
 		answer_later(c, r, code, reason, version);
 		r->answered = true;
 	}
@@ -455,6 +482,7 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 		r->route = e->transaction.route; /* the newest way back */
 		r->arrived_ns = e->transaction.arrived_ns;
 		r->answered = false;
+		r->uncertain |= e->transaction.moved;
 		if (e->transaction.deadline_ns > r->deadline_ns)
 			r->deadline_ns = e->transaction.deadline_ns;
 		return true;
@@ -465,7 +493,9 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 	    !e->transaction.moved && e->transaction.after > known->hlc)
 		return false;
 	if (known->state == ANSWER_REFUSED) {
-		answer_now(c, e, -(int)known->sequence, NULL, no_version);
+		/* There was another copy after that, elsewhere. */
+		bool is_open = e->transaction.moved && !known->for_all && -(int)known->sequence != ERR_EXPIRED;
+		answer_now(c, e, is_open ? ERR_UNKNOWN_OUTCOME : -(int)known->sequence, NULL, no_version);
 		return true;
 	}
 	struct commit_id version = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A client has one operation open. What is not answered in time is asked again, there or in another region, and called unknown
- * in the end. A refusal is final only if it was sent to one region once: another copy may be applied. */
+ * in the end. A refusal is final only if it was sent to one region once, since another copy may be applied; or if a check
+ * failed and the region knew that there are other copies. */
 #include <assert.h>
 #include <string.h>
 
@@ -71,13 +72,14 @@ static void operation_send(struct sim *sim, uint32_t index, uint8_t region)
 {
 	struct sim_operation *op = &sim->operations[index];
 	op->copies++;
+	bool moved = op->regions & ~(1u << region);
 	op->regions |= 1u << region;
 	sim_trace(sim, "client %u asks %u for #%u kind %u key %u of %u value %u (number %llu)", op->client, region, index,
 	    op->kind, op->accesses[0].key, op->count, op->accesses[0].value, (unsigned long long)op->number);
 	if (!sim->calm && !sim->hot && chance_of(&sim->chance, 20))
 		return;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS),
-	    (struct sim_event){.kind = SIM_REQUEST, .region = region, .operation = index});
+	    (struct sim_event){.kind = SIM_REQUEST, .region = region, .operation = index, .moved = moved});
 }
 
 static void operation_end(struct sim *sim, uint32_t index, enum sim_outcome outcome)
@@ -158,7 +160,8 @@ void client_answer(struct sim *sim, const struct sim_event *event)
 		return;
 	}
 	/* Nobody knows: ask again, or leave it. */
-	if (event->code == ERR_UNKNOWN_OUTCOME || event->code == ERR_EXPIRED || op->copies > 1) {
+	if (event->code == ERR_UNKNOWN_OUTCOME || event->code == ERR_EXPIRED ||
+	    (op->copies > 1 && !(event->code == ERR_CHECK_FAILED && event->moved))) {
 		sim->counts.unknown++;
 		operation_end(sim, event->operation, SIM_UNKNOWN);
 		return;

@@ -129,6 +129,7 @@ static void effect_answer(struct sim *sim, struct sim_node *node, const struct c
 	    .operation = (uint32_t)a->route,
 	    .code = a->code,
 	    .version = a->version,
+	    .moved = a->route >> 32,
 	    .after = commit_token(node->machine)};
 	if (a->is_read && a->code == ERR_OK && a->value_size)
 		memcpy(&event.value, a->value, sizeof event.value);
@@ -271,7 +272,7 @@ void node_pump(struct sim *sim, struct sim_node *node)
 	    (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});
 }
 
-void node_request(struct sim *sim, struct sim_node *node, uint32_t index)
+void node_request(struct sim *sim, struct sim_node *node, uint32_t index, bool moved)
 {
 	const struct sim_operation *op = &sim->operations[index];
 	char keys[SIM_OPS_KEYS][8];
@@ -300,12 +301,13 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t index)
 	}
 	step(sim, node,
 	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
-	        .transaction = {.route = index,
+	        .transaction = {.route = index | (uint64_t)moved << 32,
 	            .client_id = sim->clients[op->client].id,
 	            .number = op->number,
 	            .settled = op->number - 1,
 	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
 	            .after = op->after,
+	            .moved = moved,
 	            .age_ms = op->copies > 1 ? (sim->now_ns - op->start_ns) / SIM_MS + 1 : 0,
 	            .ack_all = op->ack_all,
 	            .count = op->count,

@@ -57,6 +57,7 @@ struct sim_event {
 	uint32_t incarnation, client, operation;
 	uint64_t sequence, after;
 	int code;
+	bool moved; /* to a copy that says so */
 	struct commit_id version;
 	uint32_t value;
 	uint8_t *bytes; /* owned */
@@ -182,7 +183,7 @@ void node_synced(struct sim *sim, struct sim_node *node);
 void node_apply(struct sim *sim, struct sim_node *node);
 void node_timer(struct sim *sim, struct sim_node *node);
 void node_pump(struct sim *sim, struct sim_node *node);
-void node_request(struct sim *sim, struct sim_node *node, uint32_t operation);
+void node_request(struct sim *sim, struct sim_node *node, uint32_t operation, bool moved);
 void node_peers(struct sim *sim, struct sim_node *node, uint32_t mask);
 void node_free(struct sim_node *node);
 

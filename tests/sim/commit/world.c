@@ -116,7 +116,7 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 			node_pump(sim, node);
 			break;
 		case SIM_REQUEST:
-			node_request(sim, node, event->operation);
+			node_request(sim, node, event->operation, event->moved);
 			break;
 		case SIM_CLIENT:
 			client_turn(sim, event->client);

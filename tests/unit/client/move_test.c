@@ -174,7 +174,7 @@ Test(move, away_from_a_region_that_is_gone, .fini = stop)
 Test(move, refusal_of_a_moved_copy_says_nothing_about_the_first, .fini = stop)
 {
 	static const int certain_of_one[] = {
-	    ERR_CHECK_FAILED, ERR_NO_QUORUM, ERR_OVERLOADED, ERR_DRAINING, ERR_DISK_FULL, ERR_NOT_FOUND, ERR_CONTEXT_AHEAD};
+	    ERR_NO_QUORUM, ERR_OVERLOADED, ERR_DRAINING, ERR_DISK_FULL, ERR_NOT_FOUND, ERR_CONTEXT_AHEAD};
 	struct gw_connection *c = begin(say_nothing, answer_phase, 400);
 	for (uint32_t i = 0; i < sizeof certain_of_one / sizeof *certain_of_one; i++) {
 		char error[320];
@@ -189,6 +189,20 @@ Test(move, refusal_of_a_moved_copy_says_nothing_about_the_first, .fini = stop)
 		cr_assert_eq(codes[(i + 1) % 64], ERR_UNKNOWN_OUTCOME, "%s: %s", error_name(certain_of_one[i]),
 		    error_name(codes[(i + 1) % 64]));
 	}
+	gw_close(c);
+}
+
+/* The region knows that there is another copy, and says UNKNOWN by itself when that may be applied. */
+Test(move, c5b_a_check_that_failed_is_an_answer, .fini = stop)
+{
+	struct gw_connection *c = begin(say_nothing, answer_phase, 2000);
+	venus.phase = ERR_CHECK_FAILED;
+	submit(c, GW_PUT);
+	until_seen(c, &mars, 1);
+	move(c);
+	drain(c);
+	cr_assert_eq(codes[1], ERR_CHECK_FAILED, "%s", error_name(codes[1]));
+	cr_assert(venus.seen_count == 1 && venus.seen[0].moved);
 	gw_close(c);
 }
 

@@ -401,3 +401,123 @@ Test(requests, A13_one_that_is_expired_ends_alone)
 		cr_assert_eq(code_of(w, i), i == 4 ? ERR_EXPIRED : ERR_OK, "%u: %s", (unsigned)i, error_name(code_of(w, i)));
 	world_free(w);
 }
+
+/* ---- a check that failed ---- */
+
+/* Versions of "a": replaced[0] by replaced[1], and that by the newest. */
+static struct world *replaced_twice(struct commit_id replaced[2])
+{
+	struct world *w = world_new(3);
+	for (uint64_t i = 1; i < 4; i++) {
+		w->now_ns += MS;
+		world_put(w, 1, i, "a", i == 3 ? "newest" : "x");
+		world_deliver(w, ALL, 0);
+		cr_assert_eq(code_of(w, i), ERR_OK);
+		if (i < 3)
+			replaced[i - 1] = world_answer(w, i)->version;
+	}
+	world_streams(w);
+	return w;
+}
+
+/* Carried on from another region: whatever became of the copy there, the version is replaced, and by somebody else. */
+Test(requests, C5b_a_check_that_failed_is_an_answer_after_a_move)
+{
+	struct commit_id replaced[2];
+	for (uint32_t which = 0; which < 2; which++) {
+		struct world *w = replaced_twice(replaced);
+		struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+		o.condition = COMMIT_IF_VERSION;
+		o.expected = replaced[which];
+		w->moved = true;
+		world_repeat(w, 0, 10, 7, 1, 100, &o);
+		world_wait(w, ALL, WORLD_SECOND / 2);
+		cr_assert_eq(code_of(w, 10), ERR_CHECK_FAILED, "%u: %s", which, error_name(code_of(w, 10)));
+		world_free(w);
+	}
+}
+
+/* The copy there was applied, and replaced; this region has that commit only by the row that replaced it, and must not say that
+ * it was refused. */
+Test(requests, C5b_but_not_while_the_commit_that_replaced_it_is_not_known)
+{
+	struct commit_id replaced[2];
+	struct world *w = replaced_twice(replaced);
+	struct commit_id newest = world_answer(w, 3)->version;
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+	o.condition = COMMIT_IF_VERSION;
+	o.expected = newest;
+	uint64_t token = commit_token(w->regions[0].machine);
+	world_transaction(w, 1, 10, 7, 1, 1, &o); /* with 2, and 0 hears nothing of it */
+	world_deliver(w, 6, 0);
+	world_drop(w, 255, 0, 0);
+	cr_assert_eq(code_of(w, 10), ERR_OK);
+	world_lose(w, 2); /* so that nobody but 1, which is away, knows the request */
+	w->moved = true;
+	w->after = token;
+	world_repeat(w, 0, 11, 7, 1, 100, &o);
+	world_wait(w, 1, 3 * WORLD_SECOND);
+	cr_assert_eq(code_of(w, 11), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 11)));
+	world_free(w);
+}
+
+/* It was refused here for certain when this was the only copy; then it went elsewhere, and comes back. */
+Test(requests, C5b_what_was_certain_of_one_copy)
+{
+	struct commit_id replaced[2];
+	struct world *w = replaced_twice(replaced);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+	o.condition = COMMIT_IF_ABSENT;
+	world_transaction(w, 0, 10, 7, 1, 1, &o);
+	world_wait(w, ALL, WORLD_SECOND / 2);
+	cr_assert_eq(code_of(w, 10), ERR_CHECK_FAILED, "%s", error_name(code_of(w, 10)));
+	world_repeat(w, 0, 11, 7, 1, 100, &o);
+	cr_assert_eq(code_of(w, 11), ERR_CHECK_FAILED, "%s", error_name(code_of(w, 11)));
+	w->moved = true;
+	world_repeat(w, 0, 12, 7, 1, 100, &o);
+	cr_assert_eq(code_of(w, 12), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 12)));
+	world_free(w);
+}
+
+/* An absent key may be absent again while the other copy is still on its way: that remains unknown. */
+Test(requests, C5b_a_key_that_may_be_absent_again)
+{
+	struct commit_id replaced[2];
+	struct world *w = replaced_twice(replaced);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+	o.condition = COMMIT_IF_ABSENT;
+	w->moved = true;
+	world_repeat(w, 0, 10, 7, 1, 100, &o);
+	world_wait(w, ALL, WORLD_SECOND / 2);
+	cr_assert_eq(code_of(w, 10), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 10)));
+	world_free(w);
+}
+
+/* Asked about what was decided and forgotten here, and the answer to that was lost: it asks in its turn, and lets go. */
+Test(requests, A13_an_echo_ends)
+{
+	struct world *w = world_new(3);
+	world_kill(w, 1);
+	w->options.memory = 8;
+	world_start(w, 1);
+	struct commit_message ask = {.type = COMMIT_RECOVER, .ballot = REGIONS_MAX + 2};
+	for (uint64_t i = 1; i < 30; i++) {
+		w->now_ns += MS;
+		world_put(w, 0, i, "a", "x");
+		world_deliver(w, ALL, 0);
+		cr_assert_eq(code_of(w, i), ERR_OK);
+		if (i == 1)
+			ask.id = world_answer(w, i)->version;
+	}
+	world_streams(w);
+	world_inject(w, 2, 1, &ask);
+	world_deliver(w, 6, COMMIT_RECOVER);
+	world_drop(w, 255, 255, 0);
+	world_put(w, 1, 100, "b", "x");
+	world_deliver(w, ALL, 0);
+	uint64_t held = commit_oldest_lsn(w->regions[1].machine);
+	cr_assert_lt(held, w->regions[1].durable - 2, "it promised nothing");
+	world_wait(w, ALL, 6 * WORLD_SECOND);
+	cr_assert_gt(commit_oldest_lsn(w->regions[1].machine), held, "it is still there");
+	world_free(w);
+}
