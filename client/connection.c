@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/dotted.h"
 #include "core/record.h"
-#include "core/vector.h"
 #include "proto/request.h"
 
-_Static_assert(GW_VERSION_SIZE_MAX == VECTOR_ENCODED_MAX, "the public header says the same");
+_Static_assert(GW_VERSION_SIZE_MAX == DOTTED_ENCODED_MAX, "the public header says the same");
 _Static_assert((int)GW_CHECK == GODWIT__CLIENT__KIND__CHECK && (int)GW_PUT == GODWIT__CLIENT__KIND__PUT &&
                    (int)GW_REGION == GODWIT__CLIENT__KIND__REGION,
     "kinds as on the wire");

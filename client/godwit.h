@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define GW_VERSION_SIZE_MAX 177 /* an encoded version vector */
+#define GW_VERSION_SIZE_MAX 188 /* an encoded version vector, and one dot beyond it */
 
 struct gw_connection;
 struct gw_options {

@@ -133,11 +133,12 @@ static bool repeat(struct coordinator *c, const struct coordinator_operation *op
 	}
 	struct coordinator_answer *answer = answer_add(out, op->route, op->number, op->arrived_ns);
 	answer->hlc = known->hlc;
+	struct dotted version = {.dot = {.region = c->options.region, .sequence = known->sequence}};
 	if (known->has_version) {
-		struct vector version = {0};
-		version.sequence[c->options.region] = known->sequence;
-		answer->version_size = (uint32_t)vector_encode(&version, answer->version);
+		version.seen.sequence[c->options.region] = known->sequence;
+		version.dot.sequence = 0;
 	}
+	answer->version_size = (uint32_t)dotted_encode(&version, answer->version);
 	return true;
 }
 
@@ -180,6 +181,17 @@ static uint32_t own_siblings_unseen(const struct row *row, const struct vector *
 	return count;
 }
 
+/* A value of the dot's region that is older than the dot, and that the vector has not seen. */
+static bool stands_below(const struct row *row, const struct vector *seen, struct dot dot)
+{
+	for (uint32_t i = 0; row && dot.sequence && i < row->sibling_count; i++) {
+		struct dot sibling = row->siblings[i].dot;
+		if (sibling.region == dot.region && sibling.sequence < dot.sequence && !vector_covers_dot(seen, sibling))
+			return true;
+	}
+	return false;
+}
+
 /* The context of a write, and whether context and dot together are what its writer has seen: between them there must be no
  * write of this region to this key that the context leaves out. */
 static int context_of(const struct coordinator *c, const struct coordinator_operation *op, const struct coordinator_slot *slot,
@@ -190,17 +202,27 @@ static int context_of(const struct coordinator *c, const struct coordinator_oper
 		*has_version = true;
 		return 0;
 	}
-	if (vector_decode(context, op->context, op->context_size) != (long)op->context_size) {
+	struct dotted given;
+	if (dotted_decode(&given, op->context, op->context_size) < 0) {
 		*reason = "the version given cannot be read";
 		return ERR_MALFORMED;
 	}
+	*context = given.seen;
 	/* A row names in its context what its writer had seen, of which some may not have come here yet: it has superseded that on
 	 * this key already, so whoever has read the row may say so. */
 	struct vector known = c->applied;
 	if (op->row)
 		vector_join(&known, &op->row->context);
-	if (!vector_covers(&known, context))
+	if (!vector_covers(&known, context) || (given.dot.sequence && !vector_covers_dot(&c->applied, given.dot)))
 		return ERR_CONTEXT_AHEAD;
+	/* What a record replaces is a vector. It may cover what lies below the dot as long as nothing of that stands any more:
+	 * it was applied here before the dot was. Otherwise somebody has to look, or it would be lost unseen. */
+	if (stands_below(op->row, context, given.dot)) {
+		*reason = "another value stands beside the one written last; read, then write with that version";
+		return ERR_CHECK_FAILED;
+	}
+	if (given.dot.sequence)
+		context->sequence[given.dot.region] = given.dot.sequence;
 	uint32_t unseen = own_siblings_unseen(op->row, context, c->options.region);
 	/* One place is kept for a blind write in flight: it leaves exactly one. */
 	if (unseen + slot->with_context + 1 >= SIBLINGS_PER_REGION_MAX) {
@@ -246,9 +268,12 @@ static void operation_pend(struct coordinator *c, const struct coordinator_opera
 	parked->slot = slot;
 	parked->has_context = op->context_size > 0;
 	parked->has_version = has_version;
-	if (has_version)
-		record.context.sequence[region] = record.dot.sequence;
-	parked->version_size = (uint8_t)vector_encode(&record.context, parked->version);
+	struct dotted version = {.seen = *context, .dot = record.dot};
+	if (has_version) {
+		version.seen.sequence[region] = record.dot.sequence;
+		version.dot.sequence = 0;
+	}
+	parked->version_size = (uint8_t)dotted_encode(&version, parked->version);
 }
 
 static void step_operation(

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "actors/coordinator/memory.h"
+#include "core/dotted.h"
 #include "core/error.h"
 #include "core/hlc.h"
 #include "core/record.h"
@@ -104,7 +105,7 @@ struct coordinator_answer {
 	uint32_t siblings; /* of a strong read */
 	uint64_t token;    /* of a strong keyspace: commit_token() */
 	uint32_t version_size;
-	uint8_t version[VECTOR_ENCODED_MAX];
+	uint8_t version[DOTTED_ENCODED_MAX];
 };
 
 struct coordinator_effects {
@@ -134,7 +135,7 @@ struct coordinator_parked {
 	uint16_t slot;
 	bool has_context, has_version;
 	uint8_t version_size;
-	uint8_t version[VECTOR_ENCODED_MAX];
+	uint8_t version[DOTTED_ENCODED_MAX];
 };
 
 /* Writes appended and not yet applied, by a hash of the key: more keys in a slot count too many, never too few. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "client/godwit.h"
+#include "core/dotted.h"
 #include "core/error.h"
 #include "proto/client.pb-c.h"
 #include "runtime/options.h"
@@ -96,7 +97,7 @@ void json_add_version(struct text *json, const char *name, const void *bytes, si
 /* Bytes for a person or for a TSV file: backslash, tab, newline, carriage return and NUL escaped. */
 void text_add_escaped(struct text *out, const void *bytes, size_t size);
 /* A vector, or the version that a strong commit made; "-" for neither. */
-void version_format(const void *bytes, size_t size, char out[static VECTOR_TEXT_MAX]);
+void version_format(const void *bytes, size_t size, char out[static DOTTED_TEXT_MAX]);
 /* "12,345" */
 const char *grouped(uint64_t number, char out[static 32]);
 void time_format(uint64_t wall_ms, char out[static 40]); /* 2026-11-23T15:00:00.123Z */

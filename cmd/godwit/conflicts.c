@@ -101,7 +101,7 @@ static void side_print(
 
 static void conflict_print(struct cli *cli, const Godwit__Client__Conflict *c, struct text *out)
 {
-	char when[40], arrived[VECTOR_TEXT_MAX], held[VECTOR_TEXT_MAX];
+	char when[40], arrived[DOTTED_TEXT_MAX], held[DOTTED_TEXT_MAX];
 	time_format(c->recorded_ms, when);
 	version_format(c->arrived_context.data, c->arrived_context.len, arrived);
 	version_format(c->held_context.data, c->held_context.len, held);

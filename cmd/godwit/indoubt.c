@@ -46,7 +46,7 @@ static void transaction_json(struct listing *l, const Godwit__Client__InDoubt *t
 
 static void transaction_line(struct listing *l, const Godwit__Client__InDoubt *t)
 {
-	char version[VECTOR_TEXT_MAX];
+	char version[DOTTED_TEXT_MAX];
 	version_format(t->transaction.data, t->transaction.len, version);
 	text_add(&l->lines, "%-24s %-16s %-16s %-19s %10llu  ", version, l->region->name, coordinator_name(l->cli, t),
 	    t->voted && t->coordinating ? "voted, coordinating"

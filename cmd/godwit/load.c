@@ -98,7 +98,7 @@ static void refused_name(struct load *l, const struct flight *flight, const stru
 
 static void acked_write(struct load *l, const struct flight *flight, const struct gw_result *result)
 {
-	char version[VECTOR_TEXT_MAX];
+	char version[DOTTED_TEXT_MAX];
 	if (!l->acked)
 		return;
 	version_format(result->version, result->version_size, version);

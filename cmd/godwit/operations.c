@@ -60,21 +60,22 @@ static int condition_take(struct cli *cli, const struct keyspace *keyspace, stru
 
 /* --context, into the operation. 0, or the exit code. */
 static int context_take(struct cli *cli, const struct keyspace *keyspace, struct gw_operation *operation,
-    uint8_t encoded[static VECTOR_ENCODED_MAX])
+    uint8_t encoded[static DOTTED_ENCODED_MAX])
 {
-	struct vector context;
-	if (vector_parse(&context, flags.context) < 0)
-		return cli_fail(cli, ERR_USAGE, "--context '%.80s' is not a version like 0:12,2:7", flags.context);
+	struct dotted context;
+	if (dotted_parse(&context, flags.context) < 0)
+		return cli_fail(
+		    cli, ERR_USAGE, "--context '%.80s' is not a version like 0:12,2:7 or 0:12,2:7+0:14", flags.context);
 	if (keyspace->level == LEVEL_STRONG)
 		return cli_fail(cli, ERR_UNSUPPORTED,
 		    "in keyspace %s, which is strong, nothing stands side by side; use --if-version", keyspace->name);
 	operation->version = encoded;
-	operation->version_size = vector_encode(&context, encoded);
+	operation->version_size = dotted_encode(&context, encoded);
 	return 0;
 }
 
 struct encodings {
-	uint8_t expected[COMMIT_VERSION_SIZE], context[VECTOR_ENCODED_MAX];
+	uint8_t expected[COMMIT_VERSION_SIZE], context[DOTTED_ENCODED_MAX];
 };
 
 /* What is known to be refused is refused before anything is sent. 0, or the exit code. */

@@ -85,21 +85,21 @@ void json_add_bytes(struct text *json, const char *name, const void *bytes, size
 	text_add(json, "\"");
 }
 
-void version_format(const void *bytes, size_t size, char out[static VECTOR_TEXT_MAX])
+void version_format(const void *bytes, size_t size, char out[static DOTTED_TEXT_MAX])
 {
-	struct vector vector;
+	struct dotted version;
 	struct commit_id commit;
 	if (commit_version_decode(&commit, bytes, size) == 0)
 		commit_version_format(commit, out);
-	else if (size == 0 || vector_decode(&vector, bytes, size) != (long)size)
+	else if (size == 0 || dotted_decode(&version, bytes, size) < 0)
 		strcpy(out, "-");
 	else
-		vector_format(&vector, out);
+		dotted_format(&version, out);
 }
 
 void json_add_version(struct text *json, const char *name, const void *bytes, size_t size)
 {
-	char version[VECTOR_TEXT_MAX];
+	char version[DOTTED_TEXT_MAX];
 	version_format(bytes, size, version);
 	json_add_text(json, name, version);
 }

@@ -54,7 +54,7 @@ static int transaction_send(struct cli *cli, const struct txn_file *file)
 {
 	struct gw_result result;
 	struct text json = {0};
-	char version[VECTOR_TEXT_MAX];
+	char version[DOTTED_TEXT_MAX];
 	int exit_code;
 	struct gw_connection *connection = cli_connect_region(cli, &exit_code);
 	if (!connection)

@@ -65,7 +65,7 @@ static void check_done(void *user, const struct gw_result *result)
 {
 	struct acked_check *a = user;
 	struct check *check = result->user;
-	char what[400], wanted[VECTOR_TEXT_MAX], found[VECTOR_TEXT_MAX];
+	char what[400], wanted[VECTOR_TEXT_MAX], found[DOTTED_TEXT_MAX];
 	if (result->code && result->code != ERR_NOT_FOUND) {
 		a->unanswered++;
 		snprintf(what, sizeof what, "%s: %.200s", gw_error_name(result->code), result->reason);

@@ -112,7 +112,7 @@ void client_turn(struct sim *sim, uint32_t index)
 void client_answer(struct sim *sim, uint32_t index, const struct coordinator_answer *answer)
 {
 	struct sim_client *client = &sim->clients[index];
-	struct vector version;
+	struct dotted version;
 	assert(answer->number >= 1 && answer->number <= client->newest);
 	struct sim_operation *operation = &client->operations[answer->number - 1];
 	if (operation->outcome != SIM_OPEN)
@@ -123,8 +123,10 @@ void client_answer(struct sim *sim, uint32_t index, const struct coordinator_ans
 	if (answer->code == 0) {
 		operation->outcome = SIM_OK;
 		operation->hlc = answer->hlc;
-		if (answer->version_size && vector_decode(&version, answer->version, answer->version_size) > 0)
-			operation->dot = (struct dot){.sequence = version.sequence[client->region], .region = client->region};
+		if (answer->version_size && dotted_decode(&version, answer->version, answer->version_size) == 0)
+			operation->dot = version.dot.sequence ? version.dot
+			                                      : (struct dot){.sequence = version.seen.sequence[client->region],
+			                                            .region = client->region};
 		sim->counts.ok++;
 		read_acknowledged(sim, client, operation);
 	} else {

@@ -432,7 +432,7 @@ Test(coordinator, version_never_claims_what_the_writer_has_not_seen)
 	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 5);
 	run(&e);
 	cr_assert_eq(out.answers[0].code, 0);
-	cr_assert_eq(out.answers[0].version_size, 0);
+	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 0, "but for its own dot");
 	/* Has seen it: the next write with this version replaces both. */
 	e = put_with(51, (struct vector){.sequence = {[OWN] = 11}}, &row);
 	run(&e);
@@ -445,6 +445,82 @@ Test(coordinator, version_never_claims_what_the_writer_has_not_seen)
 	apply(lsn, (struct vector){.sequence = {[OWN] = 24}});
 	cr_assert_eq(out.answer_count, 2);
 	cr_assert_eq(version_of(&out.answers[1]).sequence[OWN], 22);
+}
+
+/* Beside another value of its region that it has not seen: who goes on with the version of the answer replaces its own last
+ * value, and is told to look as long as the other one stands. */
+Test(coordinator, C5a_the_version_of_an_answer_covers_what_it_answers)
+{
+	static struct row row;
+	uint8_t version[2][DOTTED_ENCODED_MAX];
+	uint32_t size[2];
+	write_one(5, 1);
+	write_one(6, 1); /* which client 5 has not seen */
+	apply(lsn, (struct vector){.sequence = {[OWN] = 2}});
+	row_init(&row);
+	enum row_change change;
+	row_merge_record(&row, &last_record, &change);
+	struct coordinator_event e = put_with(2, (struct vector){.sequence = {[OWN] = 1}}, &row);
+	for (uint32_t again = 0; again < 2; again++) {
+		run(&e);
+		if (!again) {
+			row_merge_record(&row, &last_record, &change);
+			apply(lsn, (struct vector){.sequence = {[OWN] = 3}});
+		}
+		size[again] = out.answers[0].version_size;
+		memcpy(version[again], out.answers[0].version, size[again]);
+		struct dotted d;
+		cr_assert_eq(dotted_decode(&d, version[again], size[again]), 0);
+		cr_assert(d.dot.region == OWN && d.dot.sequence == 3 && d.seen.sequence[OWN] == !again);
+	}
+	cr_assert_eq(row.sibling_count, 2);
+	for (uint32_t again = 0; again < 2; again++) {
+		e.operation.number = 3 + again;
+		e.operation.context = version[again];
+		e.operation.context_size = size[again];
+		run(&e);
+		cr_assert_eq(out.answers[0].code, ERR_CHECK_FAILED, "%s", error_name(out.answers[0].code));
+	}
+	/* Somebody has settled it: nothing below the dot stands, so that going on makes no second value. */
+	row.siblings[0] = row.siblings[1];
+	row.sibling_count = 1;
+	e.operation.number = 5;
+	e.operation.context = version[0];
+	e.operation.context_size = size[0];
+	run(&e);
+	row_merge_record(&row, &last_record, &change);
+	cr_assert_eq(row.sibling_count, 1);
+	cr_assert_eq(last_record.context.sequence[OWN], 3);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 4}});
+	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 4);
+	/* Not applied here yet. */
+	struct dotted ahead = {.seen = {.sequence = {[OWN] = 4}}, .dot = {.region = 2, .sequence = 9}};
+	e.operation.number = 6;
+	e.operation.context = version[0];
+	e.operation.context_size = dotted_encode(&ahead, version[0]);
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_CONTEXT_AHEAD);
+}
+
+Test(coordinator, C5a_dotted_versions_are_read_back)
+{
+	struct dotted d = {.seen = {.sequence = {[0] = 12, [2] = 7}}, .dot = {.region = 2, .sequence = 9}}, back;
+	uint8_t bytes[DOTTED_ENCODED_MAX];
+	char text[DOTTED_TEXT_MAX];
+	size_t size = dotted_encode(&d, bytes);
+	cr_assert(dotted_decode(&back, bytes, size) == 0 && !memcmp(&back, &d, sizeof d));
+	for (size_t i = 0; i < size; i++)
+		cr_assert_eq(dotted_decode(&back, bytes, i), ERR_MALFORMED);
+	dotted_format(&d, text);
+	cr_assert_str_eq(text, "0:12,2:7+2:9");
+	cr_assert(dotted_parse(&back, text) == 0 && !memcmp(&back.seen, &d.seen, sizeof d.seen) && back.dot.sequence == 9);
+	d.dot.sequence = 8; /* no exception: the next one */
+	dotted_format(&d, text);
+	cr_assert_str_eq(text, "0:12,2:8");
+	cr_assert(dotted_decode(&back, bytes, dotted_encode(&d, bytes)) == 0 && !back.dot.sequence);
+	static const char *const bad[] = {"", "+", "0:1+", "0:1+-", "0:1+0:5,1:5", "0:1+0:5+0:7", "+0:5"};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		cr_assert_eq(dotted_parse(&back, bad[i]), ERR_MALFORMED, "'%s'", bad[i]);
 }
 
 /* ---- records of other regions ---- */

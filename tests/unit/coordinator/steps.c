@@ -90,7 +90,7 @@ void inbound(uint8_t region, uint64_t sequence, uint64_t hlc)
 
 struct vector version_of(const struct coordinator_answer *answer)
 {
-	struct vector v;
-	cr_assert_eq(vector_decode(&v, answer->version, answer->version_size), (long)answer->version_size);
-	return v;
+	struct dotted v;
+	cr_assert_eq(dotted_decode(&v, answer->version, answer->version_size), 0);
+	return v.seen;
 }
