@@ -39,6 +39,7 @@ enum gw_code {
 	GW_UNREACHABLE = -16,
 	GW_FULL = -22,
 	GW_EXPIRED = -28,
+	GW_ROW_DAMAGED = -29, /* this region's copy of the row cannot be read; another region's can */
 };
 const char *gw_error_name(int code);
 const char *gw_error_text(int code);

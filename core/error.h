@@ -35,7 +35,8 @@
 	X(REGION_REUSED, -25, 3, "a wiped or restored region came back under its old id") \
 	X(CONFIGURATION, -26, 2, "a mistake in the configuration")                      \
 	X(UNSUPPORTED, -27, 3, "not supported")                                         \
-	X(EXPIRED, -28, 4, "a repeated request is older than the memory of answers")
+	X(EXPIRED, -28, 4, "a repeated request is older than the memory of answers")    \
+	X(ROW_DAMAGED, -29, 3, "this region's copy of the row is damaged; ask another region")
 
 enum error_code {
 #define X(name, value, exit_code, text) ERR_##name = value,

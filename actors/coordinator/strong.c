@@ -17,7 +17,7 @@
 
 /* ---- rows ---- */
 
-static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row)
+static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row)
 {
 	struct port *port = user;
 	struct strong *strong = &port->strong;
@@ -27,7 +27,9 @@ static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t k
 	if (!code)
 		code = rows_get_committed(strong->view, keyspace, key, key_size, row);
 	if (code == 0 || code == ERR_NOT_FOUND)
-		return;
+		return true;
+	if (code == ERR_ROW_DAMAGED)
+		return false;
 	/* The machine must not go on with a row that it could not see. */
 	if (!error.text[0])
 		error_set(&error, code, "rows: a row of keyspace %u cannot be read", keyspace);

@@ -37,6 +37,7 @@ static const char *advice(int code)
 	case ERR_DISK_FULL:
 		return "make room, or raise limits.log_disk_mib";
 	case ERR_DRAINING:
+	case ERR_ROW_DAMAGED:
 		return "use another region";
 	case ERR_UNKNOWN_OUTCOME:
 	case ERR_EXPIRED:

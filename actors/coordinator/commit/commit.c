@@ -298,11 +298,23 @@ static void again(struct commit *c, const struct action *action)
 	c->actions[c->action_tail++ % c->action_capacity] = copy;
 }
 
+/* Left from before a restart, and now a row under it cannot be read: no help to COMMIT, which stands on what it replaces. */
+static bool has_no_say(const struct commit *c, const struct transaction *t, enum action_type type)
+{
+	bool damaged = false;
+	for (uint32_t i = 0; t && t->operations && i < t->body.operation_count; i++)
+		damaged |= c->keys[t->operations[i].key].damaged;
+	bool accepts = type == ACTION_ACCEPTED || type == ACTION_OWN_ACCEPTED;
+	return damaged && (type == ACTION_VOTE || (accepts && t->accepted_value == COMMIT_COMMITTED));
+}
+
 static void action_do(struct commit *c, const struct action *action)
 {
 	struct transaction *t = action->transaction == NOBODY ? NULL : &c->transactions[action->transaction];
 	if (t && t->serial != action->serial)
 		t = NULL;
+	if (has_no_say(c, t, action->type))
+		return;
 	switch (action->type) {
 	case ACTION_VOTE:
 		if (t && t->voted && !is_promised(t))

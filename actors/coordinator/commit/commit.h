@@ -35,8 +35,9 @@
 #define COMMIT_EFFECTS_MAX    256u
 #define COMMIT_SCRATCH        (96u * 1024)
 
-/* The row as applied. Must give the same until the next APPLIED is stepped. */
-typedef void commit_lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row);
+/* The row as applied. Must give the same until the next APPLIED is stepped. False: the row is there and cannot be read, so this
+ * region has no say about its key: it takes no transaction that touches it, votes on none, tells nobody what it holds (B2). */
+typedef bool commit_lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row);
 
 enum commit_message_type {
 	COMMIT_PREPARE = 1,

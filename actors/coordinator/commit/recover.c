@@ -70,6 +70,7 @@ static void state_of(
 		uint32_t index = t->operations[i].key;
 		settle_known(c, index);
 		history_below(c, &c->keys[index], t->id, &seen[i], proof);
+		proof->forgotten |= c->keys[index].damaged;
 		/* What its own vote or the value accepted here names. */
 		if (commit_id_compare(t->operations[i].previous, seen[i].stamp) > 0 &&
 		    commit_id_compare(t->operations[i].previous, t->id) < 0)

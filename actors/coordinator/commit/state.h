@@ -147,6 +147,7 @@ struct key {
 	uint8_t inline_bytes[KEY_INLINE];
 	uint8_t *bytes; /* inline_bytes, or this slot's place in long_keys */
 	struct commit_row row; /* newest committed; value not kept */
+	bool damaged;          /* the store could not read it, and row says nothing */
 	uint64_t apply_ticket;
 	uint32_t holders;       /* transaction << 8 | operation */
 	uint32_t prepare_first; /* transactions waiting, in the order of goes_first */

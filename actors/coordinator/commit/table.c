@@ -142,6 +142,10 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 		operations[i] = (struct operation_state){.next = NOBODY};
 		operations[i].key = key_take(c, operation.keyspace, operation.key, operation.key_size);
 		good = operations[i].key != NOBODY;
+		if (good && c->keys[operations[i].key].damaged) {
+			key_give(c, operations[i].key);
+			good = false;
+		}
 		/* One operation a key: holders are listed by it. */
 		for (uint32_t j = 0; j < i && good; j++) {
 			if (operations[j].key == operations[i].key) {
@@ -233,7 +237,9 @@ void transaction_free(struct commit *c, struct transaction *t)
 void key_load(struct commit *c, struct key *key)
 {
 	key->row = (struct commit_row){0};
-	c->options.lookup(c->options.user, key->keyspace, key->bytes, key->size, &key->row);
+	key->damaged = !c->options.lookup(c->options.user, key->keyspace, key->bytes, key->size, &key->row);
+	if (key->damaged)
+		key->row = (struct commit_row){0};
 	key->row.value = NULL;
 	key->row.value_size = 0;
 }
@@ -472,7 +478,7 @@ bool commit_may_be_forgotten(const struct commit *c, struct transaction *t)
 		struct proof proof = {0};
 		if (commit_id_compare(key->row.stamp, t->id) >= 0)
 			history_below(c, key, t->id, &seen, &proof);
-		if (!proof.forgotten && !proof.committed)
+		if (!proof.forgotten && !proof.committed && !key->damaged)
 			t->forgot_commit = false;
 	}
 	return t->forgot_commit;

@@ -230,7 +230,7 @@ static bool others_go_first(const struct commit *c, const struct key *key, const
 	return key->prepare_first != NOBODY && c->transactions[key->prepare_first].body.since <= r->since;
 }
 
-/* First key that this request cannot have now; NOBODY when it can have all. taken[] are references to give back. */
+/* First key that this request cannot have now, with *failed: ever; NOBODY when it can have all. taken[] are references to give back. */
 static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, uint32_t *count, bool *failed, uint64_t *above)
 {
 	struct commit_body body = {.bytes = r->operations, .size = r->operations_size};
@@ -247,6 +247,10 @@ static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, 
 		taken[(*count)++] = index;
 		settle_known(c, index);
 		struct key *key = &c->keys[index];
+		if (key->damaged) {
+			*failed = true;
+			return index;
+		}
 		if (key->holders != NOBODY || key->request_first != NOBODY || others_go_first(c, key, r)) {
 			blocked = index;
 			break;
@@ -339,7 +343,9 @@ void request_start(struct commit *c, struct request *r)
 		return;
 	}
 	uint32_t blocked = keys_take(c, r, taken, &count, &failed, &above);
-	if (failed)
+	if (failed && blocked != NOBODY)
+		request_end(c, r, ERR_ROW_DAMAGED, NULL, no_version);
+	else if (failed)
 		request_retry(c, r, request_pause_ns(r));
 	else if (blocked != NOBODY)
 		request_wait(c, r, blocked, false);

@@ -17,6 +17,7 @@ void fault_draw(struct sim *sim)
 	sim->lose_after_ok = chance_of(chance, 500) ? 50 : 0;
 	sim->forgets = chance_of(chance, 300);
 	sim->memory = sim->forgets ? 8u << chance_below(chance, 5) : 16384;
+	sim->damages = sim->seed % 4 == 3; /* drawn apart: the other seeds stay what they were */
 	sim->blind = 10 + (uint32_t)chance_below(chance, 40);
 	bool lossy = chance_of(chance, 600), skewed = chance_of(chance, 400);
 	for (uint32_t a = 0; a < sim->n; a++) {
@@ -130,8 +131,18 @@ void fault_next(struct sim *sim)
 			node_peers(sim, node, chance_of(chance, 700) ? ~0u : (uint32_t)chance_next(chance));
 		break;
 	}
+	if (sim->damages && chance_of(chance, 200))
+		node->damaged[chance_below(chance, sim->keys)] = true;
 	sim_push(sim, sim->now_ns + (1 + chance_below(chance, 2 * sim->fault_gap_ms)) * SIM_MS,
 	    (struct sim_event){.kind = SIM_FAULT});
+}
+
+static bool has_damage(const struct sim *sim, const struct sim_node *node)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < sim->keys; i++)
+		any |= node->damaged[i];
+	return any;
 }
 
 void fault_end(struct sim *sim)
@@ -143,6 +154,8 @@ void fault_end(struct sim *sim)
 		node->skew_ms = 0;
 		if (node->paused_until_ns > sim->now_ns)
 			node->paused_until_ns = sim->now_ns;
+		if (has_damage(sim, node))
+			node_kill(sim, node, false);
 		node_start(sim, node);
 		if (node->up)
 			node_peers(sim, node, ~0u);

@@ -13,7 +13,7 @@ static uint32_t key_of(const uint8_t *key, uint32_t size)
 	return (uint32_t)(key[1] - '0') * 10 + (uint32_t)(key[2] - '0');
 }
 
-static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *row)
+static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *row)
 {
 	(void)keyspace;
 	struct sim_node *node = user;
@@ -22,6 +22,7 @@ static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t s
 	node->value_scratch[index] = node->rows[index].value;
 	row->value = (const uint8_t *)&node->value_scratch[index];
 	row->value_size = sizeof(uint32_t);
+	return !node->damaged[index];
 }
 
 static void apply_to_rows(struct sim_node *node, const struct sim_entry *entry)
@@ -328,6 +329,8 @@ void node_start(struct sim *sim, struct sim_node *node)
 	node->durable = node->applied = node->base = node->count;
 	node->syncing = node->timer_ns = 0;
 	memset(node->rows, 0, sizeof node->rows);
+	for (uint32_t i = 0; i < sim->keys; i++)
+		node->damaged[i] = sim->damages && !sim->calm && chance_of(&sim->chance, 150);
 	node->sequences = (struct vector){0};
 	uint64_t bound = 0;
 	for (uint64_t i = 0; i < node->count; i++) {

@@ -88,6 +88,7 @@ struct sim_node {
 	uint64_t oldest;         /* entry that the machine needed, as it said when its log was durable last */
 	uint64_t mark, mark_hlc; /* a start need not read what is before; stamps up to there are then forgotten */
 	struct sim_row rows[SIM_KEYS_MAX];
+	bool damaged[SIM_KEYS_MAX]; /* until the next start, which makes the rows anew (B2) */
 	uint32_t value_scratch[SIM_KEYS_MAX];
 	struct commit *machine;
 	struct commit_effects *effects;
@@ -155,6 +156,7 @@ struct sim {
 	uint32_t fault_gap_ms, late_sync, lose_after_ok, think_ms, blind;
 	uint32_t memory; /* what a region remembers */
 	bool forgets;    /* little, and starts read only the end of the log */
+	bool damages;    /* rows */
 	struct {
 		uint64_t crashes, machine_crashes, losses, cuts, pauses, messages, ok, refused, failed, unknown, reads, repeats,
 		    recovered, over;

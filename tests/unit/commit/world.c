@@ -62,7 +62,7 @@ static void rows_free(struct world_rows *rows)
 	*rows = (struct world_rows){0};
 }
 
-static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *out)
+static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *out)
 {
 	(void)keyspace;
 	struct world_region *region = user;
@@ -70,6 +70,7 @@ static void lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t s
 	*out = row->row;
 	out->value = (const uint8_t *)row->value;
 	out->value_size = (uint32_t)strlen(row->value);
+	return !row->damaged;
 }
 
 static void step(struct world *w, uint8_t index, struct commit_event event);
@@ -210,6 +211,11 @@ static void bound_of(const struct world_entry *entry, uint64_t *bound)
 
 void world_start(struct world *w, uint8_t index)
 {
+	world_start_damaged(w, index, NULL);
+}
+
+void world_start_damaged(struct world *w, uint8_t index, const char *damaged)
+{
 	struct world_region *region = &w->regions[index];
 	assert(!region->up);
 	region->up = true;
@@ -224,6 +230,8 @@ void world_start(struct world *w, uint8_t index)
 		}
 	region->applied = 0;
 	apply(region);
+	if (damaged)
+		row_of(&region->rows, (const uint8_t *)damaged, (uint32_t)strlen(damaged))->damaged = true;
 	uint64_t bound = region->cut_bound;
 	for (uint32_t i = 0; i < region->count; i++)
 		bound_of(&region->entries[i], &bound);
@@ -392,6 +400,11 @@ void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t clie
 	            .deadline_ns = w->now_ns + w->deadline_ns,
 	            .count = 1,
 	            .operations = operation}});
+}
+
+void world_damage(struct world *w, uint8_t region, const char *key)
+{
+	row_of(&w->regions[region].rows, (const uint8_t *)key, (uint32_t)strlen(key))->damaged = true;
 }
 
 void world_put(struct world *w, uint8_t region, uint64_t route, const char *key, const char *value)

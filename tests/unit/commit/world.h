@@ -14,6 +14,7 @@
 #define WORLD_SECOND  1000000000ull
 
 struct world_row {
+	bool damaged; /* cannot be read any more; what is applied to it does not change that */
 	char *key, value[WORLD_VALUE];
 	uint32_t key_size;
 	struct commit_row row;
@@ -75,6 +76,7 @@ struct world *world_new_forgetful(uint32_t n); /* remembers eight decisions of e
 struct world *world_new_with(uint32_t n, const struct commit_options *options);
 void world_free(struct world *w);
 void world_start(struct world *w, uint8_t region);
+void world_start_damaged(struct world *w, uint8_t region, const char *key); /* with a row that cannot be read; NULL: none */
 void world_kill(struct world *w, uint8_t region); /* what is not durable is gone */
 void world_lose(struct world *w, uint8_t region); /* with its disk */
 void world_sync(struct world *w, uint8_t region);
@@ -105,6 +107,7 @@ void world_streams(struct world *w); /* all that is on the disk of a region that
 const struct world_answer *world_answer(const struct world *w, uint64_t route);      /* the newest; NULL */
 const char *world_value(const struct world *w, uint8_t region, const char *key);     /* as applied; NULL */
 struct world_row *world_row(const struct world *w, uint8_t region, const char *key); /* as applied; NULL: never met */
+void world_damage(struct world *w, uint8_t region, const char *key);
 uint32_t world_in_doubt(const struct world *w, uint8_t region);
 
 #endif
