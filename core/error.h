@@ -36,7 +36,8 @@
 	X(CONFIGURATION, -26, 2, "a mistake in the configuration")                      \
 	X(UNSUPPORTED, -27, 3, "not supported")                                         \
 	X(EXPIRED, -28, 4, "a repeated request is older than the memory of answers")    \
-	X(ROW_DAMAGED, -29, 3, "this region's copy of the row is damaged; ask another region")
+	X(ROW_DAMAGED, -29, 3, "this region's copy of the row is damaged; ask another region") \
+	X(ALREADY_RUNS, -30, 3, "another process does this already")
 
 enum error_code {
 #define X(name, value, exit_code, text) ERR_##name = value,

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +12,9 @@
 #include "runtime/loop.h"
 #include "runtime/options.h"
 #include "runtime/socket.h"
+#include "shm/role_lock.h"
+
+#define LOCK_WAIT_MS 200 /* `godwit` looks at the lock by taking it for a moment */
 
 struct link_flags {
 	const char *topology;
@@ -70,11 +71,9 @@ static int program_lock(struct program *p, struct error_context *error)
 	if (mkdir(p->flags.dir, 0777) < 0 && errno != EEXIST)
 		return error_set(error, ERR_IO, "%s: %s", p->flags.dir, strerror(errno));
 	snprintf(path, sizeof(path), "%s/link.lock", p->flags.dir);
-	p->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (p->lock_fd < 0)
-		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
-	if (flock(p->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(error, ERR_CONFIGURATION, "%s: a link emulator runs already for this directory", path);
+	int rc = role_lock_take(path, "a link emulator for this directory", LOCK_WAIT_MS, &p->lock_fd, error);
+	if (rc != 0)
+		return rc;
 	snprintf(p->pid_path, sizeof(p->pid_path), "%s/link.pid", p->flags.dir);
 	FILE *file = fopen(p->pid_path, "we");
 	if (!file || fprintf(file, "%ld\n", (long)getpid()) < 0 || fclose(file) != 0)

@@ -14,9 +14,11 @@
 #include "runtime/keyspaces.h"
 #include "runtime/logline.h"
 #include "runtime/socket.h"
+#include "shm/role_lock.h"
 
 #define SHM_WAIT_MS  2000
 #define SHM_RETRY_MS 20
+#define LOCK_WAIT_MS 500
 
 static const struct option common_options[] = {{"dir", 'd', OPTION_TEXT, offsetof(struct process_flags, dir), 0, 0, "DIR",
                                                    "data directory of the cluster on this machine"},
@@ -49,6 +51,10 @@ static void process_close(struct process *p)
 	p->loop = NULL;
 	p->context = NULL;
 	p->shm.layout = NULL;
+	/* Last: while it is held, nobody else takes the sockets. */
+	if (p->lock_fd >= 0)
+		close(p->lock_fd);
+	p->lock_fd = -1;
 	explicit_bzero(&p->keys, sizeof p->keys);
 }
 
@@ -141,6 +147,14 @@ static int bells_parse(struct process *p, struct error_context *error)
 	return 0;
 }
 
+static int role_lock(struct process *p, struct error_context *error)
+{
+	char path[300], what[100];
+	snprintf(path, sizeof path, "%s/%s.lock", p->region_dir, actor_name(p->actor));
+	snprintf(what, sizeof what, "the %s of %s", actor_name(p->actor), p->flags.region);
+	return role_lock_take(path, what, LOCK_WAIT_MS, &p->lock_fd, error);
+}
+
 static int process_open(struct process *p, const struct option *own_table, void *own_values,
     const struct loop_actor *loop_actor,
     int (*command)(void *self, const char *command, const char *argument, struct text *out, struct error_context *error),
@@ -148,6 +162,9 @@ static int process_open(struct process *p, const struct option *own_table, void 
 {
 	char endpoint[256];
 	int code = shm_attach_patiently(p, error);
+	/* Before anything is bound: libzmq's ipc bind takes a path over that another process listens on. */
+	if (!code)
+		code = role_lock(p, error);
 	if (code)
 		return code;
 	p->counters = &p->shm.layout->counters[p->actor];
@@ -194,7 +211,7 @@ int process_start(struct process *p, enum actor actor, const struct option *own_
 {
 	struct error_context error = {0};
 	char name[16];
-	*p = (struct process){.actor = actor, .flags = {.log_level = "info"}, .shm = {.fd = -1}};
+	*p = (struct process){.actor = actor, .flags = {.log_level = "info"}, .shm = {.fd = -1}, .lock_fd = -1};
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0) {
 			help_print(actor, own_table);

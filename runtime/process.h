@@ -41,6 +41,7 @@ struct process {
 	struct loop *loop;
 	struct admin *admin;
 	struct zap *zap;                  /* NULL until process_serve_curve */
+	int lock_fd;                      /* of ACTOR.lock: one process an actor; -1: not taken */
 };
 
 /* Parses flags (the common ones and own_table into own_values), loads and attaches everything; prints one clear line and

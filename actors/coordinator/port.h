@@ -44,6 +44,7 @@ struct port {
 	struct rows_view *view;
 	struct starts starts;
 	char log_dir[320], rows_dir[320];
+	int store_lock_fd; /* of store.lock: who writes log and rows; held to the end of the process */
 	uint64_t commit_floor; /* of the start: no stamp of a strong transaction above it was given out */
 	uint64_t appended_lsn, durable_lsn;
 	struct pace pace;

@@ -10,9 +10,11 @@
 #include "actors/coordinator/port.h"
 #include "core/record.h"
 #include "runtime/logline.h"
+#include "shm/role_lock.h"
 #include "store/log_segment.h"
 
 #define ENTRIES_A_RECOVERY_STEP 65536u
+#define STORE_LOCK_WAIT_MS      500u
 /* The memory of answers is refilled from this much of the log, so that a start stays short. */
 #define REMEMBERED_BYTES_MAX (128ull << 20)
 
@@ -187,7 +189,10 @@ int store_start(struct port *port, struct error_context *error)
 	char path[512];
 	snprintf(port->log_dir, sizeof port->log_dir, "%s/log", dir);
 	snprintf(port->rows_dir, sizeof port->rows_dir, "%s/rows", dir);
-	int code = directory_make(port->log_dir, error);
+	snprintf(path, sizeof path, "%s/store.lock", dir);
+	int code = role_lock_take(path, "a writer of this store", STORE_LOCK_WAIT_MS, &port->store_lock_fd, error);
+	if (!code)
+		code = directory_make(port->log_dir, error);
 	if (!code)
 		code = directory_make(port->rows_dir, error);
 	if (!code)

@@ -6,15 +6,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shm/crash_point.h"
+#include "shm/role_lock.h"
 
-#define LOCK_WAIT_MS  3000
-#define LOCK_RETRY_MS 10
+#define LOCK_WAIT_MS 3000
 
 /* The parent is synced even if the directory was there: an earlier start may have been killed between the two. */
 static int directory_make(const char *path, struct error_context *error)
@@ -57,22 +55,10 @@ int place_lock(const char *region_dir, int *lock_fd, bool *held, struct error_co
 {
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/supervisor.lock", region_dir);
-	*held = false;
-	*lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (*lock_fd < 0)
-		return error_set(error, ERR_IO, "cannot open %s: %s", path, strerror(errno));
-	for (int waited_ms = 0; flock(*lock_fd, LOCK_EX | LOCK_NB) != 0; waited_ms += LOCK_RETRY_MS) {
-		*held = errno == EWOULDBLOCK && waited_ms >= LOCK_WAIT_MS;
-		if (*held || (errno != EWOULDBLOCK && errno != EINTR)) {
-			int reason = errno;
-			close(*lock_fd);
-			*lock_fd = -1;
-			return error_set(error, ERR_IO, "%s: %s", path,
-			    *held ? "another supervisor of this region is running" : strerror(reason));
-		}
-		nanosleep(&(struct timespec){.tv_nsec = LOCK_RETRY_MS * 1000000L}, NULL);
-	}
-	return 0;
+	/* A killed one's actors hold it until they are gone as well. */
+	int code = role_lock_take(path, "another supervisor of this region", LOCK_WAIT_MS, lock_fd, error);
+	*held = code == ERR_ALREADY_RUNS;
+	return code;
 }
 
 int place_pid_write(const char *region_dir, struct error_context *error)

@@ -10,6 +10,7 @@
 
 #include "runtime/process.h"
 #include "runtime/socket.h"
+#include "shm/role_lock.h"
 #include "tests/unit/runtime/fixture.h"
 
 static char directory[128];
@@ -95,4 +96,35 @@ Test(process, mistakes_give_exit_codes)
 	cr_expect_eq(start("eu-west-1", "--ready-fd", "x"), 2);
 	/* Known, but neither its keys nor its shared memory are there. */
 	cr_expect_eq(start("us-east-1", NULL, NULL), 5);
+}
+
+/* Started twice, an actor would take the first one's admin socket: libzmq's bind takes a path that is alive. */
+Test(process, E13a_an_actor_started_twice_is_refused_and_takes_nothing)
+{
+	struct loop_actor actor = {.self = &process};
+	static struct process second;
+	const char *argv[] = {"godwit-router", "--dir", directory, "--region", "eu-west-1", NULL};
+	struct error_context error = {0};
+	char path[256], taken[300], pid[32];
+	struct stat before, after;
+	int fd;
+	cr_assert_eq(start("eu-west-1", NULL, NULL), 0);
+	snprintf(path, sizeof path, "%s/eu-west-1/router.admin", directory);
+	cr_assert_eq(stat(path, &before), 0);
+	cr_assert_eq(process_start(&second, ACTOR_ROUTER, NULL, NULL, 5, (char **)(uintptr_t)argv, &actor, NULL), 3);
+	cr_assert_eq(stat(path, &after), 0);
+	cr_assert_eq(after.st_ino, before.st_ino, "the admin socket is another one");
+	/* The holder is named, and another role is free. */
+	snprintf(taken, sizeof taken, "%s/eu-west-1/router.lock", directory);
+	cr_assert_eq(role_lock_take(taken, "the router of eu-west-1", 0, &fd, &error), ERR_ALREADY_RUNS);
+	snprintf(pid, sizeof pid, "process %ld", (long)getpid());
+	cr_assert_not_null(strstr(error.text, pid), "%s", error.text);
+	snprintf(taken, sizeof taken, "%s/eu-west-1/monitor.lock", directory);
+	cr_assert_eq(role_lock_take(taken, "the monitor of eu-west-1", 0, &fd, &error), 0, "%s", error.text);
+	close(fd);
+	/* When the first one has ended, the role is free. */
+	alarm(20);
+	cr_assert_eq(process_run(&process), 0);
+	cr_assert_eq(start("eu-west-1", NULL, NULL), 0);
+	cr_assert_eq(process_run(&process), 0);
 }

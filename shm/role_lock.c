@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/role_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_MS 10
+
+static int refuse(int fd, const char *path, const char *what, struct error_context *error)
+{
+	char text[24] = "";
+	const ssize_t size = pread(fd, text, sizeof text - 1, 0);
+	const long pid = size > 0 ? strtol(text, NULL, 10) : 0;
+	if (pid > 0)
+		return error_set(error, ERR_ALREADY_RUNS, "%s: %s runs already: process %ld", path, what, pid);
+	return error_set(error, ERR_ALREADY_RUNS, "%s: %s runs already", path, what);
+}
+
+static int pid_note(int fd, const char *path, struct error_context *error)
+{
+	char text[24];
+	const int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+	/* On a full disk the lock holds all the same; who is refused then is not told the pid. */
+	if (ftruncate(fd, 0) < 0 || (pwrite(fd, text, (size_t)size, 0) != size && errno != ENOSPC && errno != EDQUOT))
+		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int role_lock_take(const char *path, const char *what, uint32_t wait_ms, int *out, struct error_context *error)
+{
+	*out = -1;
+	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(error, ERR_IO, "cannot open %s: %s", path, strerror(errno));
+	int code = 0;
+	for (uint32_t waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += RETRY_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+		else if (waited_ms >= wait_ms)
+			code = refuse(fd, path, what, error);
+		if (code)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
+	}
+	if (!code)
+		code = pid_note(fd, path, error);
+	if (code) {
+		close(fd);
+		return code;
+	}
+	*out = fd;
+	return 0;
+}
