@@ -103,17 +103,22 @@ static void apply(struct world_region *region)
 		entry_apply(&region->rows, &region->entries[region->applied++]);
 }
 
-void world_sync(struct world *w, uint8_t index)
+void world_sync_to(struct world *w, uint8_t index, uint32_t count)
 {
 	struct world_region *region = &w->regions[index];
-	if (!region->up || region->durable == region->count)
+	if (!region->up || region->durable >= count)
 		return;
-	region->durable = region->count;
+	region->durable = count;
 	step(w, index,
 	    (struct commit_event){
 	        .type = COMMIT_EVENT_DURABLE, .durable = {region->durable - region->base, region->cut + region->durable}});
 	apply(region);
 	step(w, index, (struct commit_event){.type = COMMIT_EVENT_APPLIED, .applied = region->applied - region->base});
+}
+
+void world_sync(struct world *w, uint8_t index)
+{
+	world_sync_to(w, index, w->regions[index].count);
 }
 
 static void has_record(struct world_region *region, uint32_t record)

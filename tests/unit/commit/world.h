@@ -80,6 +80,7 @@ void world_start_damaged(struct world *w, uint8_t region, const char *key); /* w
 void world_kill(struct world *w, uint8_t region); /* what is not durable is gone */
 void world_lose(struct world *w, uint8_t region); /* with its disk */
 void world_sync(struct world *w, uint8_t region);
+void world_sync_to(struct world *w, uint8_t region, uint32_t count); /* the first `count` entries, and no more */
 /* Starts again with what the log has to keep, and no more. Only with all of it durable. */
 void world_trim(struct world *w, uint8_t region);
 void world_peers(struct world *w, uint8_t region, uint32_t mask);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a region must not say before it may (A20): each of these fails for one small fault that all other tests passed over. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "tests/unit/commit/world.h"
+
+#define ALL 7u
+#define MS  1000000ull
+
+static int code_of(const struct world *w, uint64_t route)
+{
+	const struct world_answer *a = world_answer(w, route);
+	return a ? a->code : 1; /* 1: none yet */
+}
+
+static uint64_t ballot(uint64_t round, uint8_t region)
+{
+	return round * REGIONS_MAX + region;
+}
+
+/* Voted for by `voter`, which nobody has heard. Returns its name. */
+static struct commit_id voted(struct world *w, uint8_t voter)
+{
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 1u << voter | 1u, COMMIT_PREPARE);
+	struct commit_id id = world_waiting(w, COMMIT_VOTE).id;
+	cr_assert(id.hlc, "it has not voted");
+	world_drop(w, 255, 255, 0);
+	return id;
+}
+
+/* Does region 1 promise a ballot that region 0 asks for? */
+static bool promises(struct world *w, struct commit_id id, uint64_t wanted)
+{
+	struct commit_message m = {.type = COMMIT_RECOVER, .id = id, .ballot = wanted};
+	world_drop(w, 255, 255, 0);
+	world_inject(w, 0, 1, &m);
+	world_deliver(w, 3, COMMIT_RECOVER);
+	bool promised = world_pending(w, COMMIT_PROMISED);
+	world_drop(w, 255, 255, 0);
+	return promised;
+}
+
+Test(acceptor, a20_ack_all_is_answered_after_all)
+{
+	for (uint32_t n = 3; n <= 5; n += 2) {
+		struct world *w = world_new(n);
+		w->ack_all = true;
+		world_put(w, 0, 1, "a", "one");
+		for (uint8_t voter = 1; voter < n; voter++) {
+			cr_assert_eq(code_of(w, 1), 1, "%u regions: answered with %u votes", n, voter - 1);
+			world_deliver(w, 1u << voter | 1u, COMMIT_PREPARE);
+			world_deliver(w, 1u << voter | 1u, COMMIT_VOTE);
+		}
+		cr_assert_eq(code_of(w, 1), ERR_OK);
+		world_free(w);
+	}
+}
+
+/* To accept is to promise: a lower ballot gets nothing any more, not after a restart either. */
+Test(acceptor, a20_an_accepted_ballot_is_a_promise)
+{
+	for (int again = 0; again < 2; again++) {
+		struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
+		struct commit_id id = voted(w, 1);
+		struct commit_message accept = {
+		    .type = COMMIT_ACCEPT, .id = id, .ballot = ballot(10, 2), .decision = COMMIT_ABORTED};
+		world_inject(w, 2, 1, &accept);
+		world_deliver(w, 6, COMMIT_ACCEPT);
+		cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
+		if (again) {
+			world_kill(w, 1);
+			world_start(w, 1);
+		}
+		cr_assert(!promises(w, id, ballot(5, 0)), "a lower ballot is promised, %d", again);
+		cr_assert(promises(w, id, ballot(11, 0)), "a higher one is not, %d", again);
+		world_free(w);
+	}
+}
+
+/* Puts so many entries behind what region 1 has of an undecided transaction that it writes that anew, then drops the old log.
+ */
+static void carry(struct world *w)
+{
+	world_kill(w, 0);
+	for (uint64_t i = 0; i < 10; i++) {
+		char key[3] = {'k', (char)('0' + i), 0};
+		world_put(w, 2, 10 + i, key, "x");
+		world_deliver(w, 6, COMMIT_PREPARE);
+		world_deliver(w, 6, COMMIT_VOTE);
+		world_deliver(w, 6, COMMIT_DECIDED);
+		cr_assert_eq(code_of(w, 10 + i), ERR_OK);
+	}
+	world_streams(w);
+	world_drop(w, 255, 255, 0);
+	uint32_t before = w->regions[1].count;
+	for (int i = 0; i < 20; i++) {
+		world_tick(w, 1, 10 * MS);
+		world_drop(w, 255, 255, 0);
+	}
+	cr_assert_gt(w->regions[1].count, before, "nothing was written anew");
+	uint64_t cut = w->regions[1].cut;
+	world_trim(w, 1);
+	cr_assert_gt(w->regions[1].cut, cut + 2, "the log was not cut behind it");
+	world_drop(w, 255, 255, 0);
+	world_start(w, 0);
+}
+
+Test(acceptor, a20_a_promise_outlives_its_log)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
+	struct commit_id id = voted(w, 1);
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(10, 2)};
+	world_inject(w, 2, 1, &recover);
+	world_deliver(w, 6, COMMIT_RECOVER);
+	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_YES);
+	carry(w);
+	cr_assert(!promises(w, id, ballot(5, 0)), "a lower ballot is promised");
+	/* With what it had voted. */
+	struct commit_message higher = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(11, 0)};
+	world_inject(w, 0, 1, &higher);
+	world_deliver(w, 3, COMMIT_RECOVER);
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_YES);
+	world_free(w);
+}
+
+Test(acceptor, a20_an_accepted_value_outlives_its_log)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
+	struct commit_id id = voted(w, 1);
+	struct commit_message accept = {.type = COMMIT_ACCEPT, .id = id, .ballot = ballot(10, 2), .decision = COMMIT_ABORTED};
+	world_inject(w, 2, 1, &accept);
+	world_deliver(w, 6, COMMIT_ACCEPT);
+	cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
+	carry(w);
+	cr_assert(!promises(w, id, ballot(5, 0)), "a lower ballot is promised");
+	struct commit_message higher = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(11, 0)};
+	world_inject(w, 0, 1, &higher);
+	world_deliver(w, 3, COMMIT_RECOVER);
+	struct commit_message promised = world_waiting(w, COMMIT_PROMISED);
+	cr_assert_eq(promised.accepted_ballot, ballot(10, 2));
+	cr_assert_eq(promised.accepted_value, COMMIT_ABORTED);
+	world_free(w);
+}
+
+/* Once promised to another, the region's own ballot counts for nothing: it does not vote any more. */
+Test(acceptor, a20_no_vote_after_a_promise)
+{
+	struct world *w = world_new(3);
+	w->regions[1].slow_disk = true;
+	world_put(w, 0, 1, "a", "one");
+	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
+	world_deliver(w, 3, COMMIT_PREPARE);
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(1, 2)};
+	world_inject(w, 2, 1, &recover);
+	world_deliver(w, 6, COMMIT_RECOVER);
+	world_sync(w, 1);
+	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0, "a vote under a ballot that it has given up");
+	world_deliver(w, 6, COMMIT_RECOVER);
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+	world_free(w);
+}
+
+/* A promise to an earlier attempt says nothing about the present one: since then the region may have accepted something. */
+Test(acceptor, a20_a_promise_to_an_earlier_attempt_does_not_count)
+{
+	struct world *w = world_new(3);
+	voted(w, 1);
+	world_kill(w, 0);
+	for (int i = 0; i < 500 && !world_pending(w, COMMIT_RECOVER); i++)
+		world_tick(w, 1, 20 * MS);
+	uint64_t first = world_waiting(w, COMMIT_RECOVER).ballot;
+	cr_assert(first, "region 1 never asks");
+	world_deliver(w, 6, COMMIT_RECOVER);
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+	for (int i = 0; i < 500 && world_waiting(w, COMMIT_RECOVER).ballot <= first; i++) {
+		world_drop(w, 255, 255, COMMIT_RECOVER);
+		world_tick(w, 1, 20 * MS);
+	}
+	cr_assert_gt(world_waiting(w, COMMIT_RECOVER).ballot, first, "it never asks anew");
+	world_drop(w, 255, 255, COMMIT_RECOVER);
+	world_deliver(w, 6, COMMIT_PROMISED); /* the late one */
+	cr_assert_eq(world_pending(w, COMMIT_ACCEPT), 0, "it proposes with a promise that nobody has given to this ballot");
+	world_free(w);
+}
+
+/* A region that restarts may give out every stamp above its durable bound again: none of those has a name outside of it. */
+Test(acceptor, a20_nothing_goes_out_before_the_bound_of_its_stamp_is_durable)
+{
+	struct world *w = world_new(3);
+	w->regions[0].slow_disk = true;
+	world_put(w, 0, 1, "a", "one");
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 0);
+	world_sync(w, 0);
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 2);
+	world_free(w);
+}
+
+/* Others know a row by what is told of it in a promise: a row whose COMMIT may be lost again is not told. */
+Test(acceptor, a20_a_promise_tells_of_durable_rows_only)
+{
+	struct world *w = world_new(3);
+	struct commit_id first = voted(w, 1);
+	w->regions[0].slow_disk = false;
+	world_wait(w, 5, 300 * MS); /* 0 and 2 commit it, and 1 has voted and heard nothing more */
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_put(w, 2, 2, "a", "two");
+	world_deliver(w, 6, COMMIT_PREPARE); /* waits behind the first in 1 */
+	struct commit_id second = world_waiting(w, COMMIT_PREPARE).id;
+	cr_assert(second.hlc);
+	world_drop(w, 255, 255, 0);
+	w->regions[1].slow_disk = true;
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = second, .ballot = ballot(1, 0)};
+	world_inject(w, 0, 1, &recover);
+	world_deliver(w, 3, COMMIT_RECOVER);
+	uint32_t promise = w->regions[1].count;
+	world_streams(w); /* the COMMIT of the first, behind the promise */
+	cr_assert_gt(w->regions[1].count, promise);
+	world_sync_to(w, 1, promise);
+	cr_assert_eq(
+	    world_pending(w, COMMIT_PROMISED), 0, "it tells of %llu, which is not durable", (unsigned long long)first.hlc);
+	world_sync(w, 1);
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+	world_free(w);
+}
+
+/* Those who committed it have forgotten it, and the COMMIT is on its way in a stream: until that has come, nobody may abort. */
+Test(acceptor, a20_no_abort_before_the_streams_have_caught_up)
+{
+	struct world *w = world_new_forgetful(3);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, ALL, COMMIT_PREPARE);
+	world_drop(w, 2, 0, COMMIT_VOTE);
+	world_kill(w, 2); /* it has voted */
+	world_deliver(w, 3, 0);
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	for (uint64_t i = 0; i < 20; i++) {
+		world_put(w, (uint8_t)(i % 2), 100 + i, i % 2 ? "a" : "b", "later");
+		world_deliver(w, 3, 0);
+		world_streams(w);
+		cr_assert_eq(code_of(w, 100 + i), ERR_OK);
+	}
+	world_drop(w, 255, 255, 0);
+	world_start(w, 2);
+	cr_assert_eq(world_in_doubt(w, 2), 1);
+	world_wait(w, ALL, 5 * WORLD_SECOND);
+	cr_assert_eq(world_in_doubt(w, 2), 1, "it is decided by somebody who does not know");
+	world_streams(w);
+	world_wait(w, ALL, WORLD_SECOND);
+	cr_assert_eq(world_in_doubt(w, 2), 0);
+	cr_assert_str_eq(world_value(w, 2, "a"), "later");
+	for (uint8_t r = 0; r < 3; r++)
+		cr_assert_eq(commit_counts(w->regions[r].machine)->contradictions, 0);
+	world_free(w);
+}
+
+/* Who has not replied may have committed it. Region 2 has forgotten so much that it cannot know, region 0 is cut off. */
+Test(acceptor, a20_no_abort_before_all_have_replied)
+{
+	struct world *w = world_new_forgetful(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
+	world_deliver(w, 3, COMMIT_PREPARE);
+	world_deliver(w, 3, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, 1), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	for (uint64_t i = 1; i <= 20; i++) {
+		struct commit_message aborted = {
+		    .type = COMMIT_DECIDED, .id = {.hlc = id.hlc + (i << 16), .region = 1}, .decision = COMMIT_ABORTED};
+		world_inject(w, 1, 2, &aborted);
+	}
+	world_deliver(w, 6, COMMIT_DECIDED);
+	world_wait(w, 6, 5 * WORLD_SECOND);
+	cr_assert_eq(world_in_doubt(w, 1), 1, "decided without region 0, which has committed it");
+	world_streams(w);
+	world_wait(w, ALL, 2 * WORLD_SECOND);
+	for (uint8_t r = 0; r < 3; r++) {
+		cr_assert_eq(world_in_doubt(w, r), 0);
+		cr_assert_str_eq(world_value(w, r, "a"), "one");
+		cr_assert_eq(commit_counts(w->regions[r].machine)->contradictions, 0);
+	}
+	world_free(w);
+}
+
+Test(acceptor, a20_nothing_is_accepted_below_a_promise)
+{
+	struct world *w = world_new(3);
+	struct commit_id id = voted(w, 1);
+	cr_assert(promises(w, id, ballot(10, 0)));
+	for (uint64_t round = 9; round <= 10; round++) {
+		struct commit_message accept = {
+		    .type = COMMIT_ACCEPT, .id = id, .ballot = ballot(round, 0), .decision = COMMIT_ABORTED};
+		world_inject(w, 0, 1, &accept);
+		world_deliver(w, 3, COMMIT_ACCEPT);
+		cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), round == 10, "round %u", (unsigned)round);
+	}
+	world_free(w);
+}
