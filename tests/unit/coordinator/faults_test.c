@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Small faults by rule that every other test passed over (A20, tools/mutants). */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/unit/coordinator/steps.h"
+
+TestSuite(faults, .init = steps_setup, .fini = steps_teardown);
+
+/* Effects are used again and again: nothing of an earlier answer is in a later one. */
+Test(faults, a20_an_answer_holds_nothing_of_an_earlier_one)
+{
+	for (int i = 0; i < 2; i++) {
+		memset(&out, 0xee, sizeof out);
+		struct coordinator_event e = put(5, 1, "key");
+		e.operation.key_size = i ? 3 : 0;
+		e.operation.arrived_ns = 9;
+		run(&e);
+		if (i) {
+			memset(&out, 0xee, sizeof out);
+			apply(lsn, (struct vector){.sequence = {[OWN] = 1}});
+		}
+		cr_assert_eq(out.answer_count, 1);
+		const struct coordinator_answer *a = &out.answers[0];
+		cr_assert(a->route == 7 && a->number == 1 && a->arrived_ns == 9 && a->siblings == 0 && !a->reason);
+		cr_assert_eq(a->code, i ? 0 : ERR_KEY_TOO_LARGE);
+		cr_assert_eq(a->hlc, i ? last_record.hlc : 0);
+		cr_assert_eq(a->version_size > 0, i);
+		cr_assert(!out.more && out.hlc_bound == 0 && !out.record);
+	}
+}
+
+Test(faults, a20_refusals_are_counted_by_their_kind)
+{
+	struct coordinator_event e = put(5, 1, "");
+	run(&e);
+	cr_assert(c.counts.writes_refused == 1 && c.counts.queue_refused == 0);
+	log_code = ERR_OVERLOADED;
+	write_one(5, 2);
+	cr_assert(c.counts.writes_refused == 2 && c.counts.queue_refused == 1);
+	log_code = ERR_DISK_FULL;
+	write_one(5, 3);
+	cr_assert(c.counts.writes_refused == 3 && c.counts.queue_refused == 1);
+	/* Not known any more: nothing is said of it, so it is not refused. */
+	log_code = 0;
+	e = put(5, 4, "key");
+	e.operation.settled = 4;
+	run(&e);
+	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
+	cr_assert(c.counts.writes_refused == 3 && c.counts.queue_refused == 1);
+}
+
+/* What stands behind the last sibling of a row is of another row. */
+Test(faults, a20_siblings_are_read_up_to_their_count)
+{
+	static uint8_t context[VECTOR_ENCODED_MAX];
+	static struct row row;
+	for (uint64_t n = 1; n <= 20; n++)
+		write_one(5, n);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 20}});
+	row_init(&row);
+	row.sibling_count = 1;
+	row.siblings[0].dot = (struct dot){.region = OWN, .sequence = 4};
+	row.siblings[1].dot = (struct dot){.region = OWN, .sequence = 11};
+	struct vector seen = {.sequence = {[OWN] = 5}};
+	struct coordinator_event e = put(5, 21, "key");
+	e.operation.context = context;
+	e.operation.context_size = vector_encode(&seen, context);
+	e.operation.row = &row;
+	run(&e);
+	apply(lsn, (struct vector){.sequence = {[OWN] = 21}});
+	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 21, "it has seen all that stands there");
+}
+
+/* So many that some share a hash, whoever is asked for and by which number. */
+Test(faults, a20_an_answer_is_found_by_client_and_number)
+{
+	enum { COUNT = 1u << 18 };
+	for (int by_number = 0; by_number < 2; by_number++) {
+		struct memory m;
+		cr_assert_eq(memory_init(&m, COUNT), 0);
+		for (uint64_t i = 1; i <= COUNT; i++)
+			memory_add(&m, by_number ? 1 : i, by_number ? i : 1)->sequence = i;
+		for (uint64_t i = 1; i <= 2 * COUNT; i++) {
+			struct memory_answer *found = memory_find(&m, by_number ? 1 : i, by_number ? i : 1);
+			cr_assert_eq(found != NULL, i <= COUNT, "%u", (unsigned)i);
+			cr_assert(!found || found->sequence == i, "%u", (unsigned)i);
+		}
+		memory_deinit(&m);
+	}
+}
+
+static uint32_t set_of(const struct memory *m, uint64_t client_id)
+{
+	for (uint32_t i = 0; i < MEMORY_CLIENTS; i++)
+		if (m->clients[i].client_id == client_id)
+			return i / MEMORY_CLIENT_WAYS;
+	cr_assert(false, "not there");
+	return 0;
+}
+
+/* A full set of clients lets the one go that was not heard of for longest, with what it had settled. */
+Test(faults, a20_the_client_unheard_for_longest_makes_room)
+{
+	struct memory m;
+	uint64_t ids[MEMORY_CLIENT_WAYS + 1] = {1};
+	uint32_t count = 1;
+	cr_assert_eq(memory_init(&m, 64), 0);
+	memory_client_mark(&m, 1, 0);
+	uint32_t set = set_of(&m, 1);
+	for (uint64_t id = 2; count <= MEMORY_CLIENT_WAYS; id++) {
+		memory_client_mark(&m, id, 0);
+		if (set_of(&m, id) == set)
+			ids[count++] = id;
+	}
+	memory_deinit(&m);
+	cr_assert_eq(memory_init(&m, 64), 0);
+	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++)
+		cr_assert_eq(memory_client_mark(&m, ids[i], 10 + i), 10 + i);
+	cr_assert_eq(memory_client_mark(&m, ids[0], 3), 10, "what is settled stays so");
+	cr_assert_eq(memory_client_mark(&m, ids[MEMORY_CLIENT_WAYS], 5), 5);
+	for (uint32_t i = 0; i <= MEMORY_CLIENT_WAYS; i++)
+		cr_assert_eq(memory_client_is_known(&m, ids[i]), i != 1, "%u", i);
+	cr_assert_eq(memory_client_mark(&m, ids[0], 0), 10);
+	cr_assert_eq(memory_client_mark(&m, ids[1], 0), 0, "forgotten");
+	memory_deinit(&m);
+}

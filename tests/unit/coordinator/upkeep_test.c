@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is done once a second: upkeep.c with a log, rows and snapshots that are a few numbers. */
+#include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/coordinator/port.h"
+#include "runtime/logline.h"
+
+#define MIB     (1ull << 20)
+#define SECOND  1000000000ull
+#define SEGMENT (4 * MIB)
+
+/* ---- the world around it ---- */
+
+static struct {
+	struct vector acked[REGIONS_MAX], sought;
+	uint32_t origins;
+	int open_code, seek_code, room_code;
+	uint64_t reader_lsn;
+	bool reader_is_open;
+	uint64_t start_lsn, end_lsn, bytes;
+	uint64_t drops[16];
+	uint32_t drop_count;
+	int snapshot_start_code, snapshot_code;
+	uint64_t snapshot_lsn;
+	uint32_t snapshots_begun, readers_checked, refusals_updated, strong_upkeeps, lines;
+	uint64_t room_asked;
+	struct rows_meta meta;
+} fake;
+static struct port port;
+static struct shm_layout *layout;
+static struct counter_block counters;
+
+void shm_link_acked(const struct shm_link *link, const struct store_id *own, struct vector *acked)
+{
+	cr_assert_eq(memcmp(own->bytes, fake.meta.store_id, sizeof own->bytes), 0, "acknowledged of another store");
+	*acked = fake.acked[link - layout->links];
+}
+
+int log_reader_open(struct log_reader **reader, const char *dir, struct error_context *error)
+{
+	(void)error;
+	cr_assert_str_eq(dir, "the log");
+	*reader = (struct log_reader *)&fake;
+	fake.reader_is_open = fake.open_code == 0;
+	return fake.open_code;
+}
+
+void log_reader_close(struct log_reader *reader)
+{
+	cr_assert(reader == (struct log_reader *)&fake && fake.reader_is_open);
+	fake.reader_is_open = false;
+}
+
+int log_reader_seek_vector(struct log_reader *reader, const struct vector *from, uint32_t origins, struct error_context *error)
+{
+	(void)error;
+	cr_assert(reader == (struct log_reader *)&fake && fake.reader_is_open);
+	fake.sought = *from;
+	fake.origins = origins;
+	return fake.seek_code;
+}
+
+uint64_t log_reader_lsn(const struct log_reader *reader)
+{
+	cr_assert(reader == (struct log_reader *)&fake && fake.reader_is_open);
+	return fake.reader_lsn;
+}
+
+uint64_t log_start_lsn(const struct log *log)
+{
+	(void)log;
+	return fake.start_lsn;
+}
+
+uint64_t log_end_lsn(const struct log *log)
+{
+	(void)log;
+	return fake.end_lsn;
+}
+
+uint64_t log_disk_bytes(const struct log *log)
+{
+	(void)log;
+	return fake.bytes;
+}
+
+uint32_t log_drop_before(struct log *log, uint64_t lsn)
+{
+	(void)log;
+	cr_assert_lt(fake.drop_count, 16);
+	fake.drops[fake.drop_count++] = lsn;
+	return 1;
+}
+
+const struct rows_meta *rows_meta_now(const struct rows *rows)
+{
+	(void)rows;
+	return &fake.meta;
+}
+
+int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error)
+{
+	(void)rows;
+	(void)error;
+	fake.room_asked = waiting;
+	return fake.room_code;
+}
+
+int rows_reader_check(struct rows *rows)
+{
+	(void)rows;
+	fake.readers_checked++;
+	return 0;
+}
+
+uint64_t rows_map_bytes(const struct rows *rows)
+{
+	(void)rows;
+	return 777;
+}
+
+int snapshot_start(struct snapshot_job **job, struct rows *rows, const char *dir, struct error_context *error)
+{
+	(void)rows;
+	(void)dir;
+	(void)error;
+	fake.snapshots_begun++;
+	*job = (struct snapshot_job *)&fake; /* of no use when it fails */
+	return fake.snapshot_start_code;
+}
+
+int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_context *error)
+{
+	(void)error;
+	cr_assert_eq(job, (struct snapshot_job *)&fake);
+	*lsn = fake.snapshot_lsn;
+	return fake.snapshot_code;
+}
+
+void port_refusal_update(struct port *p)
+{
+	cr_assert_eq(p, &port);
+	fake.refusals_updated++;
+}
+
+void strong_upkeep(struct port *p)
+{
+	cr_assert_eq(p, &port);
+	fake.strong_upkeeps++;
+}
+
+void logline(enum log_level level, const char *event, const char *format, ...)
+{
+	(void)level;
+	(void)event;
+	(void)format;
+	fake.lines++;
+}
+
+static void begin(void)
+{
+	struct topology *t = &port.process.topology;
+	layout = aligned_alloc(4096, (sizeof *layout + 4095) / 4096 * 4096);
+	cr_assert(layout);
+	memset(layout, 0, offsetof(struct shm_layout, inbound_bytes));
+	port.process.shm.layout = layout;
+	port.process.counters = &counters;
+	t->region_count = 3;
+	for (uint8_t i = 0; i < 3; i++)
+		t->regions[i].id = (uint8_t)(2 + i); /* 2, 3, 4 */
+	port.process.region = &t->regions[1];
+	port.machine.options.regions = 7u << 2;
+	strcpy(port.log_dir, "the log");
+	port.flags = (struct coordinator_flags){.log_segment_mib = 4, .snapshot_mib = 512, .log_disk_mib = 100};
+	port.now.monotonic_ns = 100 * SECOND;
+	memset(fake.meta.store_id, 7, sizeof fake.meta.store_id);
+	fake.reader_lsn = 50 * MIB;
+	port.snapshot_lsn = 40 * MIB;
+	port.applied.applied_lsn = 60 * MIB;
+	fake.end_lsn = 61 * MIB;
+	fake.start_lsn = 20 * MIB;
+	fake.bytes = 41 * MIB;
+}
+
+static void end(void)
+{
+	free(layout);
+}
+
+static uint64_t dropped(void)
+{
+	return counter_get(&counters, COUNTER_segments_dropped);
+}
+
+TestSuite(upkeep, .init = begin, .fini = end);
+
+/* ---- which log is kept ---- */
+
+/* Whoever stands where in the list of regions. */
+Test(upkeep, f24_the_log_is_kept_for_every_peer)
+{
+	memset(&fake.acked[3], 0, sizeof fake.acked[3]); /* its own place: never asked */
+	for (int turn = 0; turn < 2; turn++) {
+		fake.acked[turn ? 4 : 2] = (struct vector){.sequence = {[2] = 5, [3] = 9, [4] = 3}};
+		fake.acked[turn ? 2 : 4] = (struct vector){.sequence = {[2] = 7, [3] = 2, [4] = 8}};
+		upkeep(&port);
+		cr_assert_eq(fake.origins, 7u << 2);
+		cr_assert_eq(fake.sought.sequence[2], 5);
+		cr_assert_eq(fake.sought.sequence[3], 2);
+		cr_assert_eq(fake.sought.sequence[4], 3);
+		cr_assert(!fake.reader_is_open);
+	}
+}
+
+Test(upkeep, f24_log_that_a_peer_or_a_start_needs_is_kept)
+{
+	upkeep(&port);
+	cr_assert_eq(fake.drop_count, 1);
+	cr_assert_eq(fake.drops[0], 40 * MIB, "behind the snapshot");
+	cr_assert_eq(dropped(), 1);
+	fake.drop_count = 0;
+	fake.reader_lsn = 30 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[0], 30 * MIB, "what a peer has not got");
+	fake.drop_count = 0;
+	fake.seek_code = ERR_NEEDS_RESYNC;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[0], 0, "a peer is behind the log already");
+	fake.drop_count = 0;
+	fake.seek_code = 0;
+	fake.open_code = ERR_IO;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[0], 0, "nobody knows");
+}
+
+Test(upkeep, f24_log_that_a_strong_start_reads_again_is_kept)
+{
+	fake.meta.reread_lsn = 25 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[0], 40 * MIB, "no keyspace is strong");
+	fake.drop_count = 0;
+	port.strong.wanted = true;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[0], 25 * MIB);
+	fake.drop_count = 0;
+	fake.meta.reread_lsn = 45 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[0], 40 * MIB, "the snapshot is older");
+	/* However full the disk is. */
+	fake.drop_count = 0;
+	fake.meta.reread_lsn = 21 * MIB;
+	fake.bytes = 100 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drop_count, 2);
+	cr_assert_eq(fake.drops[1], 21 * MIB);
+}
+
+Test(upkeep, a_spent_budget_drops_the_oldest_log)
+{
+	fake.reader_lsn = 0; /* a peer needs all of it */
+	fake.bytes = 90 * MIB - 1;
+	upkeep(&port);
+	cr_assert_eq(fake.drop_count, 1, "just below nine tenths");
+	fake.drop_count = fake.lines = 0;
+	fake.bytes = 90 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drop_count, 2);
+	cr_assert_eq(fake.drops[0], 0);
+	cr_assert_eq(fake.drops[1], fake.start_lsn + SEGMENT, "one segment");
+	cr_assert_eq(dropped(), 3);
+	cr_assert_eq(fake.lines, 1, "never silently");
+	fake.drop_count = 0;
+	fake.bytes = 99 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[1], fake.start_lsn + 3 * SEGMENT, "nine MiB too many are three segments");
+	fake.drop_count = 0;
+	fake.bytes = 200 * MIB;
+	upkeep(&port);
+	cr_assert_eq(fake.drops[1], 40 * MIB, "no more than the snapshot holds");
+	/* The topology's budget is the one without a flag; no budget: none is spent. */
+	fake.drop_count = 0;
+	port.flags.log_disk_mib = 0;
+	upkeep(&port);
+	cr_assert_eq(fake.drop_count, 1);
+	fake.drop_count = 0;
+	port.process.topology.log_disk_mib = 100;
+	upkeep(&port);
+	cr_assert_eq(fake.drop_count, 2);
+}
+
+/* ---- snapshots ---- */
+
+Test(upkeep, a_snapshot_after_so_much_log)
+{
+	port.applied.applied_lsn = port.snapshot_lsn + 512 * MIB - 1;
+	upkeep(&port);
+	cr_assert_eq(fake.snapshots_begun, 0);
+	port.applied.applied_lsn++;
+	fake.snapshot_code = ERR_EMPTY; /* under way */
+	upkeep(&port);
+	cr_assert_eq(fake.snapshots_begun, 1);
+	upkeep(&port);
+	cr_assert_eq(fake.snapshots_begun, 1, "one at a time");
+	cr_assert_eq(port.snapshot_lsn, 40 * MIB);
+	struct error_context error;
+	cr_assert_eq(upkeep_snapshot_start(&port, &error), ERR_OVERLOADED);
+	fake.snapshot_code = 0;
+	fake.snapshot_lsn = 551 * MIB;
+	upkeep(&port);
+	cr_assert_eq(port.snapshot_lsn, 551 * MIB);
+	cr_assert_null(port.snapshot);
+	cr_assert_eq(counter_get(&counters, COUNTER_snapshots), 1);
+	upkeep(&port);
+	cr_assert_eq(fake.snapshots_begun, 1);
+	cr_assert_eq(upkeep_snapshot_start(&port, &error), 0);
+	cr_assert_eq(fake.snapshots_begun, 2);
+}
+
+/* A failure is tried again after a while, whether it begins or ends with it. */
+Test(upkeep, a_snapshot_that_fails_comes_again)
+{
+	for (int at_start = 0; at_start < 2; at_start++) {
+		port.snapshot_lsn = 40 * MIB;
+		port.applied.applied_lsn = port.snapshot_lsn + 512 * MIB;
+		fake.snapshots_begun = 0;
+		fake.snapshot_start_code = at_start ? ERR_IO : 0;
+		fake.snapshot_code = ERR_IO;
+		upkeep(&port);
+		cr_assert_eq(fake.snapshots_begun, 1);
+		upkeep(&port);
+		cr_assert_null(port.snapshot);
+		cr_assert_eq(port.snapshot_lsn, 40 * MIB);
+		port.now.monotonic_ns += 10 * SECOND - 1;
+		upkeep(&port);
+		cr_assert_eq(fake.snapshots_begun, 1, "too early");
+		port.now.monotonic_ns++;
+		upkeep(&port);
+		cr_assert_eq(fake.snapshots_begun, 2);
+		upkeep(&port);
+		port.now.monotonic_ns += 20 * SECOND;
+	}
+}
+
+/* Early when the disk fills, and only if that lets log go. */
+Test(upkeep, a_snapshot_before_its_time)
+{
+	struct {
+		uint64_t bytes, snapshot, needed, applied, start;
+		uint32_t begun;
+	} rows[] = {
+	    {75, 40, 60, 60, 20, 1},
+	    {74, 40, 60, 60, 20, 0},
+	    {75, 40, 44, 60, 20, 1},
+	    {75, 40, 43, 60, 20, 0}, /* a peer needs what it would free */
+	    {75, 40, 60, 44, 20, 1},
+	    {75, 40, 60, 43, 20, 0}, /* not in the rows yet */
+	    {75, 40, 0, 60, 40, 0},
+	    {90, 40, 0, 60, 40, 1}, /* the oldest goes, needed or not: a snapshot has to hold it */
+	    {89, 40, 0, 60, 40, 0},
+	    {90, 40, 0, 60, 37, 1},
+	    {90, 40, 0, 60, 36, 0}, /* one segment can go as it is */
+	    {90, 40, 0, 43, 40, 0},
+	    {90, 40, 0, 44, 40, 1},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		fake.snapshots_begun = fake.drop_count = 0;
+		fake.bytes = rows[i].bytes * MIB;
+		port.snapshot = NULL;
+		port.snapshot_lsn = rows[i].snapshot * MIB;
+		fake.reader_lsn = rows[i].needed * MIB;
+		port.applied.applied_lsn = rows[i].applied * MIB;
+		fake.start_lsn = rows[i].start * MIB;
+		upkeep(&port);
+		cr_assert_eq(fake.snapshots_begun, rows[i].begun, "row %zu", i);
+	}
+}
+
+/* ---- room, and what is told ---- */
+
+Test(upkeep, F04_no_room_is_refused_and_told_once)
+{
+	fake.room_code = ERR_DISK_FULL;
+	upkeep_room_check(&port);
+	cr_assert(port.rows_are_full);
+	cr_assert_eq(fake.room_asked, 1 * MIB, "what is in the log and not in the rows");
+	cr_assert_eq(fake.refusals_updated, 1);
+	cr_assert_eq(fake.lines, 1);
+	upkeep_room_check(&port);
+	cr_assert_eq(fake.lines, 1);
+	fake.room_code = 0;
+	upkeep_room_check(&port);
+	cr_assert(!port.rows_are_full);
+	cr_assert_eq(fake.refusals_updated, 3);
+	upkeep(&port);
+	cr_assert_eq(fake.refusals_updated, 4);
+}
+
+Test(upkeep, what_is_published_and_looked_after)
+{
+	upkeep(&port);
+	cr_assert_eq(fake.strong_upkeeps, 1);
+	cr_assert_eq(fake.readers_checked, 1);
+	cr_assert_eq(atomic_load(&layout->coordinator.log_start_lsn), 20 * MIB);
+	cr_assert_eq(atomic_load(&layout->coordinator.log_bytes), 41 * MIB);
+	cr_assert_eq(atomic_load(&layout->coordinator.map_bytes), 777);
+	port.now.monotonic_ns += 10 * SECOND - 1;
+	upkeep(&port);
+	cr_assert_eq(fake.readers_checked, 1);
+	port.now.monotonic_ns++;
+	upkeep(&port);
+	cr_assert_eq(fake.readers_checked, 2);
+	upkeep(&port);
+	cr_assert_eq(fake.readers_checked, 2);
+}
