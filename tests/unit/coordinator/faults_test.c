@@ -126,3 +126,59 @@ Test(faults, a20_the_client_unheard_for_longest_makes_room)
 	cr_assert_eq(memory_client_mark(&m, ids[1], 0), 0, "forgotten");
 	memory_deinit(&m);
 }
+
+/* What is forgotten of one client is no mark of another that shares its set. */
+Test(faults, a20_a_forgotten_answer_marks_its_own_client_only)
+{
+	struct memory m;
+	uint64_t other = 2;
+	cr_assert_eq(memory_init(&m, 16), 0);
+	memory_client_mark(&m, 1, 0);
+	for (memory_client_mark(&m, other, 0); set_of(&m, other) != set_of(&m, 1);)
+		memory_client_mark(&m, ++other, 0);
+	for (uint64_t n = 1; n <= 20; n++)
+		memory_add(&m, 1, n)->state = MEMORY_DONE;
+	cr_assert_eq(memory_client_mark(&m, 1, 0), 4, "four of twenty are forgotten");
+	cr_assert_eq(memory_client_mark(&m, other, 0), 0);
+	memory_client_mark(&m, 1, 100);
+	memory_add(&m, 1, 21);
+	cr_assert_eq(memory_client_mark(&m, 1, 0), 100, "a mark never falls");
+	memory_deinit(&m);
+}
+
+static struct record own_record(uint64_t sequence, uint64_t seen)
+{
+	struct record r = {
+	    .dot = {.region = OWN, .sequence = sequence}, .hlc = hlc_pack(NOW, 0), .client_id = 5, .request = sequence};
+	r.context.sequence[OWN] = seen;
+	return r;
+}
+
+/* What the log tells again after a start: own writes, each once. */
+Test(faults, a20_a_start_remembers_each_own_write_once)
+{
+	struct record r = own_record(5, 4);
+	coordinator_remember(&c, &r);
+	coordinator_remember(&c, &r);
+	cr_assert_eq(c.memory.newest - c.memory.oldest, 1);
+	r.dot = (struct dot){.region = OWN + 1, .sequence = 6};
+	r.request = 6;
+	coordinator_remember(&c, &r);
+	cr_assert_eq(c.memory.newest - c.memory.oldest, 1);
+	cr_assert_eq(c.remembered, 5);
+}
+
+/* The version of such a write is its own number only if it had seen all before. */
+Test(faults, a20_a_remembered_write_has_the_version_that_it_had)
+{
+	for (uint64_t seen = 2; seen <= 4; seen++) {
+		struct record r = own_record(5, seen);
+		coordinator_deinit(&c);
+		steps_setup();
+		coordinator_remember(&c, &r);
+		struct coordinator_event e = put(5, 5, "key");
+		run(&e);
+		cr_assert(out.answer_count == 1 && out.answers[0].code == 0 && out.answers[0].hlc == r.hlc);
+		cr_assert_eq(out.answers[0].version_size > 0, seen == 4, "seen %u", (unsigned)seen);
+	}
+}
