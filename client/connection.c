@@ -181,7 +181,7 @@ static int operation_check(const struct gw_operation *o)
 	if (o->kind < GW_PUT || o->kind > GW_IN_DOUBT)
 		return ERR_USAGE;
 	/* A write has the level of its keyspace; nobody shall think that he got another. */
-	if (o->level > GW_LEVEL_STRONG || (o->level && kind_is_write(o->kind)))
+	if (o->level > GW_LEVEL_STALE || (o->level && kind_is_write(o->kind)))
 		return ERR_USAGE;
 	if ((transaction && (o->key_size || o->value_size || o->condition)) || (!transaction && o->step_count) ||
 	    (o->condition && !kind_is_write(o->kind)))

@@ -70,7 +70,8 @@ enum gw_kind {
 /* Of a write or a check in a strong keyspace. */
 enum gw_condition { GW_ALWAYS, GW_IF_ABSENT, GW_IF_VERSION };
 /* Of a read; OWN: that of the keyspace, which others may only weaken. */
-enum gw_level { GW_LEVEL_OWN, GW_LEVEL_EVENTUAL, GW_LEVEL_SESSION, GW_LEVEL_CAUSAL, GW_LEVEL_STRONG };
+/* Of a read. STALE: whatever the region holds, even where it knows that its rows are incomplete and refuses every other read. */
+enum gw_level { GW_LEVEL_OWN, GW_LEVEL_EVENTUAL, GW_LEVEL_SESSION, GW_LEVEL_CAUSAL, GW_LEVEL_STRONG, GW_LEVEL_STALE };
 
 #define GW_STEPS_MAX 256
 

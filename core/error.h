@@ -31,10 +31,11 @@
 	X(CLOCK_AHEAD, -21, 3, "a remote clock is further ahead than max_clock_drift_ms") \
 	X(FULL, -22, 3, "no room")                                                      \
 	X(EMPTY, -23, 1, "nothing there")                                               \
-	X(NEEDS_RESYNC, -24, 3, "the records asked for are no longer in the log")       \
+	X(NEEDS_RESYNC, -24, 3, "records that are missing here are no longer in any log")       \
 	X(REGION_REUSED, -25, 3, "a wiped or restored region came back under its old id") \
 	X(CONFIGURATION, -26, 2, "a mistake in the configuration")                      \
 	X(UNSUPPORTED, -27, 3, "not supported")                                         \
+	X(NOT_MET, -40, 3, "this region's store is new and has met no other region yet") \
 	X(EXPIRED, -28, 4, "a repeated request is older than the memory of answers")    \
 	X(ROW_DAMAGED, -29, 3, "this region's copy of the row is damaged; ask another region") \
 	X(ALREADY_RUNS, -30, 3, "another process does this already")

@@ -9,6 +9,7 @@
 
 #define PRIORITY_MAX    1000000u
 #define NAME_LENGTH_MAX 40u
+#define LOG_DISK_MIB_MIN 192u
 
 struct check {
 	struct topology *topology;
@@ -263,7 +264,8 @@ static void check_replication(const struct check *check, const struct raw_topolo
 	    &t->cross_region_timeout_ms);
 	check_number(
 	    check, PLACE("limits", "max_clock_drift_ms"), raw->limits.max_clock_drift_ms, 1, 86400000, &t->max_clock_drift_ms);
-	check_number(check, PLACE("limits", "log_disk_mib"), raw->limits.log_disk_mib, 1, 1u << 30, &t->log_disk_mib);
+	/* Three segments of the default size: the one that is written, the next, and one that is dropped when a snapshot covers it. */
+	check_number(check, PLACE("limits", "log_disk_mib"), raw->limits.log_disk_mib, LOG_DISK_MIB_MIN, 1u << 30, &t->log_disk_mib);
 }
 
 void topology_check(struct topology *topology, const struct topology_file *file, struct mistakes *mistakes)

@@ -24,6 +24,8 @@ static const struct option coordinator_options_table[] = {
     {"snapshot-mib", 0, OPTION_U32, offsetof(struct coordinator_flags, snapshot_mib), 1, UINT32_MAX, "MIB",
         "log between two snapshots"},
     {"map-gib", 0, OPTION_U32, offsetof(struct coordinator_flags, map_gib), 1, 65536, "GIB", "most that the rows may take"},
+    {"new-cluster", 0, OPTION_BOOL, offsetof(struct coordinator_flags, is_new_cluster), 0, 0, NULL,
+        "this store is the first of its cluster: take writes before a peer was met"},
     {0}};
 
 void port_fail(struct port *port, int code, const struct error_context *error)
@@ -33,29 +35,6 @@ void port_fail(struct port *port, int code, const struct error_context *error)
 	port->failed = code;
 	logline(LOG_LEVEL_ERROR, "store_failed", "code=%s reason=\"%s\"", error_name(code), error->text);
 	loop_stop(port->process.loop, code);
-}
-
-bool port_is_reused(const struct port *port)
-{
-	return port->reused_peers || port->strong.older_for;
-}
-
-void port_refusal_update(struct port *port)
-{
-	int refuse = port_is_reused(port)  ? ERR_REGION_REUSED
-	             : port->draining      ? ERR_DRAINING
-	             : port->rows_are_full ? ERR_DISK_FULL
-	                                   : 0;
-	if (refuse == port->machine.refusing)
-		return;
-	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
-	coordinator_step(&port->machine, &event, &port->effects);
-	strong_refuse(port, refuse);
-	port->changed = true;
-	if (refuse)
-		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s", error_name(refuse));
-	else
-		logline(LOG_LEVEL_WARN, "writes_taken", "reason=\"what held them up is over\"");
 }
 
 static void answers_take(struct port *port)
@@ -272,34 +251,13 @@ static uint32_t request_take(struct port *port, struct message *message)
 	return request.operation_count;
 }
 
-/* A peer that holds more of this region's records than this region does takes nothing more from it: what would be acknowledged
- * here could never reach anybody. Remembered until that very peer serves this region again, however often the link goes down.
- */
-static void reused_look(struct port *port)
-{
-	struct shm_link *links = port->process.shm.layout->links;
-	uint32_t reused = port->reused_peers;
-	for (uint32_t id = 0; id < REGIONS_MAX; id++) {
-		if (!(port->machine.options.regions & 1u << id) || id == port->machine.options.region)
-			continue;
-		if (atomic_load_explicit(&links[id].reused, memory_order_acquire))
-			reused |= 1u << id;
-		else if (atomic_load_explicit(&links[id].inbound, memory_order_acquire) == LINK_SUBSCRIBED)
-			reused &= ~(1u << id);
-	}
-	if (reused == port->reused_peers)
-		return;
-	port->reused_peers = reused;
-	port_refusal_update(port);
-}
-
 static uint32_t socket_drain(void *self, struct clock_now now, uint32_t limit)
 {
 	struct port *port = self;
 	uint32_t operations = 0;
 	port->now = now;
 	port->socket_left = true;
-	reused_look(port);
+	gate_look(port);
 	strong_peers_look(port);
 	if (!port->rows_are_full)
 		upkeep_room_check(port);
@@ -393,7 +351,7 @@ static void apply(struct port *port)
 		/* Parked answers wait; tried again once a second. */
 		logline_distinct(LOG_LEVEL_ERROR, "rows_full", 0, "reason=\"%s\"", error.text);
 		port->rows_are_full = port->apply_is_blocked = true;
-		port_refusal_update(port);
+		gate_update(port);
 		return;
 	}
 	if (code < 0) {
@@ -421,6 +379,7 @@ static void port_persist(void *self, struct clock_now now)
 	if (port->failed)
 		return;
 	peer_stores_look(port);
+	gate_look(port);
 	strong_durable(port);
 	strong_tick(port);
 	/* First, so that the disk works while the rows are written. */
@@ -528,7 +487,7 @@ static int port_command(void *self, const char *command, const char *argument, s
 	(void)argument;
 	if (!strcmp(command, "drain") || !strcmp(command, "undrain")) {
 		port->draining = command[0] == 'd';
-		port_refusal_update(port);
+		gate_update(port);
 		text_add(out, "{\"refusing\": \"%s\"}", error_name(port->machine.refusing));
 		return 0;
 	}
@@ -576,6 +535,8 @@ static int port_start(struct port *port, struct error_context *error)
 		code = loop_add_socket(p->loop, port->socket, socket_drain, port);
 	if (!code)
 		code = strong_start(port, port->commit_floor, error);
+	if (!code)
+		code = gate_start(port, error);
 	if (code && !error->text[0])
 		error_set(error, code, "starting the coordinator's loop");
 	return code;

@@ -23,6 +23,7 @@ struct coordinator_flags {
 	uint32_t log_disk_mib; /* 0: the topology's */
 	uint32_t snapshot_mib;
 	uint32_t map_gib;
+	bool is_new_cluster; /* writes are taken before a peer was met */
 };
 
 struct port {
@@ -57,6 +58,8 @@ struct port {
 	bool apply_is_blocked; /* not even that, until the next upkeep */
 	uint32_t peer_stores_logged; /* bit a region, by this process */
 	uint32_t reused_peers; /* bit a region whose streamer takes this one for a wiped or restored one */
+	uint32_t resync_peers; /* bit a region that no longer has the records that are missing here */
+	bool is_founded;       /* the operator has said that there is nobody to be met first */
 	bool draining;
 	int failed; /* the log is broken: nothing more is acknowledged */
 
@@ -76,12 +79,18 @@ void store_stop(struct port *port);
 
 /* port.c */
 void port_fail(struct port *port, int code, const struct error_context *error);
-void port_refusal_update(struct port *port);
-/* Does anybody take this region for a wiped or restored one? Then it has no say, and takes no writes. */
-bool port_is_reused(const struct port *port);
 int port_keyspace(const struct topology *topology, struct request_bytes name); /* id; -1 */
 /* A repeat's age is as of its sending: it may have waited here since, when this process stood still. */
 uint64_t port_waited_ms(const struct port *port);
+
+/* gate.c: why writes are refused */
+int gate_start(struct port *port, struct error_context *error); /* after store_start */
+/* What streams and peers say; cheap, once a turn and before clients are read. */
+void gate_look(struct port *port);
+/* Tells the machines when the reason has changed. */
+void gate_update(struct port *port);
+/* True if a peer takes this store for wiped or restored: the region neither votes nor accepts writes. */
+bool gate_is_reused(const struct port *port);
 
 /* upkeep.c */
 void upkeep(struct port *port);

@@ -243,7 +243,7 @@ bool strong_operation(struct port *port, uint64_t route, uint64_t client_id, con
 		refuse(port, route, o->number, ERR_LEVEL_UNAVAILABLE, "there is no strong keyspace");
 	else if (!port->strong.machine)
 		refuse(port, route, o->number, ERR_DISK_FULL, "the rows are behind the log for lack of room");
-	else if (port_is_reused(port))
+	else if (gate_is_reused(port))
 		refuse(port, route, o->number, ERR_REGION_REUSED, NULL);
 	else if (o->kind == GODWIT__CLIENT__KIND__GET)
 		read_take(port, route, keyspace, o);

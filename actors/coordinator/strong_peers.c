@@ -182,7 +182,7 @@ static void envelope_take(struct port *port, const char *user, const uint8_t *by
 	peer->heard_ns = now_ns;
 	peer->is_older = false;
 	/* A region that others take for another one has no say. */
-	if (!port_is_reused(port))
+	if (!gate_is_reused(port))
 		messages_take(port, user, (uint8_t)from, bytes, size);
 }
 

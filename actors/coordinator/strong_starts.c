@@ -78,7 +78,7 @@ bool strong_known_take(struct port *port, uint8_t from, const uint8_t *bytes, si
 		logline_distinct(LOG_LEVEL_ERROR, "region_reused", from,
 		    "of=%s reason=\"it has met a later start of this store: an older copy of this disk was put back\"",
 		    topology_region_by_id(&port->process.topology, from)->name);
-	port_refusal_update(port);
+	gate_update(port);
 	return true;
 }
 

@@ -156,7 +156,7 @@ void upkeep_room_check(struct port *port)
 	if (full && !port->rows_are_full)
 		logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error.text);
 	port->rows_are_full = full;
-	port_refusal_update(port);
+	gate_update(port);
 }
 
 void upkeep(struct port *port)

@@ -427,12 +427,24 @@ static int region(struct reads *reads, const struct request_operation *o, struct
 	return 0;
 }
 
+/* Rows that are known to be incomplete answer nobody who has not asked for them as they are. */
+static int completeness_check(const struct reads *reads, const struct request_operation *operation)
+{
+	int refusing = (int)atomic_load_explicit(&reads->shm->coordinator.refusing, memory_order_acquire);
+	bool is_read = operation->kind == ROUTER_GET || operation->kind == ROUTER_SCAN;
+	if (!is_read || operation->level == ROUTER_STALE)
+		return 0;
+	return refusing == ERR_REGION_REUSED || refusing == ERR_NEEDS_RESYNC || refusing == ERR_NOT_MET ? refusing : 0;
+}
+
 void reads_answer(struct reads *reads, const struct request_operation *operation, uint64_t now_ns, struct output *out)
 {
 	uint16_t keyspace;
 	const char *reason;
 	int code = router_check(reads->topology, operation, &keyspace, &reason);
 	reads->now_ns = now_ns;
+	if (!code)
+		code = completeness_check(reads, operation);
 	if (!code)
 		code = view_begin(reads, &reason);
 	if (!code) {

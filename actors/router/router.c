@@ -62,11 +62,11 @@ void router_plan(
 static int level_check(const struct keyspace *keyspace, const struct request_operation *operation, const char **reason)
 {
 	bool is_diagnosis = operation->kind == ROUTER_DIGESTS || operation->kind == ROUTER_BUCKET;
-	if (operation->level > ROUTER_STRONG) {
+	if (operation->level > ROUTER_STALE) {
 		*reason = "there is no such level";
 		return ERR_MALFORMED;
 	}
-	if (is_diagnosis || operation->level == ROUTER_EVENTUAL)
+	if (is_diagnosis || operation->level == ROUTER_EVENTUAL || operation->level == ROUTER_STALE)
 		return 0;
 	if (keyspace->level == LEVEL_STRONG && operation->kind == ROUTER_SCAN &&
 	    (operation->level == ROUTER_OWN || operation->level == ROUTER_STRONG))

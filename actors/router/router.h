@@ -29,7 +29,7 @@ enum router_kind {
 	ROUTER_IN_DOUBT,
 };
 /* The same numbers as enum Level in client.proto. */
-enum router_level { ROUTER_OWN, ROUTER_EVENTUAL, ROUTER_SESSION, ROUTER_CAUSAL, ROUTER_STRONG };
+enum router_level { ROUTER_OWN, ROUTER_EVENTUAL, ROUTER_SESSION, ROUTER_CAUSAL, ROUTER_STRONG, ROUTER_STALE };
 
 /* What only the coordinator can answer: writes, reads that ask a majority, what is in doubt. */
 bool router_is_forwarded(const struct topology *topology, const struct request_operation *operation);

@@ -258,9 +258,11 @@ int cli_level_parse(struct cli *cli, const char *text, enum gw_level *level)
 	return cli_fail(cli, ERR_USAGE, "--level '%.40s': use eventual, session, causal or strong", text);
 }
 
-int cli_read_level(struct cli *cli, const char *text, enum gw_level *level)
+int cli_read_level(struct cli *cli, const char *text, bool stale_ok, enum gw_level *level)
 {
-	*level = GW_LEVEL_OWN;
+	*level = stale_ok ? GW_LEVEL_STALE : GW_LEVEL_OWN;
+	if (stale_ok && text)
+		return cli_fail(cli, ERR_USAGE, "--stale-ok takes what is here, so it has no --level");
 	int exit_code = text ? cli_level_parse(cli, text, level) : 0;
 	if (exit_code || !text)
 		return exit_code;

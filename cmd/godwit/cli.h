@@ -76,7 +76,8 @@ struct gw_connection *cli_connect_region(struct cli *cli, int *exit_code);
 /* --keyspace, or the one of that name; NULL: failure, printed. */
 const struct keyspace *cli_keyspace(struct cli *cli, const char *name);
 /* --level of a read (NULL: that of the keyspace). 0 or an exit code, with the failure printed. */
-int cli_read_level(struct cli *cli, const char *text, enum gw_level *level);
+#define STALE_HELP "what this region holds, even where it knows that rows are missing and refuses other reads"
+int cli_read_level(struct cli *cli, const char *text, bool stale_ok, enum gw_level *level);
 int cli_level_parse(struct cli *cli, const char *text, enum gw_level *level);
 
 uint64_t cli_now_ns(void);

@@ -9,6 +9,7 @@
 
 struct operation_flags {
 	const char *level, *session, *if_version, *context;
+	bool stale_ok;
 };
 static struct operation_flags flags;
 
@@ -22,7 +23,8 @@ static struct operation_flags flags;
 		"session", 0, OPTION_TEXT, offsetof(struct operation_flags, session), 0, 0, "FILE",                            \
 		    "a session's token (not available yet)"                                                                    \
 	}
-static const struct option read_options[] = {LEVEL_OPTION, SESSION_OPTION, {0}};
+static const struct option read_options[] = {LEVEL_OPTION, SESSION_OPTION,
+    {"stale-ok", 0, OPTION_BOOL, offsetof(struct operation_flags, stale_ok), 0, 0, NULL, STALE_HELP}, {0}};
 static const struct option write_options[] = {
     LEVEL_OPTION,
     SESSION_OPTION,
@@ -86,7 +88,7 @@ static int flags_take(struct cli *cli, struct gw_operation *operation, struct en
 	if (flags.session)
 		return cli_fail(cli, ERR_UNSUPPORTED, "sessions are not available in this version; leave --session out");
 	if (operation->kind == GW_GET)
-		return cli_read_level(cli, flags.level, &operation->level);
+		return cli_read_level(cli, flags.level, flags.stale_ok, &operation->level);
 	if (!flags.level && !flags.context && !flags.if_version)
 		return 0;
 	const struct keyspace *keyspace = cli_keyspace(cli, NULL);

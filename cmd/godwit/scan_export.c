@@ -12,6 +12,7 @@
 struct scan_flags {
 	const char *prefix, *level;
 	uint64_t limit;
+	bool stale_ok;
 };
 static struct scan_flags scan_flags = {.limit = SCAN_LIMIT_DEFAULT};
 static struct scan_flags export_flags;
@@ -20,12 +21,14 @@ static struct scan_flags export_flags;
 static const struct option scan_options[] = {
     {"prefix", 0, OPTION_TEXT, offsetof(struct scan_flags, prefix), 0, 0, "P", "only keys that begin with it"},
     {"level", 0, OPTION_TEXT, offsetof(struct scan_flags, level), 0, 0, "LEVEL", LEVEL_HELP},
+    {"stale-ok", 0, OPTION_BOOL, offsetof(struct scan_flags, stale_ok), 0, 0, NULL, STALE_HELP},
     {"limit", 0, OPTION_U64, offsetof(struct scan_flags, limit), 1, UINT64_MAX, "N", "at most so many rows (default: 1000)"},
     {0},
 };
 static const struct option export_options[] = {
     {"prefix", 0, OPTION_TEXT, offsetof(struct scan_flags, prefix), 0, 0, "P", "only keys that begin with it"},
     {"level", 0, OPTION_TEXT, offsetof(struct scan_flags, level), 0, 0, "LEVEL", LEVEL_HELP},
+    {"stale-ok", 0, OPTION_BOOL, offsetof(struct scan_flags, stale_ok), 0, 0, NULL, STALE_HELP},
     {0},
 };
 
@@ -58,7 +61,7 @@ static int rows_print(struct cli *cli, const struct scan_flags *flags, bool json
 	struct text out = {0};
 	struct gw_result result;
 	enum gw_level level;
-	int exit_code = cli_read_level(cli, flags->level, &level);
+	int exit_code = cli_read_level(cli, flags->level, flags->stale_ok, &level);
 	if (exit_code)
 		return exit_code;
 	struct gw_connection *connection = cli_connect_region(cli, &exit_code);

@@ -31,7 +31,7 @@ struct up_flags {
 	struct option_list regions;
 	const char *log_level;
 	uint32_t link_base;
-	bool wan, check;
+	bool wan, check, new_cluster;
 };
 static struct up_flags up_flags;
 
@@ -40,6 +40,8 @@ static const struct option up_options[] = {
         "only this one (default: all of this machine)"},
     {"wan", 0, OPTION_BOOL, offsetof(struct up_flags, wan), 0, 0, NULL,
         "give the links between regions the round trips of continents: 75, 110, 190 ms"},
+    {"new-cluster", 0, OPTION_BOOL, offsetof(struct up_flags, new_cluster), 0, 0, NULL,
+        "regions without data take writes before they have met another one: only for the very first start"},
     {"check", 0, OPTION_BOOL, offsetof(struct up_flags, check), 0, 0, NULL, "print the effective configuration, start nothing"},
     {"log-level", 0, OPTION_TEXT, offsetof(struct up_flags, log_level), 0, 0, "LEVEL", "debug, info, warn or error"},
     {"link-base", 0, OPTION_U32, offsetof(struct up_flags, link_base), 1024, 65000, "PORT",
@@ -257,6 +259,10 @@ static int supervisor_start(struct cli *cli, const struct region *region, bool l
 	if (up_flags.log_level) {
 		arguments[count++] = "--log-level";
 		arguments[count++] = up_flags.log_level;
+	}
+	if (up_flags.new_cluster) {
+		arguments[count++] = "--actor-flag";
+		arguments[count++] = "coordinator:--new-cluster";
 	}
 	arguments[count] = NULL;
 	return processes_spawn(spawned, "godwit-supervisor", arguments, errors, error);

@@ -93,7 +93,7 @@ Test(transaction, what_cannot_be_meant_is_not_sent, .fini = stop)
 	cr_assert_eq(submit(c, o), ERR_USAGE, "the level of a write is not chosen");
 	o = put;
 	o.kind = GW_GET;
-	o.level = (enum gw_level)5;
+	o.level = (enum gw_level)6;
 	cr_assert_eq(submit(c, o), ERR_USAGE);
 	o.level = GW_LEVEL_OWN;
 	o.condition = GW_IF_ABSENT;

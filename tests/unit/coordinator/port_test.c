@@ -332,6 +332,7 @@ int store_start(struct port *p, struct error_context *error)
 	    .clock_drift_max_ms = 500,
 	    .memory_answers = 1024};
 	struct vector none = {0};
+	p->is_founded = true; /* nobody has to be met first */
 	return coordinator_init(&p->machine, &options, &none, &none, 0);
 }
 
@@ -668,7 +669,7 @@ static void full_rows(void)
 	cr_assert_eq(answers[0].code, 0);
 	apply_code = ERR_CORRUPT;
 	port->rows_are_full = false;
-	port_refusal_update(port);
+	gate_update(port);
 	put(2);
 	durable();
 	actor.persist(port, now);
@@ -887,23 +888,23 @@ Test(port, T39_a_peers_store_is_logged_once)
 static void reused(void)
 {
 	take();
-	cr_assert(!port_is_reused(port) && room_checks && looks);
+	cr_assert(!gate_is_reused(port) && room_checks && looks);
 	atomic_store(&layout->links[OWN].reused, 1);
 	atomic_store(&layout->links[7].reused, 1);
 	take();
-	cr_assert(!port_is_reused(port), "nobody who counts");
+	cr_assert(!gate_is_reused(port), "nobody who counts");
 	atomic_store(&layout->links[PEER].reused, 1);
 	put(1);
-	cr_assert(port_is_reused(port));
+	cr_assert(gate_is_reused(port));
 	cr_assert(answer_count == 1 && answers[0].code == ERR_REGION_REUSED && refused == ERR_REGION_REUSED);
 	atomic_store(&layout->links[PEER].reused, 0);
 	take();
-	cr_assert(port_is_reused(port), "until that very peer serves it again");
+	cr_assert(gate_is_reused(port), "until that very peer serves it again");
 	atomic_store(&layout->links[PEER].inbound, LINK_SUBSCRIBED);
 	put(2);
-	cr_assert(!port_is_reused(port) && refused == 0 && answer_count == 1);
+	cr_assert(!gate_is_reused(port) && refused == 0 && answer_count == 1);
 	port->strong.older_for = 1;
-	cr_assert(port_is_reused(port));
+	cr_assert(gate_is_reused(port));
 	port->strong.older_for = 0;
 }
 

@@ -43,7 +43,7 @@ int strong_room(const struct port *p)
 	return room;
 }
 
-bool port_is_reused(const struct port *p)
+bool gate_is_reused(const struct port *p)
 {
 	cr_assert_eq(p, &port);
 	return reused;
@@ -62,6 +62,12 @@ int port_keyspace(const struct topology *topology, struct request_bytes name)
 		    !memcmp(topology->keyspaces[i].name, name.bytes, name.size))
 			return (int)i;
 	return -1;
+}
+
+uint64_t commit_token(const struct commit *c)
+{
+	cr_assert_eq(c, port.strong.machine);
+	return 4711;
 }
 
 void replies_add(struct replies *replies, const struct coordinator_answer *from)
@@ -418,6 +424,7 @@ Test(clients, answers_of_the_machine)
 	struct commit_id version;
 	strong_answer(&port, &from);
 	cr_assert(answer.route == 8 && answer.number == 3 && answer.code == 0 && answer.arrived_ns == from.arrived_ns);
+	cr_assert_eq(answer.token, 4711, "a client tells the newest reading it had (A5)");
 	cr_assert(answer.siblings == 1 && answer.hlc == 77 && value_size == 5 && !memcmp(value, "value", 5));
 	cr_assert_eq(commit_version_decode(&version, answer.version, answer.version_size), 0);
 	cr_assert(version.hlc == 77 && version.region == 2 && version.share == 4);

@@ -197,7 +197,7 @@ int strong_room(const struct port *p)
 	return room;
 }
 
-bool port_is_reused(const struct port *p)
+bool gate_is_reused(const struct port *p)
 {
 	cr_assert_eq(p, &port);
 	return reused;
@@ -209,7 +209,7 @@ void port_fail(struct port *p, int code, const struct error_context *error)
 	p->failed = failed = code;
 }
 
-void port_refusal_update(struct port *p)
+void gate_update(struct port *p)
 {
 	cr_assert_eq(p, &port);
 	refusals_updated++;

@@ -141,7 +141,7 @@ int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_contex
 	return fake.snapshot_code;
 }
 
-void port_refusal_update(struct port *p)
+void gate_update(struct port *p)
 {
 	cr_assert_eq(p, &port);
 	fake.refusals_updated++;

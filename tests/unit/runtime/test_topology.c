@@ -140,7 +140,7 @@ Test(topology, every_mistake_at_once_with_its_line)
 	    "15: compression: 'zip' is none of none, lz4\n"
 	    "15: encryption: 'none' is none of curve\n"
 	    "15: max_lag_ms: '0' is not a number from 1 to 86400000\n"
-	    "16: log_disk_mib: '-1' is not a number from 1 to 1073741824\n"
+	    "16: log_disk_mib: '-1' is not a number from 192 to 1073741824\n"
 	    "18: level: 'total' is none of eventual, session, causal, strong\n"
 	    "18: strategy: 'last' is none of lww, fww, priority\n"
 	    "18: ack: 'some' is none of one, quorum, all\n"

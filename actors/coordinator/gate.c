@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Why this region refuses writes. One reason at a time is told, the gravest; the router refuses weak reads for those that make the rows
+ * here known to be incomplete. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actors/coordinator/port.h"
+#include "runtime/logline.h"
+
+#define FOUNDED_NAME "founded"
+
+bool gate_is_reused(const struct port *port)
+{
+	return port->reused_peers || port->strong.older_for;
+}
+
+/* A store that has never met a peer may be what is left of one that was wiped: what it acknowledged alone would be lost when its peers
+ * refuse it. */
+static bool has_met(const struct port *port)
+{
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	bool met = port->is_founded || port->process.topology.region_count == 1;
+	for (uint32_t id = 0; id < REGIONS_MAX && !met; id++)
+		met = store_id_is_known(&meta->peer_stores[id]);
+	return met;
+}
+
+void gate_update(struct port *port)
+{
+	int refuse = gate_is_reused(port)  ? ERR_REGION_REUSED
+	             : port->resync_peers  ? ERR_NEEDS_RESYNC
+	             : !has_met(port)      ? ERR_NOT_MET
+	             : port->draining      ? ERR_DRAINING
+	             : port->rows_are_full ? ERR_DISK_FULL
+	                                   : 0;
+	if (refuse == port->machine.refusing)
+		return;
+	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
+	coordinator_step(&port->machine, &event, &port->effects);
+	strong_refuse(port, refuse);
+	port->changed = true;
+	if (refuse)
+		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s reason=\"%s\"", error_name(refuse), error_text(refuse));
+	else
+		logline(LOG_LEVEL_INFO, "writes_accepted", "reason=\"cause cleared\"");
+}
+
+/* A peer that holds more of this region's records than this region does takes nothing more from it: what would be acknowledged
+ * here could never reach anybody. Remembered until that very peer serves this region again, however often the link goes down. So is
+ * a peer whose log no longer has its own records that are missing here: they come by no stream any more. */
+void gate_look(struct port *port)
+{
+	struct shm_link *links = port->process.shm.layout->links;
+	uint32_t reused = port->reused_peers, resync = port->resync_peers;
+	for (uint32_t id = 0; id < REGIONS_MAX; id++) {
+		if (!(port->machine.options.regions & 1u << id) || id == port->machine.options.region)
+			continue;
+		uint32_t inbound = atomic_load_explicit(&links[id].inbound, memory_order_acquire);
+		if (atomic_load_explicit(&links[id].reused, memory_order_acquire))
+			reused |= 1u << id;
+		else if (inbound == LINK_SUBSCRIBED)
+			reused &= ~(1u << id);
+		if (inbound == LINK_NEEDS_RESYNC)
+			resync |= 1u << id;
+		else if (inbound == LINK_SUBSCRIBED)
+			resync &= ~(1u << id);
+	}
+	if (reused == port->reused_peers && resync == port->resync_peers && port->machine.refusing != ERR_NOT_MET)
+		return;
+	port->reused_peers = reused;
+	port->resync_peers = resync;
+	gate_update(port);
+}
+
+/* REGION_DIR/founded holds the id of the store that was declared to be the first of its cluster, so that it says nothing of another
+ * store that comes in its place. */
+int gate_start(struct port *port, struct error_context *error)
+{
+	const struct rows_meta *meta = rows_meta_now(port->rows);
+	char path[320];
+	uint8_t id[sizeof meta->store_id];
+	snprintf(path, sizeof path, "%s/" FOUNDED_NAME, port->process.region_dir);
+	int flags = port->flags.is_new_cluster ? O_RDWR | O_CREAT : O_RDONLY;
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == ENOENT) {
+		gate_update(port);
+		return 0;
+	}
+	if (fd < 0)
+		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	port->is_founded = pread(fd, id, sizeof id, 0) == (ssize_t)sizeof id && memcmp(id, meta->store_id, sizeof id) == 0;
+	int code = 0;
+	if (!port->is_founded && port->flags.is_new_cluster) {
+		if (pwrite(fd, meta->store_id, sizeof id, 0) != (ssize_t)sizeof id || fsync(fd) < 0)
+			code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+		port->is_founded = !code;
+	}
+	close(fd);
+	if (!code)
+		gate_update(port);
+	return code;
+}
