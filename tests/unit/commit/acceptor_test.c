@@ -301,3 +301,96 @@ Test(acceptor, a20_nothing_is_accepted_below_a_promise)
 	}
 	world_free(w);
 }
+
+/* What was lost is asked again, after a while and not at every turn. */
+Test(acceptor, a20_a_prepare_is_sent_again_in_time)
+{
+	struct world *w = world_new(3);
+	uint32_t sent = 0;
+	world_put(w, 0, 1, "a", "one");
+	world_drop(w, 255, 255, 0);
+	for (int i = 0; i < 50; i++) {
+		world_tick(w, 0, 20 * MS);
+		sent += world_drop(w, 0, 1, COMMIT_PREPARE);
+		world_drop(w, 255, 255, 0);
+	}
+	cr_assert(sent >= 8 && sent <= 11, "%u times in a second", sent); /* each 100 ms: no round trip was seen yet */
+	world_free(w);
+}
+
+/* Who never heard of a transaction learns from ACCEPT what it is. */
+Test(acceptor, a20_what_is_proposed_comes_with_its_body)
+{
+	struct world *w = world_new(3);
+	voted(w, 1);
+	world_kill(w, 0);
+	for (int i = 0; i < 500 && !world_pending(w, COMMIT_ACCEPT); i++) {
+		world_tick(w, 1, 20 * MS);
+		world_deliver(w, 6, COMMIT_RECOVER);
+		world_deliver(w, 6, COMMIT_PROMISED);
+	}
+	struct commit_message accept = world_waiting(w, COMMIT_ACCEPT);
+	cr_assert_eq(accept.decision, COMMIT_COMMITTED);
+	cr_assert(accept.body && accept.body_size > 0);
+	world_deliver(w, 6, 0);
+	world_wait(w, 6, WORLD_SECOND);
+	world_streams(w);
+	cr_assert_str_eq(world_value(w, 2, "a"), "one");
+	world_free(w);
+}
+
+/* The row that an accepted COMMIT names as replaced is still named after a restart. */
+Test(acceptor, a20_an_accepted_commit_names_what_it_replaced_after_a_restart)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_message prepare = world_waiting(w, COMMIT_PREPARE);
+	struct commit_seen seen = {.stamp = {.hlc = prepare.id.hlc - 1, .region = 2}, .live = true};
+	struct commit_message accept = {.type = COMMIT_ACCEPT,
+	    .id = prepare.id,
+	    .ballot = ballot(10, 2),
+	    .decision = COMMIT_COMMITTED,
+	    .body = prepare.body,
+	    .body_size = prepare.body_size,
+	    .seen = &seen,
+	    .seen_count = 1};
+	world_inject(w, 2, 1, &accept);
+	world_deliver(w, 6, COMMIT_ACCEPT);
+	cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
+	world_kill(w, 1);
+	world_start(w, 1);
+	world_drop(w, 255, 255, 0);
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = accept.id, .ballot = ballot(11, 0)};
+	world_inject(w, 0, 1, &recover);
+	world_deliver(w, 3, COMMIT_RECOVER);
+	struct commit_message promised = world_waiting(w, COMMIT_PROMISED);
+	cr_assert(promised.accepted_ballot == ballot(10, 2) && promised.accepted_value == COMMIT_COMMITTED);
+	cr_assert_eq(promised.seen_count, 1);
+	cr_assert(commit_id_equal(promised.seen[0].stamp, seen.stamp));
+	world_free(w);
+}
+
+/* Of two versions of one commit the later share is the newer. */
+Test(acceptor, a20_a_read_answers_with_the_newest_share)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, ALL, 0);
+	world_streams(w);
+	world_get(w, 0, 2, "a");
+	world_deliver(w, 3, COMMIT_ASK);
+	struct commit_message told = world_waiting(w, COMMIT_TOLD);
+	cr_assert(told.read && told.live);
+	told.version.share = 5;
+	told.value = (const uint8_t *)"two";
+	told.value_size = 3;
+	world_inject(w, 1, 0, &told);
+	world_drop(w, 255, 255, COMMIT_ASK);
+	struct world_message first = w->messages[0];
+	w->messages[0] = w->messages[w->message_count - 1];
+	w->messages[w->message_count - 1] = first; /* the later one comes first */
+	world_deliver(w, 3, COMMIT_TOLD);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_str_eq(world_answer(w, 2)->value, "two");
+	world_free(w);
+}
