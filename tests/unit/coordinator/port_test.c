@@ -849,6 +849,49 @@ Test(port, F26_what_is_not_taken_stays_in_the_ring)
 	cr_assert_eq(run(held), 0);
 }
 
+/* However much is in the ring, a turn ends. */
+static void a_full_ring(void)
+{
+	enum { TURN = 8192 };
+	record_push(PEER, 1, false);
+	inbox_drain(port, now, 8);
+	for (uint32_t i = 0; i <= TURN; i++)
+		record_push(PEER, 1, false);
+	cr_assert_eq(inbox_drain(port, now, 8), 8, "there is more");
+	cr_assert(actor.has_work(port));
+	cr_assert_eq(port->machine.counts.records_duplicate, TURN);
+	cr_assert_eq(inbox_drain(port, now, 8), 0);
+	cr_assert(!actor.has_work(port));
+	cr_assert_eq(port->machine.counts.records_duplicate, TURN + 1);
+}
+
+Test(port, F26_a_turn_takes_so_many_records)
+{
+	cr_assert_eq(run(a_full_ring), 0);
+}
+
+/* The end of a segment is durable and holds nothing: that is no work. */
+static void nothing_to_apply(void)
+{
+	put(1);
+	durable();
+	actor.persist(port, now);
+	durable_lsn = end_lsn + 50;
+	log_drain(port, now, 1);
+	cr_assert(actor.has_work(port));
+	actor.persist(port, now);
+	cr_assert(!actor.has_work(port));
+	put(2);
+	durable_lsn = end_lsn;
+	log_drain(port, now, 1);
+	cr_assert(actor.has_work(port));
+}
+
+Test(port, the_end_of_a_segment_is_no_work)
+{
+	cr_assert_eq(run(nothing_to_apply), 0);
+}
+
 static void peer_stores(void)
 {
 	struct store_id own, met;
