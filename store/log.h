@@ -5,10 +5,11 @@
  *
  *   segment file  NNNNNNNNNNNNNNNNNNNN.log, named by its start LSN in decimal, allocated whole before use
  *     u64 magic | u32 version | u32 region | u64 start LSN | 16 bytes store id | vector (16 x u64) of all records before it |
- *     u64 XXH3 of the header so far; padded to LOG_HEADER_SIZE
+ *     u64 seed | u64 XXH3 of the header so far; padded to LOG_HEADER_SIZE
  *   entry
  *     u32 size of the body | u32 type | u64 LSN of this entry | u64 XXH3-64 of (size, type, LSN, XXH3-64 of body) | body,
- *     padded to 8
+ *     padded to 8. Both hashes have the log's seed, a random number of each log that never leaves its disk: a client could write an
+ *     entry into a value otherwise, and a torn tail in that value would look like a bad entry with a whole one behind it (B4).
  *   A size of 0 with type LOG_END says: go on with the next segment, which starts where this file ends. Each group that is
  *   synced starts with a mark (type 3, body = boot id) that readers skip: it is written only after all before it was synced.
  *

@@ -42,6 +42,7 @@ struct log {
 	int dir_fd, event_fd;
 	uint32_t region;
 	uint8_t store_id[16], boot_id[16];
+	uint64_t seed; /* of checksums; see store/log.h */
 	uint64_t segment_size, disk_max, buffer_max;
 	size_t buffer_capacity;
 	uint32_t spares_wanted;

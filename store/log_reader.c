@@ -14,6 +14,7 @@ struct log_reader {
 	int dir_fd;
 	int fd; /* -1: nowhere. Stays readable when the writer removes the file */
 	struct log_segment segment;
+	uint64_t seed; /* of the segment's checksums */
 	uint64_t lsn;
 	uint8_t *buffer;
 	size_t capacity;
@@ -72,6 +73,7 @@ static int reader_enter(struct log_reader *reader, uint64_t start, uint64_t lsn,
 		close(reader->fd);
 	reader->fd = fd;
 	reader->segment = (struct log_segment){.start = start, .size = size};
+	reader->seed = header.seed;
 	reader->lsn = lsn < start + LOG_HEADER_SIZE ? start + LOG_HEADER_SIZE : lsn;
 	reader->buffer_size = 0;
 	return 0;
@@ -229,7 +231,7 @@ static int reader_entry(struct log_reader *reader, uint64_t limit_lsn, struct lo
 		return result;
 	*body = reader->buffer + (reader->lsn - reader->buffer_lsn) + LOG_ENTRY_HEADER_SIZE;
 	/* Before the limit is looked at: a damaged size must not look like an entry that is not complete yet. */
-	if (!log_entry_verify(header, *body))
+	if (!log_entry_verify(reader->seed, header, *body))
 		return reader_corrupt(reader, reader->lsn, "the checksum differs", error);
 	return reader->lsn + whole > limit_lsn ? ERR_EMPTY : 0;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "core/bytes.h"
@@ -13,7 +14,7 @@
 /* One segment in memory while it is looked through. */
 struct scan {
 	uint8_t *bytes;
-	uint64_t start, size;
+	uint64_t start, size, seed;
 	uint64_t offset;       /* behind the last whole entry */
 	bool ended;            /* that was a LOG_END */
 	uint64_t end_offset;   /* where it stood */
@@ -61,6 +62,10 @@ static int headers_check(struct log *log, struct error_context *error)
 			    "%s: the log belongs to another store than the rows: one was wiped or restored", name);
 		if (i > 0 && log->segments[i - 1].start + log->segments[i - 1].size != segment->start)
 			return error_set(error, ERR_CORRUPT, "%s: the segment before it is missing", name);
+		if (i == 0)
+			log->seed = header.seed;
+		if (header.seed != log->seed)
+			return error_set(error, ERR_CORRUPT, "%s: its checksums have another seed than those of the segment before it", name);
 		log->segments_bytes += segment->size;
 	}
 	return 0;
@@ -117,7 +122,7 @@ static bool entry_is_whole(const struct scan *scan, uint64_t offset, struct log_
 {
 	return scan->size - offset >= LOG_ENTRY_HEADER_SIZE &&
 	       log_entry_peek(entry, scan->bytes + offset, scan->start + offset, scan->size - offset) == LOG_ENTRY_WHOLE &&
-	       log_entry_verify(entry, scan->bytes + offset + LOG_ENTRY_HEADER_SIZE);
+	       log_entry_verify(scan->seed, entry, scan->bytes + offset + LOG_ENTRY_HEADER_SIZE);
 }
 
 static int entries_scan(
@@ -225,6 +230,7 @@ static int segment_scan(
 	if (result < 0)
 		return result;
 	log->vector = header.vector;
+	scan.seed = header.seed;
 	scan.bytes = malloc(scan.size);
 	if (scan.bytes == NULL)
 		result = error_set(error, ERR_NO_MEMORY, "%s: %llu bytes", scan.name, (unsigned long long)scan.size);
@@ -258,6 +264,8 @@ static int first_segment_make(struct log *log, struct error_context *error)
 	if (log->disk_max != 0 && log->disk_max < log->segment_size)
 		return error_set(error, ERR_DISK_FULL, "the disk budget of the log, %llu bytes, is less than one segment",
 		    (unsigned long long)log->disk_max);
+	if (getrandom(&log->seed, sizeof(log->seed), 0) != sizeof(log->seed))
+		return error_set(error, ERR_IO, "log: no random numbers: %s", strerror(errno));
 	log->segments[0] = (struct log_segment){.start = 0, .size = log->segment_size};
 	log->segment_count = log->segment_capacity = 1;
 	log->segments_bytes = log->segment_size;

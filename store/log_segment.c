@@ -13,8 +13,9 @@
 #include <xxhash.h>
 
 #define LOG_MAGIC        0x00676f6c74776467ull
-#define LOG_VERSION      2u
-#define LOG_HEADER_BYTES 168u /* what the checksum covers */
+#define LOG_VERSION      3u
+#define LOG_HEADER_BYTES_OLD 168u /* in versions 1 and 2 */
+#define LOG_HEADER_BYTES 176u /* what the checksum covers */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied to disk as they lie in memory");
 
@@ -42,18 +43,22 @@ void log_header_encode(const struct log_header *header, uint8_t out[static LOG_H
 	memcpy(out + 16, &header->start_lsn, 8);
 	memcpy(out + 24, header->store_id, 16);
 	memcpy(out + 40, header->vector.sequence, sizeof(header->vector.sequence));
+	memcpy(out + 168, &header->seed, 8);
 	const uint64_t checksum = XXH3_64bits(out, LOG_HEADER_BYTES);
 	memcpy(out + LOG_HEADER_BYTES, &checksum, 8);
 }
 
 int log_header_decode(struct log_header *header, const uint8_t bytes[static LOG_HEADER_SIZE])
 {
-	uint64_t magic, checksum;
+	uint64_t magic, checksum, old_checksum;
 	uint32_t version;
 
 	memcpy(&magic, bytes, 8);
 	memcpy(&version, bytes + 8, 4);
 	memcpy(&checksum, bytes + LOG_HEADER_BYTES, 8);
+	memcpy(&old_checksum, bytes + LOG_HEADER_BYTES_OLD, 8);
+	if (magic == LOG_MAGIC && version < LOG_VERSION && old_checksum == XXH3_64bits(bytes, LOG_HEADER_BYTES_OLD))
+		return ERR_WRONG_VERSION;
 	if (magic != LOG_MAGIC || checksum != XXH3_64bits(bytes, LOG_HEADER_BYTES))
 		return ERR_CORRUPT;
 	if (version != LOG_VERSION)
@@ -62,6 +67,7 @@ int log_header_decode(struct log_header *header, const uint8_t bytes[static LOG_
 	memcpy(&header->start_lsn, bytes + 16, 8);
 	memcpy(header->store_id, bytes + 24, 16);
 	memcpy(header->vector.sequence, bytes + 40, sizeof(header->vector.sequence));
+	memcpy(&header->seed, bytes + 168, 8);
 	return 0;
 }
 
@@ -148,6 +154,9 @@ int log_segment_open(
 		result = ERR_CORRUPT;
 	if (result < 0) {
 		close(opened);
+		if (result == ERR_WRONG_VERSION)
+			return error_set(error, result, "%s: the log was written by another version of Godwit (this one has format %u)",
+			    name, LOG_VERSION);
 		return error_set(error, result, "%s offset 0: bad segment header", name);
 	}
 	*fd = opened;
@@ -155,18 +164,18 @@ int log_segment_open(
 	return 0;
 }
 
-static uint64_t entry_checksum(uint32_t size, uint32_t type, uint64_t lsn, const uint8_t *body)
+static uint64_t entry_checksum(uint64_t seed, uint32_t size, uint32_t type, uint64_t lsn, const uint8_t *body)
 {
 	struct {
 		uint32_t size, type;
 		uint64_t lsn, body;
-	} covered = {size, type, lsn, XXH3_64bits(body, size)};
-	return XXH3_64bits(&covered, sizeof(covered));
+	} covered = {size, type, lsn, XXH3_64bits_withSeed(body, size, seed)};
+	return XXH3_64bits_withSeed(&covered, sizeof(covered), seed);
 }
 
-void log_entry_write(uint8_t *out, uint32_t type, uint64_t lsn, const void *body, uint32_t size)
+void log_entry_write(uint64_t seed, uint8_t *out, uint32_t type, uint64_t lsn, const void *body, uint32_t size)
 {
-	const struct log_entry_header header = {size, type, lsn, entry_checksum(size, type, lsn, body)};
+	const struct log_entry_header header = {size, type, lsn, entry_checksum(seed, size, type, lsn, body)};
 
 	memcpy(out, &header, LOG_ENTRY_HEADER_SIZE);
 	if (size > 0)
@@ -187,9 +196,9 @@ enum log_entry_state log_entry_peek(struct log_entry_header *header, const uint8
 	return LOG_ENTRY_WHOLE;
 }
 
-bool log_entry_verify(const struct log_entry_header *header, const uint8_t *body)
+bool log_entry_verify(uint64_t seed, const struct log_entry_header *header, const uint8_t *body)
 {
-	return header->checksum == entry_checksum(header->size, header->type, header->lsn, body);
+	return header->checksum == entry_checksum(seed, header->size, header->type, header->lsn, body);
 }
 
 int log_read_exact(int fd, void *out, size_t size, uint64_t offset)

@@ -16,6 +16,7 @@ struct log_header {
 	uint64_t start_lsn;
 	uint8_t store_id[16];
 	struct vector vector; /* of all records before this segment */
+	uint64_t seed;        /* of the entries' checksums, the same in all segments of a log */
 };
 
 struct log_segment {
@@ -39,7 +40,7 @@ static inline uint64_t log_entry_whole(uint64_t body_size)
 	return LOG_ENTRY_HEADER_SIZE + ((body_size + 7) & ~7ull);
 }
 /* Writes header, body and padding. */
-void log_entry_write(uint8_t *out, uint32_t type, uint64_t lsn, const void *body, uint32_t size);
+void log_entry_write(uint64_t seed, uint8_t *out, uint32_t type, uint64_t lsn, const void *body, uint32_t size);
 
 enum log_entry_state { LOG_ENTRY_WHOLE, LOG_ENTRY_ZERO, LOG_ENTRY_BAD };
 struct log_entry_header {
@@ -48,7 +49,7 @@ struct log_entry_header {
 };
 /* Looks at the header alone. room: bytes from here to the end of the segment. */
 enum log_entry_state log_entry_peek(struct log_entry_header *header, const uint8_t *bytes, uint64_t lsn, uint64_t room);
-bool log_entry_verify(const struct log_entry_header *header, const uint8_t *body);
+bool log_entry_verify(uint64_t seed, const struct log_entry_header *header, const uint8_t *body);
 
 /* pread of exactly size bytes. ERR_CORRUPT at an early end of the file. */
 int log_read_exact(int fd, void *out, size_t size, uint64_t offset);

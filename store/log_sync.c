@@ -42,7 +42,7 @@ int log_spare_make(struct log *log, struct error_context *error)
 /* The oldest spare file becomes the segment: whole and synced before it gets its name, so that a name means a whole header. */
 int log_segment_activate(struct log *log, uint64_t start, const struct vector *vector, struct error_context *error)
 {
-	struct log_header header = {.region = log->region, .start_lsn = start, .vector = *vector};
+	struct log_header header = {.region = log->region, .start_lsn = start, .vector = *vector, .seed = log->seed};
 	const struct log_spare spare = log->spares[0];
 	uint8_t bytes[LOG_HEADER_SIZE];
 	char name[LOG_NAME_SIZE];

@@ -145,7 +145,7 @@ static int segment_roll(struct log *log, struct log_buffer *b)
 		log->segment_capacity = capacity;
 	}
 	const uint64_t end_mark = log->end_lsn;
-	log_entry_write(buffer_take(log, b, LOG_ENTRY_HEADER_SIZE), LOG_END, end_mark, NULL, 0);
+	log_entry_write(log->seed, buffer_take(log, b, LOG_ENTRY_HEADER_SIZE), LOG_END, end_mark, NULL, 0);
 
 	const struct log_segment *last = &log->segments[log->segment_count - 1];
 	const uint64_t start = last->start + last->size;
@@ -208,11 +208,11 @@ int log_append(struct log *log, enum log_type type, const void *body, size_t siz
 	if (result == 0) {
 		if (first) {
 			const uint64_t lsn = log->end_lsn;
-			log_entry_write(
+			log_entry_write(log->seed, 
 			    buffer_take(log, b, LOG_GROUP_SIZE), LOG_GROUP, lsn, log->boot_id, sizeof(log->boot_id));
 		}
 		const uint64_t lsn = log->end_lsn;
-		log_entry_write(buffer_take(log, b, whole), type, lsn, body, (uint32_t)size);
+		log_entry_write(log->seed, buffer_take(log, b, whole), type, lsn, body, (uint32_t)size);
 		if (type == LOG_RECORD && dot.sequence > log->vector.sequence[dot.region])
 			log->vector.sequence[dot.region] = dot.sequence;
 		b->end_lsn = log->end_lsn;

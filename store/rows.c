@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "core/broken.h"
 #include "core/bytes.h"
 #include "store/rows_internal.h"
 
@@ -18,9 +19,9 @@
 #define CONFLICTS_DEFAULT    100000u
 #define CONFLICT_AGE_DEFAULT (30ull * 24 * 3600 * 1000)
 #define READERS_MAX          254
-#define STATE_VERSION        3u
-#define STATE_NUMBERS        (16 + REGIONS_MAX)
-#define STATE_SIZE           (8 + 16 + 8 * STATE_NUMBERS + STORE_ID_SIZE * REGIONS_MAX)
+#define STATE_VERSION        4u
+#define STATE_NUMBERS        (18 + REGIONS_MAX)
+#define STATE_SIZE           (8 + 16 + 8 * STATE_NUMBERS + STORE_ID_SIZE * REGIONS_MAX + ROWS_CHECK_SIZE)
 
 static const char meta_key[] = "state";
 
@@ -49,40 +50,65 @@ int rows_lmdb_error(int code, const char *what, struct error_context *error)
 	}
 }
 
-void rows_key_store(struct stored_key *out, uint64_t hash_seed, uint16_t keyspace, const uint8_t *key, size_t key_size)
+uint64_t rows_checksum(uint64_t seed, const void *name, size_t name_size, const void *bytes, size_t size)
 {
-	out->bytes[0] = (uint8_t)(keyspace >> 8);
-	out->bytes[1] = (uint8_t)keyspace;
-	out->is_long = key_size > ROWS_KEY_HEAD;
-	if (!out->is_long) {
-		if (key_size > 0)
-			memcpy(out->bytes + 2, key, key_size);
-		out->size = (uint32_t)(2 + key_size);
-		return;
-	}
-	XXH128_canonical_t hash;
-	XXH128_canonicalFromHash(&hash, XXH3_128bits_withSeed(key, key_size, hash_seed));
-	memcpy(out->bytes + 2, key, ROWS_KEY_HEAD);
-	memcpy(out->bytes + 2 + ROWS_KEY_HEAD, hash.digest, sizeof(hash.digest));
-	out->size = ROWS_STORED_KEY_MAX;
+	return XXH3_64bits_withSeed(bytes, size, XXH3_64bits_withSeed(name, name_size, seed));
 }
 
-bool rows_value_split(const MDB_val *stored_key, const MDB_val *value, const uint8_t **key, size_t *key_size, MDB_val *row)
+bool rows_value_open(uint64_t seed, const MDB_val *name, const MDB_val *value, MDB_val *bytes)
 {
-	uint8_t *bytes = value->mv_data;
-
-	if (stored_key->mv_size < ROWS_STORED_KEY_MAX) {
-		*key = (const uint8_t *)stored_key->mv_data + 2;
-		*key_size = stored_key->mv_size - 2;
-		*row = *value;
-		return true;
-	}
-	if (value->mv_size < 2 || value->mv_size - 2 < bytes_get_u16(bytes))
+	if (value->mv_size < ROWS_CHECK_SIZE)
 		return false;
-	*key = bytes + 2;
-	*key_size = bytes_get_u16(bytes);
-	*row = (MDB_val){.mv_size = value->mv_size - 2 - *key_size, .mv_data = bytes + 2 + *key_size};
-	return true;
+	*bytes = (MDB_val){.mv_size = value->mv_size - ROWS_CHECK_SIZE, .mv_data = (uint8_t *)value->mv_data + ROWS_CHECK_SIZE};
+	return BROKEN(M13) || bytes_get_u64(value->mv_data) ==
+	                          rows_checksum(seed, name->mv_data, name->mv_size, bytes->mv_data, bytes->mv_size);
+}
+
+static int node_make(MDB_txn *txn, uint64_t seed, struct rows_state *making, MDB_dbi table, MDB_val *name, uint64_t *node)
+{
+	uint8_t bytes[ROWS_CHECK_SIZE + 8];
+	MDB_val value = {.mv_size = sizeof(bytes), .mv_data = bytes};
+
+	*node = making->next_node++;
+	bytes_put_u64(bytes + ROWS_CHECK_SIZE, *node);
+	bytes_put_u64(bytes, rows_checksum(seed, name->mv_data, name->mv_size, bytes + ROWS_CHECK_SIZE, 8));
+	return mdb_put(txn, table, name, &value, 0);
+}
+
+int rows_place_find(const struct rows *rows, MDB_txn *txn, uint64_t seed, struct rows_state *making, uint16_t keyspace,
+    const uint8_t *key, size_t key_size, struct stored_key *out, struct error_context *error)
+{
+	size_t head = 2;
+
+	out->table = rows->rows;
+	out->bytes[0] = (uint8_t)(keyspace >> 8);
+	out->bytes[1] = (uint8_t)keyspace;
+	for (; key_size > ROWS_KEY_HEAD; key += ROWS_KEY_HEAD, key_size -= ROWS_KEY_HEAD) {
+		MDB_val name = {.mv_size = head + ROWS_KEY_HEAD + 1, .mv_data = out->bytes}, value, bytes;
+		uint64_t node = 0;
+
+		memcpy(out->bytes + head, key, ROWS_KEY_HEAD);
+		out->bytes[head + ROWS_KEY_HEAD] = 0;
+		int code = mdb_get(txn, out->table, &name, &value);
+		if (code == MDB_NOTFOUND && making == NULL)
+			return ERR_NOT_FOUND;
+		if (code == MDB_NOTFOUND)
+			code = node_make(txn, seed, making, out->table, &name, &node);
+		else if (code == 0 && (!rows_value_open(seed, &name, &value, &bytes) || bytes.mv_size != 8))
+			return ERR_ROW_DAMAGED;
+		else if (code == 0)
+			node = bytes_get_u64(bytes.mv_data);
+		if (code != 0)
+			return rows_lmdb_error(code, "node of a long key", error);
+		for (int i = 0; i < 8; i++)
+			out->bytes[i] = (uint8_t)(node >> (56 - 8 * i));
+		out->table = rows->tails;
+		head = ROWS_NODE_MAX;
+	}
+	if (key_size > 0)
+		memcpy(out->bytes + head, key, key_size);
+	out->size = (uint32_t)(head + key_size);
+	return 0;
 }
 
 void rows_reread_update(struct rows_state *state)
@@ -104,8 +130,12 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	if (code != 0)
 		return rows_lmdb_error(code, "meta", error);
 	const uint8_t *at = value.mv_data;
-	if (value.mv_size != STATE_SIZE || bytes_get_u64(at) != STATE_VERSION)
-		return error_set(error, ERR_WRONG_VERSION, "rows: written by another version");
+	if (value.mv_size < 8 || bytes_get_u64(at) != STATE_VERSION)
+		return error_set(error, ERR_WRONG_VERSION, "rows: written by another version of Godwit (format %llu, this one has %u)",
+		    (unsigned long long)(value.mv_size < 8 ? 0 : bytes_get_u64(at)), STATE_VERSION);
+	if (value.mv_size != STATE_SIZE ||
+	    bytes_get_u64(at + STATE_SIZE - ROWS_CHECK_SIZE) != XXH3_64bits(at, STATE_SIZE - ROWS_CHECK_SIZE))
+		return error_set(error, ERR_CORRUPT, "rows: what they say of themselves does not match its checksum");
 	memcpy(state->meta.store_id, at + 8, 16);
 	uint64_t numbers[STATE_NUMBERS];
 	for (uint32_t i = 0; i < STATE_NUMBERS; i++)
@@ -118,10 +148,12 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	state->meta.conflicts_dropped = numbers[5];
 	state->meta.next_conflict_id = numbers[6];
 	state->first_conflict_id = numbers[7];
-	state->hash_seed = numbers[8];
+	state->seed = numbers[8];
 	state->meta.commit_bound = numbers[9];
 	memcpy(&state->mark, numbers + 10, sizeof(state->mark));
-	memcpy(state->meta.applied.sequence, numbers + 16, sizeof(state->meta.applied.sequence));
+	state->next_node = numbers[16];
+	state->conflict_bytes = numbers[17];
+	memcpy(state->meta.applied.sequence, numbers + 18, sizeof(state->meta.applied.sequence));
 	rows_reread_update(state);
 	memcpy(state->meta.peer_stores, at + 24 + 8 * STATE_NUMBERS, sizeof(state->meta.peer_stores));
 	return 0;
@@ -131,19 +163,22 @@ int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 {
 	uint64_t numbers[STATE_NUMBERS] = {state->meta.region, state->meta.applied_lsn, state->meta.hlc, state->meta.hlc_bound,
 	    state->meta.conflicts, state->meta.conflicts_dropped, state->meta.next_conflict_id, state->first_conflict_id,
-	    state->hash_seed, state->meta.commit_bound};
+	    state->seed, state->meta.commit_bound};
 	uint8_t bytes[STATE_SIZE];
 	MDB_val key = {.mv_size = sizeof(meta_key), .mv_data = (void *)(uintptr_t)meta_key};
 	MDB_val value = {.mv_size = sizeof(bytes), .mv_data = bytes};
 
 	_Static_assert(sizeof(state->mark) == 6 * 8, "the marks are as many numbers");
 	memcpy(numbers + 10, &state->mark, sizeof(state->mark));
-	memcpy(numbers + 16, state->meta.applied.sequence, sizeof(state->meta.applied.sequence));
+	numbers[16] = state->next_node;
+	numbers[17] = state->conflict_bytes;
+	memcpy(numbers + 18, state->meta.applied.sequence, sizeof(state->meta.applied.sequence));
 	bytes_put_u64(bytes, STATE_VERSION);
 	memcpy(bytes + 8, state->meta.store_id, 16);
 	for (uint32_t i = 0; i < STATE_NUMBERS; i++)
 		bytes_put_u64(bytes + 24 + 8 * (size_t)i, numbers[i]);
 	memcpy(bytes + 24 + 8 * STATE_NUMBERS, state->meta.peer_stores, sizeof(state->meta.peer_stores));
+	bytes_put_u64(bytes + STATE_SIZE - ROWS_CHECK_SIZE, XXH3_64bits(bytes, STATE_SIZE - ROWS_CHECK_SIZE));
 	return mdb_put(txn, meta, &key, &value, 0);
 }
 
@@ -159,6 +194,9 @@ int rows_digests_load(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, struct k
 	if (code != 0 || value.mv_size != DIGESTS_SIZE)
 		return code != 0 ? code : MDB_CORRUPTED;
 	const uint8_t *at = value.mv_data;
+	if (bytes_get_u64(at + DIGESTS_SIZE - ROWS_CHECK_SIZE) !=
+	    XXH3_64bits_withSeed(at, DIGESTS_SIZE - ROWS_CHECK_SIZE, keyspace))
+		return MDB_CORRUPTED;
 	for (uint32_t i = 0; i < DIGEST_BUCKETS; i++, at += 16)
 		out->buckets[i] = (struct digest){.low = bytes_get_u64(at), .high = bytes_get_u64(at + 8)};
 	out->live_rows = bytes_get_u64(at);
@@ -173,12 +211,13 @@ int rows_digests_store(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, const s
 	const int code = mdb_put(txn, digests, &key, &value, MDB_RESERVE);
 	if (code != 0)
 		return code;
-	uint8_t *at = value.mv_data;
+	uint8_t *at = value.mv_data, *begin = at;
 	for (uint32_t i = 0; i < DIGEST_BUCKETS; i++, at += 16) {
 		bytes_put_u64(at, in->buckets[i].low);
 		bytes_put_u64(at + 8, in->buckets[i].high);
 	}
 	bytes_put_u64(at, in->live_rows);
+	bytes_put_u64(at + 8, XXH3_64bits_withSeed(begin, DIGESTS_SIZE - ROWS_CHECK_SIZE, keyspace));
 	return 0;
 }
 
@@ -227,14 +266,17 @@ int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *erro
 
 	/* Without room ahead this transaction still goes on in what was allocated before; that is what it was kept for. */
 	(void)rows_room(rows, 0, NULL);
-	const int code = mdb_stat(txn, rows->rows, &stat);
+	int code = mdb_stat(txn, rows->tails, &stat);
+	const uint64_t tails = code == 0 ? stat.ms_branch_pages : 0;
+	if (code == 0)
+		code = mdb_stat(txn, rows->rows, &stat);
 	if (code != 0)
 		return rows_lmdb_error(code, "stat", error);
 	const uint64_t used = used_bytes(rows);
 	rows->pages_left = rows->allocated > used ? (rows->allocated - used) / rows->page_size : 0;
 	rows->pages_used = 0;
 	/* Each branch page is copied at most once a transaction. */
-	return rows_pages_take(rows, stat.ms_branch_pages + ROWS_PAGES_SLACK, error);
+	return rows_pages_take(rows, stat.ms_branch_pages + tails + ROWS_PAGES_SLACK, error);
 }
 
 int rows_pages_take(struct rows *rows, uint64_t pages, struct error_context *error)
@@ -294,6 +336,8 @@ static int tables_open(struct rows *rows, MDB_txn *txn, unsigned flags)
 {
 	int code = mdb_dbi_open(txn, "rows", flags, &rows->rows);
 	if (code == 0)
+		code = mdb_dbi_open(txn, "tails", flags, &rows->tails);
+	if (code == 0)
 		code = mdb_dbi_open(txn, "meta", flags, &rows->meta);
 	if (code == 0)
 		code = mdb_dbi_open(txn, "digests", flags, &rows->digests);
@@ -305,11 +349,11 @@ static int tables_open(struct rows *rows, MDB_txn *txn, unsigned flags)
 static int state_make(struct rows *rows, MDB_txn *txn, struct error_context *error)
 {
 	rows->state =
-	    (struct rows_state){.meta = {.region = rows->options.region, .next_conflict_id = 1}, .first_conflict_id = 1};
+	    (struct rows_state){.meta = {.region = rows->options.region, .next_conflict_id = 1}, .next_node = 1, .first_conflict_id = 1};
 	const int result = store_id_load(rows, rows->state.meta.store_id, error);
 	if (result < 0)
 		return result;
-	if (getrandom(&rows->state.hash_seed, sizeof(rows->state.hash_seed), 0) != sizeof(rows->state.hash_seed))
+	if (getrandom(&rows->state.seed, sizeof(rows->state.seed), 0) != sizeof(rows->state.seed))
 		return error_set(error, ERR_IO, "rows: no random numbers: %s", strerror(errno));
 	return rows_lmdb_error(rows_state_store(txn, rows->meta, &rows->state), "meta", error);
 }
@@ -429,6 +473,11 @@ void rows_close(struct rows *rows)
 	free(rows->now);
 	free(rows->scratch);
 	free(rows);
+}
+
+const struct rows_damage *rows_damage_last(const struct rows *rows)
+{
+	return &rows->damage;
 }
 
 const struct rows_meta *rows_meta_now(const struct rows *rows)

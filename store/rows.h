@@ -6,9 +6,10 @@
  * One transaction holds, for a run of log entries: the rows, the log position they bring the state to, the vector applied, the
  * digests, the live-row counts, the conflict history and its counters. So a killed process finds them all or none.
  *
- * Tables: rows (u16 big-endian keyspace, key -> row encoding; of a strong keyspace that of core/commit_entry.h), meta, digests (keyspace -> 256 x 16 bytes + u64 live rows),
- * conflicts (u64 big-endian id -> conflict encoding). LMDB takes keys up to 511 bytes: one longer than 480 is stored under its
- * first 480 bytes and its XXH3-128 (seeded at random, so that nobody can prepare two keys with one hash), with the whole key in front of the row; two such keys that share 480 bytes scan in hash order. */
+ * Tables: rows and tails (the rows, in the order of their keys: store/rows_internal.h; of a strong keyspace in the encoding of
+ * core/commit_entry.h), meta, digests (keyspace -> 256 x 16 bytes + u64 live rows), conflicts (u64 big-endian id -> conflict encoding).
+ * Whatever is stored has a checksum that each read checks. A row that fails it is ERR_ROW_DAMAGED to whoever asks for it, is never
+ * merged with anything (what comes for it is in the log and in other regions), and stays so until the rows are made anew. */
 #ifndef GODWIT_STORE_ROWS_H
 #define GODWIT_STORE_ROWS_H
 #include <stdbool.h>
@@ -66,6 +67,12 @@ uint64_t rows_map_bytes(const struct rows *rows); /* of the file that are in use
  * allocate it. ERR_DISK_FULL: refuse new writes now, before they are in the log; what is in the log already can still be applied
  * from what was allocated before. Cheap while there is room. */
 int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error);
+/* A row that does not match its checksum. */
+struct rows_damage {
+	uint16_t keyspace, key_size;
+	uint8_t key[KEY_SIZE_MAX];
+};
+const struct rows_damage *rows_damage_last(const struct rows *rows); /* writer: met when the log was last applied */
 /* Clears reader slots of processes that died, which would pin pages for ever (F09). Returns how many. Call now and then. */
 int rows_reader_check(struct rows *rows);
 
@@ -73,6 +80,7 @@ struct apply_result {
 	uint64_t applied_lsn;
 	struct vector applied;
 	uint64_t records, conflicts; /* of this call */
+	uint64_t damaged;            /* writes left out, since their row is damaged here: rows_damage_last names the last one */
 	uint64_t live_rows_change;
 };
 /* Reads the log from where the rows stand up to limit_lsn (or until about entries_max entries) and applies it in one
@@ -92,13 +100,15 @@ int rows_view_new(struct rows *rows, struct rows_view **view, struct error_conte
 void rows_view_free(struct rows_view *view);
 int rows_view_begin(struct rows_view *view, struct error_context *error);
 void rows_view_end(struct rows_view *view);
-/* Row borrowed from the map until rows_view_end. ERR_NOT_FOUND. A deleted row is found: see row_is_deleted. */
+/* Row borrowed from the map until rows_view_end. ERR_NOT_FOUND, ERR_ROW_DAMAGED. A deleted row is found: see row_is_deleted. */
 int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct row *row);
 /* The same in a strong keyspace. Each of the two says ERR_CORRUPT of a row of the other kind. */
 int rows_get_committed(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct commit_row *row);
 /* Does the keyspace hold rows of the other kind than `strong` says? 1, 0, or what is wrong with the rows. */
 int rows_kind_differs(struct rows_view *view, uint16_t keyspace, bool strong);
-/* Rows with that prefix, behind `after` (NULL: from the start), tombstones included, until visit returns non-zero. */
+/* Rows with that prefix, behind `after` (NULL: from the start; it need not be there), in the order of their keys, tombstones included,
+ * until visit returns non-zero. A damaged row is visited with row NULL; so are, once, under what they have in common, long keys whose
+ * node cannot be read. */
 typedef int rows_visit(void *user, const uint8_t *key, size_t key_size, const uint8_t *row, size_t row_size);
 int rows_scan(struct rows_view *view, uint16_t keyspace, const uint8_t *prefix, size_t prefix_size, const uint8_t *after,
               size_t after_size, rows_visit *visit, void *user);

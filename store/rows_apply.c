@@ -14,7 +14,7 @@
 struct apply {
 	struct rows *rows;
 	MDB_txn *txn;
-	MDB_cursor *cursor;
+	MDB_cursor *cursors[2]; /* of rows and tails */
 	uint64_t now_ms;
 	struct apply_result *result;
 	struct stored_key name;
@@ -23,42 +23,69 @@ struct apply {
 
 enum { APPLY_STOP = 1 }; /* no room for more in this transaction; what is in it is good */
 
-/* The row as it is, into a->row; *old empty when there is none. */
-static int row_fetch(struct apply *a, const struct record *record, MDB_val *old, struct error_context *error)
+static MDB_cursor *cursor_of(const struct apply *a)
 {
-	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes}, value;
-	const uint8_t *whole;
-	size_t whole_size;
+	return a->cursors[a->name.table == a->rows->tails];
+}
+
+/* What is stored of the row, its place in a->name; *old empty when there is none. ERR_ROW_DAMAGED. */
+static int bytes_fetch(
+    struct apply *a, uint16_t keyspace, const uint8_t *key, size_t key_size, MDB_val *old, struct error_context *error)
+{
+	MDB_val value;
 
 	*old = (MDB_val){0};
-	const int code = mdb_cursor_get(a->cursor, &key, &value, MDB_SET);
-	if (code == MDB_NOTFOUND) {
-		row_init(&a->row);
+	const int result = rows_place_find(
+	    a->rows, a->txn, a->rows->state.seed, &a->rows->next, keyspace, key, key_size, &a->name, error);
+	if (result < 0)
+		return result;
+	MDB_val name = {.mv_size = a->name.size, .mv_data = a->name.bytes};
+	const int code = mdb_cursor_get(cursor_of(a), &name, &value, MDB_SET);
+	if (code == MDB_NOTFOUND)
 		return 0;
-	}
 	if (code != 0)
 		return rows_lmdb_error(code, "read", error);
-	key = (MDB_val){.mv_size = a->name.size, .mv_data = a->name.bytes};
-	if (!rows_value_split(&key, &value, &whole, &whole_size, old) || row_decode(&a->row, old->mv_data, old->mv_size) < 0)
-		return error_set(error, ERR_CORRUPT, "rows: a row that cannot be read, keyspace %u", record->keyspace);
-	if (a->name.is_long && (whole_size != record->key_size || memcmp(whole, record->key, whole_size) != 0))
-		return error_set(error, ERR_CORRUPT, "rows: two long keys with one hash, keyspace %u", record->keyspace);
+	name = (MDB_val){.mv_size = a->name.size, .mv_data = a->name.bytes};
+	return rows_value_open(a->rows->state.seed, &name, &value, old) ? 0 : ERR_ROW_DAMAGED;
+}
+
+/* What comes for a damaged row is left out of it: the row is to be had from another region, whole. */
+static int damage_note(struct apply *a, uint16_t keyspace, const uint8_t *key, size_t key_size)
+{
+	struct rows_damage *damage = &a->rows->damage;
+
+	damage->keyspace = keyspace;
+	damage->key_size = (uint16_t)key_size;
+	memcpy(damage->key, key, key_size);
+	a->result->damaged++;
 	return 0;
 }
 
-/* Puts the merged row. It was encoded into the scratch first: the siblings still borrow from the place that it goes to. */
-static int row_store(
-    struct apply *a, const struct record *record, bool replaces, size_t head, size_t size, struct error_context *error)
+/* The row as it is, into a->row; *old empty when there is none. */
+static int row_fetch(struct apply *a, const struct record *record, MDB_val *old, struct error_context *error)
 {
-	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes};
-	MDB_val value = {.mv_size = head + size, .mv_data = a->rows->scratch};
+	const int result = bytes_fetch(a, record->keyspace, record->key, record->key_size, old, error);
 
-	if (head > 0) {
-		bytes_put_u16(a->rows->scratch, (uint16_t)record->key_size);
-		memcpy(a->rows->scratch + 2, record->key, record->key_size);
-	}
+	if (result < 0)
+		return result;
+	row_init(&a->row);
+	if (old->mv_size > 0 && row_decode(&a->row, old->mv_data, old->mv_size) < 0)
+		return error_set(error, ERR_CORRUPT, "rows: a row that cannot be read, keyspace %u", record->keyspace);
+	return 0;
+}
+
+/* Puts the merged row, of `size` bytes behind the checksum's place. It was encoded into the scratch first: the siblings still borrow
+ * from the place that it goes to. */
+static int row_store(struct apply *a, bool replaces, size_t size, struct error_context *error)
+{
+	uint8_t *scratch = a->rows->scratch;
+	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes};
+	MDB_val value = {.mv_size = ROWS_CHECK_SIZE + size, .mv_data = scratch};
+
+	bytes_put_u64(
+	    scratch, rows_checksum(a->rows->state.seed, a->name.bytes, a->name.size, scratch + ROWS_CHECK_SIZE, size));
 	/* The cursor stands on the old row; MDB_CURRENT saves a second search. */
-	return rows_lmdb_error(mdb_cursor_put(a->cursor, &key, &value, replaces ? MDB_CURRENT : 0), "write", error);
+	return rows_lmdb_error(mdb_cursor_put(cursor_of(a), &key, &value, replaces ? MDB_CURRENT : 0), "write", error);
 }
 
 static void digests_update(struct apply *a, const struct record *record, bool was_live, const MDB_val *old, bool is_live,
@@ -103,13 +130,29 @@ static int room_take(struct apply *a, size_t row_size, bool conflict, struct err
 	return pages_take(a, pages, error);
 }
 
+/* Nodes that a long key may need on the way to its row. */
+static uint64_t node_pages(size_t key_size)
+{
+	return key_size > ROWS_KEY_HEAD ? (ROWS_LEVELS - 1) * ROWS_PAGES_EACH : 0;
+}
+
+static int nodes_room_take(struct apply *a, size_t key_size, struct error_context *error)
+{
+	const uint64_t pages = node_pages(key_size);
+	return pages > 0 ? pages_take(a, pages, error) : 0;
+}
+
 static int record_apply(struct apply *a, const struct record *record, enum row_change *change, struct error_context *error)
 {
 	struct rows *rows = a->rows;
 	MDB_val old;
 
-	rows_key_store(&a->name, rows->state.hash_seed, record->keyspace, record->key, record->key_size);
-	int result = row_fetch(a, record, &old, error);
+	int result = nodes_room_take(a, record->key_size, error);
+	if (result != 0)
+		return result;
+	result = row_fetch(a, record, &old, error);
+	if (result == ERR_ROW_DAMAGED)
+		return damage_note(a, record->keyspace, record->key, record->key_size);
 	if (result < 0)
 		return result;
 	const bool was_live = old.mv_size > 0 && !row_is_deleted(&a->row);
@@ -117,8 +160,7 @@ static int record_apply(struct apply *a, const struct record *record, enum row_c
 	if (row_merge_record(&a->row, record, change) < 0)
 		return error_set(error, ERR_FULL, "rows: too many siblings on a row, keyspace %u", record->keyspace);
 
-	const size_t head = a->name.is_long ? 2 + record->key_size : 0;
-	const size_t size = (size_t)row_encoded_size(&a->row);
+	const size_t head = ROWS_CHECK_SIZE, size = (size_t)row_encoded_size(&a->row);
 	result = room_take(a, head + size, *change == ROW_CONFLICT, error);
 	if (result == 0)
 		result = rows_scratch_need(rows, head + size, error);
@@ -136,7 +178,7 @@ static int record_apply(struct apply *a, const struct record *record, enum row_c
 	if (old.mv_size == size && memcmp(old.mv_data, encoded, size) == 0)
 		return 0;
 	digests_update(a, record, was_live, &old, !row_is_deleted(&a->row), encoded, size);
-	return row_store(a, record, old.mv_size > 0, head, size, error);
+	return row_store(a, old.mv_size > 0, size, error);
 }
 
 /* ---- strong transactions ---- */
@@ -144,23 +186,11 @@ static int record_apply(struct apply *a, const struct record *record, enum row_c
 static int committed_fetch(struct apply *a, const struct commit_operation *o, struct commit_row *row, MDB_val *old,
     struct error_context *error)
 {
-	MDB_val key = {.mv_size = a->name.size, .mv_data = a->name.bytes}, value;
-	const uint8_t *whole;
-	size_t whole_size;
-
-	*old = (MDB_val){0};
 	*row = (struct commit_row){0};
-	const int code = mdb_cursor_get(a->cursor, &key, &value, MDB_SET);
-	if (code == MDB_NOTFOUND)
-		return 0;
-	if (code != 0)
-		return rows_lmdb_error(code, "read", error);
-	key = (MDB_val){.mv_size = a->name.size, .mv_data = a->name.bytes};
-	if (!rows_value_split(&key, &value, &whole, &whole_size, old) || commit_row_decode(row, old->mv_data, old->mv_size) < 0)
+	const int result = bytes_fetch(a, o->keyspace, o->key, o->key_size, old, error);
+	if (result == 0 && old->mv_size > 0 && commit_row_decode(row, old->mv_data, old->mv_size) < 0)
 		return error_set(error, ERR_CORRUPT, "rows: a strong row that cannot be read, keyspace %u", o->keyspace);
-	if (a->name.is_long && (whole_size != o->key_size || memcmp(whole, o->key, whole_size) != 0))
-		return error_set(error, ERR_CORRUPT, "rows: two long keys with one hash, keyspace %u", o->keyspace);
-	return 0;
+	return result;
 }
 
 static int operation_apply(struct apply *a, const struct commit_operation *o, struct commit_id id,
@@ -170,20 +200,21 @@ static int operation_apply(struct apply *a, const struct commit_operation *o, st
 	struct commit_row row;
 	MDB_val old;
 
-	rows_key_store(&a->name, a->rows->state.hash_seed, o->keyspace, o->key, o->key_size);
 	int result = committed_fetch(a, o, &row, &old, error);
+	if (result == ERR_ROW_DAMAGED)
+		return damage_note(a, o->keyspace, o->key, o->key_size);
 	if (result < 0)
 		return result;
 	const bool was_live = row.live;
 	if (!commit_row_apply(&row, id, previous, o))
 		return 0;
-	const size_t head = a->name.is_long ? 2 + o->key_size : 0, size = commit_row_size(&row);
+	const size_t head = ROWS_CHECK_SIZE, size = commit_row_size(&row);
 	result = rows_scratch_need(a->rows, head + size, error);
 	if (result < 0)
 		return result;
 	commit_row_encode(&row, a->rows->scratch + head);
 	digests_update(a, &place, was_live, &old, row.live, a->rows->scratch + head, size);
-	return row_store(a, &place, old.mv_size > 0, head, size, error);
+	return row_store(a, old.mv_size > 0, size, error);
 }
 
 /* All of it in this LMDB transaction, or nothing: its room is taken before the first row is touched. */
@@ -201,7 +232,7 @@ static int transaction_apply(struct apply *a, const uint8_t *bytes, size_t size,
 		commit_body_operation(&body, &at, &operation);
 		/* A check stores the value that is there again. */
 		const size_t value = operation.kind == COMMIT_CHECK ? VALUE_SIZE_MAX : operation.value_size;
-		pages += pages_for(a->rows, COMMIT_ROW_OVERHEAD + operation.key_size + value);
+		pages += pages_for(a->rows, ROWS_CHECK_SIZE + COMMIT_ROW_OVERHEAD + value) + node_pages(operation.key_size);
 	}
 	int result = pages_take(a, pages, error);
 	at = body.operations_at;
@@ -345,7 +376,9 @@ static int apply_start(struct apply *a, struct log_reader *reader, struct error_
 	result = digests_reload(rows, a->txn, error);
 	if (result == 0)
 		result = rows_pages_start(rows, a->txn, error);
-	code = result == 0 ? mdb_cursor_open(a->txn, rows->rows, &a->cursor) : 0;
+	code = result == 0 ? mdb_cursor_open(a->txn, rows->rows, &a->cursors[0]) : 0;
+	if (result == 0 && code == 0)
+		code = mdb_cursor_open(a->txn, rows->tails, &a->cursors[1]);
 	rows->next = rows->state;
 	return code != 0 ? rows_lmdb_error(code, "cursor", error) : result;
 }
@@ -377,8 +410,9 @@ int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_
 	}
 	if (result == ERR_EMPTY || result == APPLY_STOP)
 		result = 0;
-	if (a.txn != NULL && a.cursor != NULL)
-		mdb_cursor_close(a.cursor);
+	for (int i = 0; i < 2; i++)
+		if (a.txn != NULL && a.cursors[i] != NULL)
+			mdb_cursor_close(a.cursors[i]);
 	if (result == 0 && a.txn != NULL && rows->next.meta.applied_lsn != rows->state.meta.applied_lsn)
 		result = apply_finish(&a, error);
 	if (a.txn != NULL)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "store/rows_internal.h"
 
 int rows_view_new(struct rows *rows, struct rows_view **out, struct error_context *error)
@@ -21,8 +22,9 @@ void rows_view_free(struct rows_view *view)
 	if (view == NULL)
 		return;
 	rows_view_end(view);
-	if (view->cursor != NULL)
-		mdb_cursor_close(view->cursor);
+	for (uint32_t i = 0; i < ROWS_LEVELS; i++)
+		if (view->cursors[i] != NULL)
+			mdb_cursor_close(view->cursors[i]);
 	if (view->txn != NULL)
 		mdb_txn_abort(view->txn);
 	free(view->conflict);
@@ -55,22 +57,20 @@ int rows_view_begin(struct rows_view *view, struct error_context *error)
 	}
 	if (code == MDB_READERS_FULL && rows_reader_check(rows) > 0)
 		code = view_transaction(view);
-	if (code == 0)
-		code = view->cursor == NULL ? mdb_cursor_open(view->txn, rows->rows, &view->cursor)
-		                            : mdb_cursor_renew(view->txn, view->cursor);
+	view->renewed = 0;
 	if (code != 0) {
 		if (view->txn != NULL)
 			mdb_txn_reset(view->txn);
 		return rows_lmdb_error(code, "view", error);
 	}
-	if (view->hash_seed == 0) {
+	if (view->seed == 0) {
 		struct rows_state state;
 		const int result = rows_state_load(view->txn, rows->meta, &state, error);
 		if (result < 0) {
 			mdb_txn_reset(view->txn);
 			return result;
 		}
-		view->hash_seed = state.hash_seed;
+		view->seed = state.seed;
 	}
 	view->active = true;
 	rows->views_active++;
@@ -89,22 +89,20 @@ void rows_view_end(struct rows_view *view)
 static int bytes_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, MDB_val *bytes)
 {
 	struct stored_key stored;
-	MDB_val name, value;
-	const uint8_t *whole;
-	size_t whole_size;
+	MDB_val value;
 
 	assert(view->active);
-	rows_key_store(&stored, view->hash_seed, keyspace, key, key_size);
-	name = (MDB_val){.mv_size = stored.size, .mv_data = stored.bytes};
-	/* Not by the cursor: a scan's visitor may look at other rows. */
-	const int code = mdb_get(view->txn, view->rows->rows, &name, &value);
+	const int result = rows_place_find(view->rows, view->txn, view->seed, NULL, keyspace, key, key_size, &stored, NULL);
+	if (result < 0)
+		return result;
+	MDB_val name = {.mv_size = stored.size, .mv_data = stored.bytes};
+	/* Not by a cursor: a scan's visitor may look at other rows. */
+	const int code = mdb_get(view->txn, stored.table, &name, &value);
 	if (code == MDB_NOTFOUND)
 		return ERR_NOT_FOUND;
 	if (code != 0)
 		return rows_lmdb_error(code, "read", NULL);
-	if (!rows_value_split(&name, &value, &whole, &whole_size, bytes))
-		return ERR_CORRUPT;
-	return stored.is_long && (whole_size != key_size || memcmp(whole, key, key_size) != 0) ? ERR_NOT_FOUND : 0;
+	return rows_value_open(view->seed, &name, &value, bytes) ? 0 : ERR_ROW_DAMAGED;
 }
 
 int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct row *row)
@@ -127,6 +125,8 @@ static int kind_visit(void *user, const uint8_t *key, size_t key_size, const uin
 {
 	(void)key;
 	(void)key_size;
+	if (row == NULL)
+		return 0; /* the next one tells */
 	*(int *)user = commit_row_is(row, row_size);
 	return 1;
 }
@@ -144,14 +144,6 @@ static bool starts_with(const MDB_val *value, const uint8_t *prefix, size_t size
 	return value->mv_size >= size && memcmp(value->mv_data, prefix, size) == 0;
 }
 
-static bool is_before(const MDB_val *name, const struct stored_key *other)
-{
-	const size_t common = name->mv_size < other->size ? name->mv_size : other->size;
-	const int order = memcmp(name->mv_data, other->bytes, common);
-
-	return order < 0 || (order == 0 && name->mv_size < other->size);
-}
-
 /* First stored key at or behind `from`; behind it strictly when `behind`. */
 static int cursor_place(MDB_cursor *cursor, const uint8_t *from, size_t size, bool behind, MDB_val *key, MDB_val *value)
 {
@@ -162,36 +154,130 @@ static int cursor_place(MDB_cursor *cursor, const uint8_t *from, size_t size, bo
 	return code;
 }
 
+struct scan {
+	struct rows_view *view;
+	const uint8_t *prefix, *after;
+	size_t prefix_size, after_size;
+	rows_visit *visit;
+	void *user;
+	uint8_t key[KEY_SIZE_MAX];
+	bool stopped;
+};
+
+/* One node: what stands before its rows' bytes, and how many bytes of the key are above it (they are in scan->key). */
+struct node {
+	uint32_t level;
+	uint8_t head[ROWS_NODE_MAX];
+	uint32_t head_size;
+	size_t above;
+};
+
+static int level_cursor(struct rows_view *view, uint32_t level, MDB_cursor **cursor)
+{
+	MDB_cursor **kept = &view->cursors[level];
+	int code = 0;
+
+	if (*kept == NULL)
+		code = mdb_cursor_open(view->txn, level == 0 ? view->rows->rows : view->rows->tails, kept);
+	else if ((view->renewed >> level & 1) == 0)
+		code = mdb_cursor_renew(view->txn, *kept);
+	view->renewed |= 1u << level;
+	*cursor = *kept;
+	return code;
+}
+
+static size_t part_of(size_t size, size_t above)
+{
+	const size_t left = size > above ? size - above : 0;
+	return left < ROWS_KEY_HEAD ? left : ROWS_KEY_HEAD;
+}
+
+/* Onto the first row or node of this one that may be wanted. behind: it is on the way to `after`. */
+static int node_enter(const struct scan *scan, const struct node *node, bool behind, MDB_cursor *cursor, const uint8_t *first,
+    size_t first_size, MDB_val *name, MDB_val *value)
+{
+	uint8_t from[ROWS_STORED_KEY_MAX];
+	const size_t part = behind ? part_of(scan->after_size, node->above) : 0;
+	size_t size = node->head_size + part;
+
+	memcpy(from, node->head, node->head_size);
+	if (part > 0)
+		memcpy(from + node->head_size, scan->after + node->above, part);
+	const bool goes_on = behind && scan->after_size > node->above + ROWS_KEY_HEAD;
+	if (goes_on)
+		from[size++] = 0;
+	const size_t common = size < first_size ? size : first_size;
+	const int order = memcmp(from, first, common);
+	if (!behind || order < 0 || (order == 0 && size < first_size))
+		return cursor_place(cursor, first, first_size, false, name, value);
+	return cursor_place(cursor, from, size, !goes_on, name, value);
+}
+
+static int node_scan(struct scan *scan, const struct node *node, bool behind);
+
+/* The node that this entry leads to. */
+static int node_descend(struct scan *scan, const struct node *node, const MDB_val *name, const MDB_val *value, bool behind)
+{
+	struct node child = {
+	    .level = node->level + 1, .head_size = ROWS_NODE_MAX, .above = node->above + ROWS_KEY_HEAD};
+	MDB_val bytes;
+
+	if (!rows_value_open(scan->view->seed, name, value, &bytes) || bytes.mv_size != 8 || child.level >= ROWS_LEVELS) {
+		scan->stopped = scan->visit(scan->user, scan->key, child.above, NULL, 0) != 0;
+		return 0;
+	}
+	const uint64_t number = bytes_get_u64(bytes.mv_data);
+	for (int i = 0; i < 8; i++)
+		child.head[i] = (uint8_t)(number >> (56 - 8 * i));
+	return node_scan(scan, &child, behind && scan->after_size > child.above && memcmp(scan->key, scan->after, child.above) == 0);
+}
+
+static int node_scan(struct scan *scan, const struct node *node, bool behind)
+{
+	uint8_t first[ROWS_STORED_KEY_MAX];
+	const size_t part = part_of(scan->prefix_size, node->above), first_size = node->head_size + part;
+	MDB_val name, value, bytes;
+	MDB_cursor *cursor;
+
+	memcpy(first, node->head, node->head_size);
+	if (part > 0)
+		memcpy(first + node->head_size, scan->prefix + node->above, part);
+	int code = level_cursor(scan->view, node->level, &cursor);
+	if (code == 0)
+		code = node_enter(scan, node, behind, cursor, first, first_size, &name, &value);
+	for (; code == 0 && !scan->stopped && starts_with(&name, first, first_size);
+	     code = scan->stopped ? 0 : mdb_cursor_get(cursor, &name, &value, MDB_NEXT)) {
+		const bool is_node = name.mv_size == node->head_size + ROWS_KEY_HEAD + 1;
+		const size_t size = node->above + name.mv_size - node->head_size - is_node;
+		if (size > KEY_SIZE_MAX)
+			return ERR_CORRUPT;
+		memcpy(scan->key + node->above, (const uint8_t *)name.mv_data + node->head_size, size - node->above);
+		if (is_node)
+			code = node_descend(scan, node, &name, &value, behind);
+		else if (size >= scan->prefix_size)
+			scan->stopped = rows_value_open(scan->view->seed, &name, &value, &bytes)
+			                    ? scan->visit(scan->user, scan->key, size, bytes.mv_data, bytes.mv_size) != 0
+			                    : scan->visit(scan->user, scan->key, size, NULL, 0) != 0;
+		if (code != 0)
+			return code;
+	}
+	return code == 0 || code == MDB_NOTFOUND ? 0 : rows_lmdb_error(code, "scan", NULL);
+}
+
 int rows_scan(struct rows_view *view, uint16_t keyspace, const uint8_t *prefix, size_t prefix_size, const uint8_t *after,
     size_t after_size, rows_visit *visit, void *user)
 {
-	struct stored_key first, stored;
-	MDB_val name, value, bytes;
-	const uint8_t *key;
-	size_t key_size;
-	int code = MDB_NOTFOUND;
+	struct scan scan = {.view = view,
+	    .prefix = prefix,
+	    .prefix_size = prefix_size,
+	    .after = after,
+	    .after_size = after_size,
+	    .visit = visit,
+	    .user = user};
+	const struct node root = {.head = {(uint8_t)(keyspace >> 8), (uint8_t)keyspace}, .head_size = 2};
 
 	assert(view->active);
-	/* The part of the prefix that stored keys have in common; the rest is looked at key by key. */
-	rows_key_store(&first, 0, keyspace, prefix, prefix_size < ROWS_KEY_HEAD ? prefix_size : ROWS_KEY_HEAD);
-	if (after != NULL) {
-		rows_key_store(&stored, view->hash_seed, keyspace, after, after_size);
-		code = cursor_place(view->cursor, stored.bytes, stored.size, true, &name, &value);
-		if (code == MDB_NOTFOUND)
-			return 0;
-	}
-	if (code == MDB_NOTFOUND || (code == 0 && is_before(&name, &first)))
-		code = cursor_place(view->cursor, first.bytes, first.size, false, &name, &value);
-	for (; code == 0 && starts_with(&name, first.bytes, first.size);
-	     code = mdb_cursor_get(view->cursor, &name, &value, MDB_NEXT)) {
-		if (!rows_value_split(&name, &value, &key, &key_size, &bytes))
-			return ERR_CORRUPT;
-		if (key_size < prefix_size || (prefix_size > 0 && memcmp(key, prefix, prefix_size) != 0))
-			continue;
-		if (visit(user, key, key_size, bytes.mv_data, bytes.mv_size) != 0)
-			return 0;
-	}
-	return code == 0 || code == MDB_NOTFOUND ? 0 : rows_lmdb_error(code, "scan", NULL);
+	return prefix_size > KEY_SIZE_MAX ? 0 : node_scan(&scan, &root, after != NULL);
 }
 
 int rows_view_meta(struct rows_view *view, struct rows_meta *meta)

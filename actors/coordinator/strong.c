@@ -28,8 +28,11 @@ static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t k
 		code = rows_get_committed(strong->view, keyspace, key, key_size, row);
 	if (code == 0 || code == ERR_NOT_FOUND)
 		return true;
-	if (code == ERR_ROW_DAMAGED)
+	if (code == ERR_ROW_DAMAGED) {
+		logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(keyspace, key, key_size, NULL, 0).low,
+		    "keyspace=%u key_size=%u reason=\"this region has no say about a strong row; the others answer\"", keyspace, key_size);
 		return false;
+	}
 	/* The machine must not go on with a row that it could not see. */
 	if (!error.text[0])
 		error_set(&error, code, "rows: a row of keyspace %u cannot be read", keyspace);

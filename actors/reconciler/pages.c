@@ -45,7 +45,7 @@ static int page_visit(void *user, const uint8_t *key, size_t key_size, const uin
 		return 0;
 	bool same_group = reader->group_size && reconciler_key_compare(key, group_size, b->end, reader->group_size) == 0;
 	if (!same_group) {
-		/* A page ends between groups only: the two stores may order the rows of one group differently. */
+		/* A page ends between groups only. */
 		if (page_is_full(reader)) {
 			b->page.more = true;
 			return 1;
@@ -57,9 +57,12 @@ static int page_visit(void *user, const uint8_t *key, size_t key_size, const uin
 	uint32_t bucket = row_digest_bucket(key, key_size);
 	if (!(reader->mask[bucket / 8] & 1u << bucket % 8))
 		return 0;
-	if (row_bytes_are_deleted(row, row_size) == 1)
+	if (row != NULL && row_bytes_are_deleted(row, row_size) == 1)
 		return 0;
-	page_add(b, b->end, group_size, same_group, row_digest(reader->keyspace, key, key_size, row, row_size));
+	/* A damaged row is like no row: the comparison names it. */
+	const struct digest damaged = {.low = UINT64_MAX, .high = UINT64_MAX};
+	page_add(b, b->end, group_size, same_group,
+	    row != NULL ? row_digest(reader->keyspace, key, key_size, row, row_size) : damaged);
 	return 0;
 }
 

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "runtime/logline.h"
+#include "runtime/text.h"
+
+#define DAMAGE_NAME_MAX 60u /* bytes of a key that are named */
 
 /* Numbers of the fields of Answer in client.proto. */
 enum answer_field {
@@ -121,6 +124,26 @@ static ProtobufCBinaryData binary(const uint8_t *bytes, size_t size)
 	return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)bytes};
 }
 
+/* Names the row, for the answer and, once a key, for the log. */
+static const char *damage_name(struct reads *reads, uint16_t keyspace, const uint8_t *key, size_t key_size)
+{
+	struct text name = {0};
+	text_add_json_string(&name, key, key_size < DAMAGE_NAME_MAX ? key_size : DAMAGE_NAME_MAX);
+	snprintf(reads->damage, sizeof reads->damage, "row %s%s of %s is damaged in %s; ask another region", name.bytes ? name.bytes : "",
+	    key_size < DAMAGE_NAME_MAX ? "" : "...", reads->topology->keyspaces[keyspace].name, reads->region->name);
+	text_deinit(&name);
+	logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(keyspace, key, key_size, NULL, 0).low, "reason=\"%s\"",
+	    reads->damage);
+	return reads->damage;
+}
+
+static const char *get_reason(struct reads *reads, uint16_t keyspace, const struct request_operation *o, int code)
+{
+	if (code != ERR_ROW_DAMAGED)
+		return error_text(code);
+	return damage_name(reads, keyspace, o->key.bytes, o->key.size);
+}
+
 static void get(struct reads *reads, uint16_t keyspace, const struct request_operation *o, struct output *out)
 {
 	struct row row;
@@ -132,7 +155,7 @@ static void get(struct reads *reads, uint16_t keyspace, const struct request_ope
 		if (!answer.code)
 			router_answer_committed(&answer, &committed, version);
 		if (answer.code)
-			answer.reason = error_text(answer.code);
+			answer.reason = get_reason(reads, keyspace, o, answer.code);
 		answer_add(out, &answer);
 		return;
 	}
@@ -141,7 +164,7 @@ static void get(struct reads *reads, uint16_t keyspace, const struct request_ope
 		router_answer_row(
 		    &answer, &row, reads->topology->keyspaces[keyspace].strategy, reads->topology->priority_by_id, version);
 	if (answer.code)
-		answer.reason = error_text(answer.code);
+		answer.reason = get_reason(reads, keyspace, o, answer.code);
 	answer_add(out, &answer);
 }
 
@@ -153,6 +176,7 @@ struct scan {
 	uint32_t count, limit;
 	int bucket; /* -1: values of all rows; else digests of the rows of that bucket */
 	bool more, corrupt;
+	const char *damaged; /* the row that the scan met */
 };
 
 static void scan_row_add(struct scan *scan, Godwit__Client__Row *row)
@@ -189,11 +213,20 @@ static bool scan_row(struct scan *scan, const uint8_t *bytes, size_t size, struc
 	return !scan->corrupt && !answer->code;
 }
 
+static bool scan_is_damaged(struct scan *scan, const uint8_t *key, size_t key_size, const uint8_t *bytes)
+{
+	if (!bytes)
+		scan->damaged = damage_name(scan->reads, scan->keyspace, key, key_size);
+	return !bytes;
+}
+
 static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
 {
 	struct scan *scan = self;
 	struct answer answer = {0};
 	uint8_t version[VECTOR_ENCODED_MAX];
+	if (scan_is_damaged(scan, key, key_size, bytes))
+		return 1;
 	if (!scan_row(scan, bytes, size, &answer, version))
 		return scan->corrupt;
 	if (scan_is_full(scan, key_size + answer.value.size + VECTOR_ENCODED_MAX + 64))
@@ -213,6 +246,8 @@ static int bucket_visit(void *self, const uint8_t *key, size_t key_size, const u
 	struct scan *scan = self;
 	if (row_digest_bucket(key, key_size) != (uint32_t)scan->bucket)
 		return 0;
+	if (scan_is_damaged(scan, key, key_size, bytes))
+		return 1;
 	int deleted = row_bytes_are_deleted(bytes, size);
 	scan->corrupt = deleted < 0;
 	if (deleted)
@@ -237,8 +272,8 @@ static void scan(struct reads *reads, uint16_t keyspace, const struct request_op
 	body_start(reads, o->number);
 	int code = rows_scan(reads->view, keyspace, is_bucket ? NULL : o->key.bytes, is_bucket ? 0 : o->key.size,
 	    o->after.size ? o->after.bytes : NULL, o->after.size, is_bucket ? bucket_visit : scan_visit, &scan);
-	if (code < 0 || scan.corrupt) {
-		refuse(out, o->number, code < 0 ? code : ERR_CORRUPT, NULL);
+	if (code < 0 || scan.corrupt || scan.damaged) {
+		refuse(out, o->number, code < 0 ? code : scan.damaged ? ERR_ROW_DAMAGED : ERR_CORRUPT, scan.damaged);
 		return;
 	}
 	output_number(&reads->body, ANSWER_MORE, scan.more);

@@ -26,6 +26,7 @@ struct reads {
 	bool viewing;
 	uint64_t now_ns;
 	struct output body; /* of an answer with lists */
+	char damage[640];   /* the damaged row met last, in words */
 };
 
 void reads_init(struct reads *reads, const struct topology *topology, const struct region *region, const struct shm_layout *shm,

@@ -144,7 +144,7 @@ static bool segment_fill(struct input *in, uint64_t start, const uint8_t boot[16
 		default: /* the end, wherever it is */
 			if (at + LOG_ENTRY_HEADER_SIZE > SEGMENT)
 				return true;
-			log_entry_write(file + at, LOG_END, start + at, NULL, 0);
+			log_entry_write(0, file + at, LOG_END, start + at, NULL, 0);
 			if (step & 16)
 				file[at + 17] ^= 1;
 			return true;
@@ -154,7 +154,7 @@ static bool segment_fill(struct input *in, uint64_t start, const uint8_t boot[16
 		uint32_t whole = (uint32_t)log_entry_whole(size);
 		if (at > SEGMENT || SEGMENT - at < whole)
 			return false;
-		log_entry_write(file + at, type, start + at + (step & 8 ? 8 : 0), body, (uint32_t)size);
+		log_entry_write(0, file + at, type, start + at + (step & 8 ? 8 : 0), body, (uint32_t)size);
 		if (step & 16)
 			file[at + 16] ^= 1;
 		at += whole;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/log_segment.h"
+#include "store/log_internal.h"
 #include "tests/unit/store/support.h"
 
 static struct place place;
@@ -47,6 +47,14 @@ static void setup(void)
 static void teardown(void)
 {
 	place_remove(&place);
+}
+
+static uint64_t seed_of(const uint8_t *segment)
+{
+	struct log_header header;
+
+	cr_assert_eq(log_header_decode(&header, segment), 0);
+	return header.seed;
 }
 
 TestSuite(log_corruption, .init = setup, .fini = teardown);
@@ -125,7 +133,7 @@ Test(log_corruption, an_entry_without_room_for_the_end_is_cut)
 		teardown();
 		setup();
 		memcpy(torn, saved, sizeof(torn));
-		log_entry_write(torn + entry_end[5], LOG_COMMIT_FIRST, entry_end[5], body, size);
+		log_entry_write(seed_of(torn), torn + entry_end[5], LOG_COMMIT_FIRST, entry_end[5], body, size);
 		first_write(torn);
 		struct log *log = log_start(&place, NULL, &found);
 		cr_assert_eq(found.end_lsn, fits ? SMALL_SEGMENT - left : entry_end[5]);
@@ -279,4 +287,49 @@ Test(log_corruption, a_damaged_size_does_not_look_like_the_end)
 	cr_assert_eq(result, ERR_CORRUPT);
 	cr_assert_eq(log_reader_lsn(reader), entry_end[4] + LOG_GROUP_SIZE);
 	log_reader_close(reader);
+}
+
+/* A value holds what looks like an entry, just where it will lie in the log, and the write of that value is torn. Whoever made it
+ * knows all but the log's seed. */
+Test(log_corruption, B4_a_forged_entry_in_a_value_is_no_whole_entry)
+{
+	static uint8_t value[4096], torn[SMALL_SEGMENT];
+	char path[200];
+
+	for (int knows_seed = 0; knows_seed < 2; knows_seed++) {
+		struct error_context error = {""};
+		struct log_recovered found;
+		uint64_t end = 0;
+
+		teardown();
+		setup();
+		struct log *log = log_start(&place, NULL, &found);
+		const uint64_t start = log->end_lsn + LOG_GROUP_SIZE, seed = knows_seed ? log->seed : 0;
+		/* One at each place that it could have: which one fits is a matter of the key's size. */
+		memset(value, 'v', sizeof(value) - 1);
+		struct write w = {.sequence = 7, .key = "k", .value = (const char *)value};
+		uint8_t bytes[8192];
+		const size_t size = write_encode(&w, bytes, sizeof(bytes));
+		uint8_t *at = bytes + 1024;
+		while ((start + LOG_ENTRY_HEADER_SIZE + (uint64_t)(at - bytes)) % 8 != 0)
+			at++;
+		log_entry_write(
+		    seed, at, LOG_GROUP, start + LOG_ENTRY_HEADER_SIZE + (uint64_t)(at - bytes), "sixteen bytes !!", 16);
+		cr_assert_eq(log_append(log, LOG_RECORD, bytes, size, &end), 0);
+		wait_durable(log, end);
+		log_close(log);
+		snprintf(path, sizeof(path), "%s/00000000000000000000.log", place.log);
+		const int fd = open(path, O_RDWR);
+		cr_assert_eq(pread(fd, torn, sizeof(torn), 0), (ssize_t)sizeof(torn));
+		torn[start + 16] ^= 1; /* the checksum of the entry that the value is in */
+		cr_assert_eq(pwrite(fd, torn, sizeof(torn), 0), (ssize_t)sizeof(torn));
+		close(fd);
+		struct log_options options = log_options_small(&place);
+		const int result = log_open(&log, &options, &found, &error);
+		cr_assert_eq(result, knows_seed ? ERR_CORRUPT : 0, "%d: %s", knows_seed, error.text);
+		if (result == 0) {
+			cr_assert_eq(found.end_lsn, start);
+			log_close(log);
+		}
+	}
 }

@@ -43,8 +43,8 @@ static uint64_t segment_write(uint64_t start, uint64_t next_start, const void *b
 
 	log_header_encode(&header, bytes);
 	const uint64_t end = LOG_HEADER_SIZE + log_entry_whole(size);
-	log_entry_write(bytes + LOG_HEADER_SIZE, LOG_COMMIT_MARK, AT(start), body, size);
-	log_entry_write(bytes + end, LOG_END, start + end, NULL, 0);
+	log_entry_write(0, bytes + LOG_HEADER_SIZE, LOG_COMMIT_MARK, AT(start), body, size);
+	log_entry_write(0, bytes + end, LOG_END, start + end, NULL, 0);
 	log_segment_name(start, file);
 	snprintf(path, sizeof(path), "%s/%s", place.log, file);
 	const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
