@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +219,7 @@ int process_start(struct process *p, enum actor actor, const struct option *own_
 			return -1;
 		}
 	}
+	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f: an error with a reason, not a signal without one */
 	snprintf(name, sizeof name, "gw-%s", actor_name(actor));
 	prctl(PR_SET_NAME, name);
 	logline_init("-", actor_name(actor), NULL);

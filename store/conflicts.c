@@ -81,6 +81,7 @@ int conflict_record(struct rows *rows, MDB_txn *txn, const struct record *record
 	const int code = mdb_put(txn, rows->conflicts, &key, &value, MDB_APPEND);
 	if (code != 0)
 		return rows_lmdb_error(code, "conflict", error);
+	rows->next.conflict_bytes += value.mv_size;
 	rows->next.meta.next_conflict_id++;
 	rows->next.meta.conflicts++;
 	return 0;
@@ -95,15 +96,16 @@ int conflicts_trim(struct rows *rows, MDB_txn *txn, uint64_t now_ms, uint64_t mo
 		MDB_val key = {.mv_size = sizeof(name), .mv_data = name}, value;
 
 		id_key(name, state->first_conflict_id);
-		if (state->meta.next_conflict_id - state->first_conflict_id <= rows->options.conflicts_max) {
-			const int code = mdb_get(txn, rows->conflicts, &key, &value);
-			if (code != 0 && code != MDB_NOTFOUND)
-				return rows_lmdb_error(code, "conflict", error);
-			if (code == 0 && value.mv_size >= 8 &&
-			    bytes_get_u64(value.mv_data) + rows->options.conflicts_age_ms >= now_ms)
-				return 0;
-		}
-		const int code = mdb_del(txn, rows->conflicts, &key, NULL);
+		int code = mdb_get(txn, rows->conflicts, &key, &value);
+		if (code != 0 && code != MDB_NOTFOUND)
+			return rows_lmdb_error(code, "conflict", error);
+		const uint64_t size = code == 0 ? value.mv_size : 0;
+		if (state->meta.next_conflict_id - state->first_conflict_id <= rows->options.conflicts_max &&
+		    state->conflict_bytes <= rows->options.conflicts_bytes && size >= 8 &&
+		    bytes_get_u64(value.mv_data) + rows->options.conflicts_age_ms >= now_ms)
+			return 0;
+		state->conflict_bytes -= size < state->conflict_bytes ? size : state->conflict_bytes;
+		code = mdb_del(txn, rows->conflicts, &key, NULL);
 		if (code != 0 && code != MDB_NOTFOUND)
 			return rows_lmdb_error(code, "conflict", error);
 		state->first_conflict_id++;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -17,8 +18,10 @@
 
 #define MAP_SIZE_DEFAULT     (8ull << 30)
 #define CONFLICTS_DEFAULT    100000u
+#define CONFLICT_BYTES       (256ull << 20)
 #define CONFLICT_AGE_DEFAULT (30ull * 24 * 3600 * 1000)
 #define READERS_MAX          254
+#define FREE_COUNT_EVERY     256u /* transactions between two counts of free pages */
 #define STATE_VERSION        4u
 #define STATE_NUMBERS        (18 + REGIONS_MAX)
 #define STATE_SIZE           (8 + 16 + 8 * STATE_NUMBERS + STORE_ID_SIZE * REGIONS_MAX + ROWS_CHECK_SIZE)
@@ -246,18 +249,84 @@ static uint64_t used_bytes(const struct rows *rows)
 	return (info.me_last_pgno + 1) * rows->page_size;
 }
 
-int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error)
-{
-	const uint64_t used = used_bytes(rows) + waiting;
-	const uint64_t reserve = rows->map_size / 8 < ROWS_RESERVE ? rows->map_size / 8 : ROWS_RESERVE;
+struct oldest_reader {
+	uint64_t txn;
+};
 
-	if (used + reserve > rows->map_size)
-		return error_set(error, ERR_DISK_FULL, "rows: %llu of %llu bytes of the map are in use or asked for",
-		    (unsigned long long)used, (unsigned long long)rows->map_size);
-	if (used + reserve <= rows->allocated)
+/* One line of mdb_reader_list: "pid thread txn", with "-" for the number of a reader that reads nothing. */
+static int reader_line(const char *line, void *user)
+{
+	struct oldest_reader *oldest = user;
+	unsigned long long txn;
+
+	if (sscanf(line, "%*d %*s %llu", &txn) == 1 && txn < oldest->txn)
+		oldest->txn = txn;
+	return 0;
+}
+
+/* Pages inside of the file that the next transactions may use again: those freed before what the oldest reader sees. LMDB keeps
+ * them as lists by the transaction that freed them, in its table 0. */
+static uint64_t free_pages_count(struct rows *rows)
+{
+	struct oldest_reader oldest = {.txn = UINT64_MAX};
+	MDB_val key, list;
+	MDB_cursor *cursor;
+	MDB_txn *txn;
+	uint64_t pages = 0, last;
+
+	if (mdb_txn_begin(rows->env, NULL, MDB_RDONLY, &txn) != 0)
+		return 0;
+	last = mdb_txn_id(txn);
+	if (mdb_reader_list(rows->env, reader_line, &oldest) < 0 || mdb_cursor_open(txn, 0, &cursor) != 0) {
+		mdb_txn_abort(txn);
+		return 0;
+	}
+	const uint64_t usable = oldest.txn < last ? oldest.txn : last;
+	while (mdb_cursor_get(cursor, &key, &list, MDB_NEXT) == 0) {
+		size_t id, length;
+		memcpy(&id, key.mv_data, sizeof(id));
+		memcpy(&length, list.mv_data, sizeof(length));
+		if (id >= usable)
+			break;
+		pages += length;
+	}
+	mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	return pages;
+}
+
+/* Counted again when it does not suffice, or is old: readers come and go. */
+static uint64_t free_bytes(struct rows *rows, uint64_t wanted)
+{
+	MDB_envinfo info;
+
+	mdb_env_info(rows->env, &info);
+	if (rows->free_pages * rows->page_size < wanted || info.me_last_txnid >= rows->free_counted + FREE_COUNT_EVERY) {
+		rows->free_pages = free_pages_count(rows);
+		rows->free_counted = info.me_last_txnid;
+	}
+	return rows->free_pages * rows->page_size;
+}
+
+int rows_room(struct rows *rows, uint64_t waiting, bool deletes, struct error_context *error)
+{
+	const uint64_t used = used_bytes(rows), whole = rows->map_size / 8 < ROWS_RESERVE ? rows->map_size / 8 : ROWS_RESERVE;
+	const uint64_t wanted = waiting + (deletes ? whole / 2 : whole);
+	struct error_context reason = {""};
+
+	if (used + wanted <= rows->allocated)
 		return 0;
 	/* In steps, so that not every transaction moves the end by a little. */
-	return allocate_upto(rows, used + reserve + ROWS_RESERVE / 4, error);
+	const int result = allocate_upto(rows, used + wanted + ROWS_RESERVE / 4, &reason);
+	if (result < 0 && result != ERR_DISK_FULL)
+		return error_set(error, result, "%s", reason.text);
+	const uint64_t ahead = rows->allocated > used ? rows->allocated - used : 0;
+	const uint64_t unused = ahead < wanted ? free_bytes(rows, wanted - ahead) : 0;
+	if (ahead + unused >= wanted)
+		return 0;
+	return error_set(error, ERR_DISK_FULL, "rows: %llu bytes of the map's %llu are in use, %llu free of %llu wanted%s%s",
+	    (unsigned long long)(used - (unused < used ? unused : used)), (unsigned long long)rows->map_size,
+	    (unsigned long long)(ahead + unused), (unsigned long long)wanted, reason.text[0] ? ": " : "", reason.text);
 }
 
 int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *error)
@@ -265,7 +334,7 @@ int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *erro
 	MDB_stat stat;
 
 	/* Without room ahead this transaction still goes on in what was allocated before; that is what it was kept for. */
-	(void)rows_room(rows, 0, NULL);
+	(void)rows_room(rows, 0, false, NULL);
 	int code = mdb_stat(txn, rows->tails, &stat);
 	const uint64_t tails = code == 0 ? stat.ms_branch_pages : 0;
 	if (code == 0)
@@ -275,23 +344,30 @@ int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *erro
 	const uint64_t used = used_bytes(rows);
 	rows->pages_left = rows->allocated > used ? (rows->allocated - used) / rows->page_size : 0;
 	rows->pages_used = 0;
+	rows->free_left = rows->free_pages;
 	/* Each branch page is copied at most once a transaction. */
-	return rows_pages_take(rows, stat.ms_branch_pages + tails + ROWS_PAGES_SLACK, error);
+	return rows_pages_take(rows, stat.ms_branch_pages + tails + ROWS_PAGES_SLACK, 0, error);
 }
 
-int rows_pages_take(struct rows *rows, uint64_t pages, struct error_context *error)
+int rows_pages_take(struct rows *rows, uint64_t single, uint64_t together, struct error_context *error)
 {
-	if (pages > rows->pages_left) {
+	rows->pages_used += single + together;
+	if (single + together > rows->pages_left) {
 		/* At the end of the map there is nothing to allocate: LMDB itself says MDB_MAP_FULL there. */
 		const uint64_t before = rows->allocated;
-		const int result = allocate_upto(
-		    rows, rows->allocated + (pages - rows->pages_left) * rows->page_size + ROWS_RESERVE / 4, error);
+		const uint64_t missing = single + together - rows->pages_left;
+		const int result = allocate_upto(rows, rows->allocated + missing * rows->page_size + ROWS_RESERVE / 4, error);
+		/* One page at a time is taken from the free ones first; pages that must lie together may not be found among them. */
+		if (result == ERR_DISK_FULL && together <= rows->pages_left && single <= rows->free_left) {
+			rows->pages_left -= together;
+			rows->free_left -= single;
+			return 0;
+		}
 		if (result < 0)
 			return result;
 		rows->pages_left += (rows->allocated - before) / rows->page_size;
 	}
-	rows->pages_left -= pages < rows->pages_left ? pages : rows->pages_left;
-	rows->pages_used += pages;
+	rows->pages_left -= single + together < rows->pages_left ? single + together : rows->pages_left;
 	return 0;
 }
 
@@ -373,6 +449,18 @@ static int state_read(struct rows *rows, MDB_txn *txn, struct error_context *err
 	return result;
 }
 
+/* The map's file is made as large as the map, sparse: without leave for that the process would only get SIGXFSZ. */
+static int limit_check(const struct rows *rows, struct error_context *error)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= rows->map_size)
+		return 0;
+	return error_set(error, ERR_CONFIGURATION,
+	    "rows: files may have %llu bytes (ulimit -f), and the map takes one of %llu; raise the limit or lower --map-gib",
+	    (unsigned long long)limit.rlim_cur, (unsigned long long)rows->map_size);
+}
+
 static int environment_open(struct rows *rows, const char *path, struct error_context *error)
 {
 	const unsigned common = MDB_NOSUBDIR | MDB_NOTLS;
@@ -427,6 +515,12 @@ static int environment_open(struct rows *rows, const char *path, struct error_co
 	return rows_lmdb_error(mdb_txn_commit(txn), "commit", error);
 }
 
+/* Waits for what is being written, writes nothing more, and tells each failure once. */
+static int written_back(int fd)
+{
+	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE);
+}
+
 int rows_open(struct rows **out, const struct rows_options *options, struct error_context *error)
 {
 	char path[512];
@@ -437,8 +531,12 @@ int rows_open(struct rows **out, const struct rows_options *options, struct erro
 	rows->options = *options;
 	rows->read_only = options->read_only;
 	rows->map_size = options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT;
+	if (rows->options.written_back == NULL)
+		rows->options.written_back = written_back;
 	if (rows->options.conflicts_max == 0)
 		rows->options.conflicts_max = CONFLICTS_DEFAULT;
+	if (rows->options.conflicts_bytes == 0)
+		rows->options.conflicts_bytes = CONFLICT_BYTES;
 	if (rows->options.conflicts_age_ms == 0)
 		rows->options.conflicts_age_ms = CONFLICT_AGE_DEFAULT;
 
@@ -453,6 +551,8 @@ int rows_open(struct rows **out, const struct rows_options *options, struct erro
 		result = rows->now == NULL ? error_set(error, ERR_NO_MEMORY, "rows")
 		                           : rows_scratch_need(rows, CONFLICT_ENCODED_MAX, error);
 	}
+	if (result == 0 && !rows->read_only)
+		result = limit_check(rows, error);
 	if (result == 0)
 		result = environment_open(rows, path, error);
 	if (result < 0) {

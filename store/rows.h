@@ -33,10 +33,12 @@ struct rows_options {
 	bool read_only;
 	uint32_t region;
 	uint64_t conflicts_max;     /* kept in the history; 0: 100,000. Older ones are dropped and counted */
+	uint64_t conflicts_bytes;   /* the same in bytes; 0: 256 MiB */
 	uint64_t conflicts_age_ms;  /* 0: 30 days */
 	uint32_t keyspaces;
 	enum strategy strategy[KEYSPACES_MAX]; /* recorded with a conflict */
 	uint32_t priority[REGIONS_MAX];        /* by region id: who wins a conflict under STRATEGY_PRIORITY */
+	int (*written_back)(int fd); /* NULL: asks the kernel whether writing to the file has failed since it was opened; for tests */
 	int (*fallocate)(int fd, off_t offset, off_t size); /* NULL: posix_fallocate; for tests that fill the disk */
 };
 
@@ -63,10 +65,10 @@ int rows_open(struct rows **rows, const struct rows_options *options, struct err
 void rows_close(struct rows *rows);
 const struct rows_meta *rows_meta_now(const struct rows *rows); /* writer: as of the last commit */
 uint64_t rows_map_bytes(const struct rows *rows); /* of the file that are in use */
-/* Is there room ahead of what is in use, for `waiting` bytes of log that are not yet applied and for more besides? Tries to
- * allocate it. ERR_DISK_FULL: refuse new writes now, before they are in the log; what is in the log already can still be applied
+/* Is there room ahead of what is in use or free inside the file (what no reader sees any more), for `waiting` bytes of log that
+ * are not yet applied and for more besides? deletes: only for such; part of the room is kept for them. Tries to allocate it. ERR_DISK_FULL: refuse new writes now, before they are in the log; what is in the log already can still be applied
  * from what was allocated before. Cheap while there is room. */
-int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error);
+int rows_room(struct rows *rows, uint64_t waiting, bool deletes, struct error_context *error);
 /* A row that does not match its checksum. */
 struct rows_damage {
 	uint16_t keyspace, key_size;

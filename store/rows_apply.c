@@ -6,8 +6,8 @@
 #include "shm/crash_point.h"
 #include "store/rows_internal.h"
 
-/* Conflicts let go beyond those that come in, so that a smaller limit is reached in time without one long transaction. */
-#define TRIM_EXTRA 16u
+/* Conflicts let go in one transaction: so that none is long, and room for the pages of their table is in ROWS_PAGES_SLACK. */
+#define TRIM_MAX 512u
 /* Above this size LMDB may give a value pages of its own. */
 #define OVERFLOW_FROM 1500u
 
@@ -105,29 +105,32 @@ static void digests_update(struct apply *a, const struct record *record, bool wa
 	a->rows->dirty |= 1ull << record->keyspace;
 }
 
+/* Pages of its own that a value may get, which lie together. */
 static uint64_t pages_for(const struct rows *rows, size_t row_size)
 {
-	return ROWS_PAGES_EACH + (row_size > OVERFLOW_FROM ? rows_overflow_pages(rows, row_size) : 0);
+	return row_size > OVERFLOW_FROM ? rows_overflow_pages(rows, row_size) : 0;
 }
 
-static int pages_take(struct apply *a, uint64_t pages, struct error_context *error)
+static int pages_take(struct apply *a, uint64_t single, uint64_t together, struct error_context *error)
 {
 	struct rows *rows = a->rows;
 	const bool has_progress = rows->next.meta.applied_lsn != rows->state.meta.applied_lsn;
-	if (has_progress && rows->pages_used + pages > ROWS_PAGES_MAX)
+	if (has_progress && rows->pages_used + single + together > ROWS_PAGES_MAX)
 		return APPLY_STOP;
-	const int result = rows_pages_take(rows, pages, error);
+	const int result = rows_pages_take(rows, single, together, error);
 	return result == ERR_DISK_FULL && has_progress ? APPLY_STOP : result;
 }
 
 /* Room for the row, and for a conflict about it, before anything is changed. */
 static int room_take(struct apply *a, size_t row_size, bool conflict, struct error_context *error)
 {
-	uint64_t pages = pages_for(a->rows, row_size);
+	uint64_t single = ROWS_PAGES_EACH, together = pages_for(a->rows, row_size);
 
-	if (conflict)
-		pages += ROWS_PAGES_EACH + rows_overflow_pages(a->rows, CONFLICT_ENCODED_MAX);
-	return pages_take(a, pages, error);
+	if (conflict) {
+		single += ROWS_PAGES_EACH;
+		together += rows_overflow_pages(a->rows, CONFLICT_ENCODED_MAX);
+	}
+	return pages_take(a, single, together, error);
 }
 
 /* Nodes that a long key may need on the way to its row. */
@@ -139,7 +142,7 @@ static uint64_t node_pages(size_t key_size)
 static int nodes_room_take(struct apply *a, size_t key_size, struct error_context *error)
 {
 	const uint64_t pages = node_pages(key_size);
-	return pages > 0 ? pages_take(a, pages, error) : 0;
+	return pages > 0 ? pages_take(a, pages, 0, error) : 0;
 }
 
 static int record_apply(struct apply *a, const struct record *record, enum row_change *change, struct error_context *error)
@@ -223,7 +226,7 @@ static int transaction_apply(struct apply *a, const uint8_t *bytes, size_t size,
 	static struct commit_head head;
 	struct commit_body body;
 	struct commit_operation operation;
-	uint64_t pages = 0;
+	uint64_t single = 0, together = 0;
 
 	if (commit_entry_open(bytes, size, &head, &body) < 0 || !body.bytes || head.previous_count != body.operation_count)
 		return error_set(error, ERR_CORRUPT, "log position %llu: a commit that cannot be read", (unsigned long long)lsn);
@@ -232,9 +235,10 @@ static int transaction_apply(struct apply *a, const uint8_t *bytes, size_t size,
 		commit_body_operation(&body, &at, &operation);
 		/* A check stores the value that is there again. */
 		const size_t value = operation.kind == COMMIT_CHECK ? VALUE_SIZE_MAX : operation.value_size;
-		pages += pages_for(a->rows, ROWS_CHECK_SIZE + COMMIT_ROW_OVERHEAD + value) + node_pages(operation.key_size);
+		single += ROWS_PAGES_EACH + node_pages(operation.key_size);
+		together += pages_for(a->rows, ROWS_CHECK_SIZE + COMMIT_ROW_OVERHEAD + value);
 	}
-	int result = pages_take(a, pages, error);
+	int result = pages_take(a, single, together, error);
 	at = body.operations_at;
 	for (uint32_t i = 0; result == 0 && i < body.operation_count; i++) {
 		commit_body_operation(&body, &at, &operation);
@@ -337,7 +341,7 @@ static int apply_finish(struct apply *a, struct error_context *error)
 {
 	struct rows *rows = a->rows;
 
-	const int result = conflicts_trim(rows, a->txn, a->now_ms, a->result->conflicts + TRIM_EXTRA, error);
+	const int result = conflicts_trim(rows, a->txn, a->now_ms, TRIM_MAX, error);
 	if (result < 0)
 		return result;
 	int code = 0;
@@ -356,6 +360,7 @@ static int apply_finish(struct apply *a, struct error_context *error)
 		return rows_lmdb_error(code, "commit", error);
 	rows->dirty = 0;
 	rows->state = rows->next;
+	rows->free_pages -= rows->pages_used < rows->free_pages ? rows->pages_used : rows->free_pages;
 	return 0;
 }
 

@@ -71,6 +71,8 @@ struct rows {
 	uint64_t allocated;            /* the data file has room on disk up to here */
 	uint64_t pages_left;           /* of that, for this transaction */
 	uint64_t pages_used;           /* at most, by this transaction */
+	uint64_t free_pages, free_left; /* inside the file: about so many; of them, for this transaction */
+	uint64_t free_counted;          /* last transaction when they were counted */
 	uint8_t *scratch;              /* a row or a conflict being encoded */
 	size_t scratch_size;
 	struct rows_damage damage; /* met last */
@@ -101,8 +103,8 @@ int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 int rows_digests_load(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, struct keyspace_digests *out);
 int rows_digests_store(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, const struct keyspace_digests *in);
 
-/* Room on disk for so many more pages in this transaction: ERR_DISK_FULL before anything is touched, never a SIGBUS. */
-int rows_pages_take(struct rows *rows, uint64_t pages, struct error_context *error);
+/* Room on disk for so many more pages in this transaction, single ones and such as must lie together: ERR_DISK_FULL before anything is touched, never a SIGBUS. */
+int rows_pages_take(struct rows *rows, uint64_t single, uint64_t together, struct error_context *error);
 int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *error);
 static inline uint64_t rows_overflow_pages(const struct rows *rows, uint64_t size)
 {

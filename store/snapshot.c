@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,10 @@
 #include "shm/crash_point.h"
 #include "store/boot.h"
 #include "store/rows_internal.h"
+#include "store/snapshot_file.h"
 
-#define SNAPSHOTS_KEPT 2
+#define SNAPSHOTS_KEPT 2u
+#define SNAPSHOTS_MAX  16u /* looked at */
 #define PATH_SIZE      512
 #define MAKING_NAME    "making.tmp"
 
@@ -26,7 +29,7 @@ struct snapshot_job {
 	char dir[PATH_SIZE]; /* snapshots/ itself */
 	pthread_t thread;
 	int event_fd;
-	atomic_bool done;
+	atomic_bool done, cancelled;
 	uint64_t lsn;
 	int result;
 	struct error_context error;
@@ -94,54 +97,131 @@ static bool name_parse(const char *name, uint64_t *lsn)
 	return errno == 0 && strcmp(name, again) == 0;
 }
 
-/* Finds the newest; removes all but the newest `kept` of them when kept is not 0. */
-static int snapshots_visit(const char *dir, uint32_t kept, uint64_t *newest)
+/* Positions of the snapshots there, newest first; returns how many. */
+static uint32_t snapshots_list(const char *dir, uint64_t lsns[static SNAPSHOTS_MAX])
 {
-	uint64_t best[SNAPSHOTS_KEPT] = {0}, lsn;
-	uint32_t found = 0;
+	uint64_t lsn;
+	uint32_t count = 0;
 	DIR *d = opendir(dir);
 
-	if (d == NULL)
-		return ERR_NOT_FOUND;
-	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+	for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		uint32_t at = 0;
 		if (!name_parse(e->d_name, &lsn))
 			continue;
-		for (uint32_t i = 0; i < SNAPSHOTS_KEPT; i++)
-			if (i >= found || lsn > best[i]) {
-				memmove(best + i + 1, best + i, (SNAPSHOTS_KEPT - 1 - i) * sizeof(*best));
-				best[i] = lsn;
-				break;
-			}
-		found += found < SNAPSHOTS_KEPT;
+		while (at < count && lsns[at] > lsn)
+			at++;
+		if (at == SNAPSHOTS_MAX)
+			continue;
+		count += count < SNAPSHOTS_MAX;
+		memmove(lsns + at + 1, lsns + at, (count - at - 1) * sizeof(*lsns));
+		lsns[at] = lsn;
 	}
-	if (kept > 0 && found == kept) {
-		rewinddir(d);
-		for (const struct dirent *e; (e = readdir(d)) != NULL;)
-			if (name_parse(e->d_name, &lsn) && lsn < best[kept - 1])
-				unlinkat(dirfd(d), e->d_name, 0);
+	if (d != NULL)
+		closedir(d);
+	return count;
+}
+
+static int snapshot_path(const char *dir, uint64_t lsn, char path[static PATH_SIZE])
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "snapshot-%llu.mdb", (unsigned long long)lsn);
+	return path_make(path, dir, name, NULL);
+}
+
+static void snapshots_prune(const char *dir)
+{
+	uint64_t lsns[SNAPSHOTS_MAX];
+	char path[PATH_SIZE];
+	const uint32_t count = snapshots_list(dir, lsns);
+
+	for (uint32_t i = SNAPSHOTS_KEPT; i < count; i++)
+		if (snapshot_path(dir, lsns[i], path) == 0)
+			unlink(path);
+}
+
+struct copier {
+	MDB_env *env;
+	int fd, code;
+};
+
+static void *copier_main(void *argument)
+{
+	struct copier *copier = argument;
+
+	/* Not compacted: that would walk every page with this process's one other processor. */
+	copier->code = mdb_env_copyfd2(copier->env, copier->fd, 0);
+	close(copier->fd);
+	return NULL;
+}
+
+/* LMDB writes into a pipe, and this thread sums what comes out of it: each byte is read once, on any file system, and the copy can
+ * be given up, which ends its view of the rows. */
+static int data_copy(struct snapshot_job *job, int to, struct snapshot_sums *sums, struct error_context *error)
+{
+	struct copier copier = {.env = job->rows->env};
+	pthread_t thread;
+	sigset_t pipe_only;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set(error, ERR_IO, "snapshot: pipe: %s", strerror(errno));
+	(void)fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+	copier.fd = ends[1];
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, NULL); /* this thread's, and inherited by the copier */
+	const int code = pthread_create(&thread, NULL, copier_main, &copier);
+	if (code != 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return error_set(error, ERR_NO_MEMORY, "snapshot thread: %s", strerror(code));
 	}
-	closedir(d);
-	*newest = best[0];
-	return found > 0 ? 0 : ERR_NOT_FOUND;
+	int result = snapshot_file_take(ends[0], to, sums, &job->cancelled, error);
+	close(ends[0]);
+	pthread_join(thread, NULL);
+	return result == 0 ? rows_lmdb_error(copier.code, "copying", error) : result;
+}
+
+/* Written, synced, and read again from the disk as far as the system lets that be told: only then does it count. */
+static int file_make(struct snapshot_job *job, const char *making, struct error_context *error)
+{
+	struct snapshot_sums sums = {0};
+	const int fd = open(making, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_set(error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, "%s: %s", making, strerror(errno));
+	int result = data_copy(job, fd, &sums, error);
+	if (result == 0)
+		result = snapshot_position(making, &job->lsn, error);
+	sums.lsn = job->lsn;
+	if (result == 0)
+		result = snapshot_file_end(fd, &sums, error);
+	CRASH_POINT(snapshot_copied);
+	if (result == 0 && fsync(fd) < 0)
+		result = error_set(error, ERR_SYNC_FAILED, "%s: fsync: %s", making, strerror(errno));
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (result == 0)
+		result = snapshot_file_check(fd, &sums, error);
+	/* What the kernel could not write of the map it may read from the disk again, older than it was: such rows, and a copy of them,
+	 * are not to be trusted, and log must not be dropped for it. */
+	if (result == 0 && job->rows->options.written_back(job->rows->data_fd) < 0)
+		result = error_set(error, ERR_SYNC_FAILED, "rows: writing back: %s", strerror(errno));
+	close(fd);
+	snapshot_sums_free(&sums);
+	return result;
 }
 
 static int snapshot_make(struct snapshot_job *job, struct error_context *error)
 {
 	char making[PATH_SIZE], path[PATH_SIZE], name[64];
-	uint64_t newest;
 
 	int result = path_make(making, job->dir, MAKING_NAME, error);
 	if (result < 0)
 		return result;
 	if (unlink(making) < 0 && errno != ENOENT)
 		return error_set(error, ERR_IO, "%s: %s", making, strerror(errno));
-	/* Not compacted: that would walk every page with this process's one other processor. */
-	result = rows_lmdb_error(mdb_env_copy2(job->rows->env, making, 0), making, error);
-	if (result == 0)
-		result = snapshot_position(making, &job->lsn, error);
-	CRASH_POINT(snapshot_copied);
-	if (result == 0)
-		result = sync_path(making, O_RDWR, error);
+	result = file_make(job, making, error);
 	snprintf(name, sizeof(name), "snapshot-%llu.mdb", (unsigned long long)job->lsn);
 	if (result == 0)
 		result = path_make(path, job->dir, name, error);
@@ -155,7 +235,7 @@ static int snapshot_make(struct snapshot_job *job, struct error_context *error)
 		unlink(making);
 		return result;
 	}
-	(void)snapshots_visit(job->dir, SNAPSHOTS_KEPT, &newest);
+	snapshots_prune(job->dir);
 	return 0;
 }
 
@@ -218,17 +298,32 @@ int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_contex
 	return result;
 }
 
+void snapshot_cancel(struct snapshot_job *job)
+{
+	atomic_store_explicit(&job->cancelled, true, memory_order_relaxed);
+}
+
 int snapshot_newest(const char *dir, uint64_t *lsn, char path[static 512])
 {
-	char snapshots[PATH_SIZE], name[64];
+	char snapshots[PATH_SIZE];
+	uint64_t lsns[SNAPSHOTS_MAX];
 
-	int result = path_make(snapshots, dir, "snapshots", NULL);
-	if (result == 0)
-		result = snapshots_visit(snapshots, 0, lsn);
+	const int result = path_make(snapshots, dir, "snapshots", NULL);
 	if (result < 0)
 		return result;
-	snprintf(name, sizeof(name), "snapshot-%llu.mdb", (unsigned long long)*lsn);
-	return path_make(path, snapshots, name, NULL);
+	if (snapshots_list(snapshots, lsns) == 0)
+		return ERR_NOT_FOUND;
+	*lsn = lsns[0];
+	return snapshot_path(snapshots, lsns[0], path);
+}
+
+uint64_t snapshot_oldest_lsn(const char *dir)
+{
+	char snapshots[PATH_SIZE];
+	uint64_t lsns[SNAPSHOTS_MAX];
+
+	const uint32_t count = path_make(snapshots, dir, "snapshots", NULL) == 0 ? snapshots_list(snapshots, lsns) : 0;
+	return count > 0 ? lsns[count < SNAPSHOTS_KEPT ? count - 1 : SNAPSHOTS_KEPT - 1] : 0;
 }
 
 /* The note beside the rows: 16 bytes boot id, 1 byte: 1 when they were synced and closed in good order. */
@@ -321,37 +416,74 @@ static int rows_are_trusted(const char *rows_dir, bool *trusted, struct error_co
 	return 0;
 }
 
-static int file_copy(const char *from, const char *to, struct error_context *error)
+/* One snapshot into `making`; ERR_CORRUPT when it is damaged. */
+static int snapshot_take(
+    const char *snapshot, const char *making, const struct snapshot_progress *progress, struct error_context *error)
 {
-	const int in = open(from, O_RDONLY | O_CLOEXEC);
-	const int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ssize_t n = -1;
+	struct snapshot_sums sums = {0};
+	const int from = open(snapshot, O_RDONLY | O_CLOEXEC);
+	/* Not truncated: what an earlier start has copied of it is not copied again. */
+	const int to = open(making, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	if (in >= 0 && out >= 0) {
-		do
-			n = copy_file_range(in, NULL, out, NULL, 1u << 30, 0);
-		while (n > 0 || (n < 0 && errno == EINTR));
-		if (n == 0 && fsync(out) < 0)
-			n = -1;
-	}
-	const int code = errno;
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
-	if (n < 0)
-		return error_set(error, code == ENOSPC || code == EDQUOT ? ERR_DISK_FULL : ERR_IO, "copying %s to %s: %s", from,
-		    to, strerror(code));
-	return 0;
+	int result = from < 0 || to < 0
+	                 ? error_set(error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, "copying %s to %s: %s",
+	                       snapshot, making, strerror(errno))
+	                 : snapshot_file_open(from, &sums, error);
+	if (result == 0)
+		result = snapshot_file_restore(from, to, &sums, progress, error);
+	snapshot_sums_free(&sums);
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return result;
 }
 
-int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, bool *restored, struct error_context *error)
+/* A damaged one is kept under another name, for whoever wants to know, and counts no more. */
+static void set_aside(const char *snapshot, uint64_t lsn, const char *dir)
 {
-	char rows[PATH_SIZE], data[PATH_SIZE], lock[PATH_SIZE], making[PATH_SIZE], snapshot[PATH_SIZE];
-	uint64_t lsn = 0;
+	char name[64], aside[PATH_SIZE];
+
+	snprintf(name, sizeof(name), "damaged-%llu.mdb", (unsigned long long)lsn);
+	if (path_make(aside, dir, name, NULL) == 0)
+		(void)rename(snapshot, aside);
+}
+
+/* The newest whole snapshot that the log still follows, into `making`. ERR_NOT_FOUND: there is none. */
+static int newest_take(const char *dir, uint64_t log_start_lsn, const char *making, const struct snapshot_progress *progress,
+    struct snapshot_restored *out, struct error_context *error)
+{
+	char snapshots[PATH_SIZE], snapshot[PATH_SIZE];
+	uint64_t lsns[SNAPSHOTS_MAX];
+	struct error_context reason = {""};
+
+	int result = path_make(snapshots, dir, "snapshots", error);
+	if (result < 0)
+		return result;
+	const uint32_t count = snapshots_list(snapshots, lsns);
+	for (uint32_t i = 0; i < count; i++) {
+		out->too_old = lsns[i] < log_start_lsn;
+		if (out->too_old)
+			break;
+		result = snapshot_path(snapshots, lsns[i], snapshot);
+		if (result == 0)
+			result = snapshot_take(snapshot, making, progress, &reason);
+		if (result != ERR_CORRUPT)
+			return result < 0 ? error_set(error, result, "%s", reason.text) : 0;
+		set_aside(snapshot, lsns[i], snapshots);
+		out->damaged++;
+		snprintf(out->reason, sizeof(out->reason), "%s", reason.text);
+	}
+	return ERR_NOT_FOUND;
+}
+
+int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, const struct snapshot_progress *progress,
+    struct snapshot_restored *out, struct error_context *error)
+{
+	char rows[PATH_SIZE], data[PATH_SIZE], lock[PATH_SIZE], making[PATH_SIZE];
 	bool trusted;
 
-	*restored = false;
+	*out = (struct snapshot_restored){0};
 	int result = path_make(rows, dir, "rows", error);
 	if (result == 0)
 		result = path_make(data, rows, "rows.mdb", error);
@@ -367,16 +499,18 @@ int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, bool *re
 		if (result < 0 || trusted)
 			return result;
 	}
-	const bool has_snapshot = snapshot_newest(dir, &lsn, snapshot) == 0;
+	result = newest_take(dir, log_start_lsn, making, progress, out, error);
+	if (result < 0 && result != ERR_NOT_FOUND)
+		return result;
+	const bool has_snapshot = result == 0;
+	result = 0;
 	if (!has_snapshot && log_start_lsn == 0 && !exists)
 		return 0;
-	if (has_snapshot ? lsn < log_start_lsn : log_start_lsn != 0)
+	if (!has_snapshot && log_start_lsn != 0)
 		return error_set(error, ERR_CORRUPT,
-		    "the machine went down while the rows were in use (or they are gone), and %s: the log starts at %llu",
-		    has_snapshot ? "the newest snapshot is too old" : "there is no snapshot",
-		    (unsigned long long)log_start_lsn);
-	if (has_snapshot)
-		result = file_copy(snapshot, making, error);
+		    "the machine went down while the rows were in use (or they are gone), and %s: the log starts at %llu%s%.200s",
+		    out->too_old ? "the newest snapshot is too old" : out->damaged ? "no snapshot is whole" : "there is no snapshot",
+		    (unsigned long long)log_start_lsn, out->reason[0] ? "; " : "", out->reason);
 	CRASH_POINT(restore_copied);
 	/* Readers' slots belong to the file that goes. */
 	if (result == 0 && unlink(lock) < 0 && errno != ENOENT)
@@ -387,6 +521,18 @@ int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, bool *re
 	CRASH_POINT(restore_replaced);
 	if (result == 0)
 		result = directory_sync(rows, error);
-	*restored = result == 0;
+	out->restored = result == 0;
 	return result;
+}
+
+int snapshot_distrust(const char *dir, struct error_context *error)
+{
+	char rows[PATH_SIZE], path[PATH_SIZE];
+
+	int result = path_make(rows, dir, "rows", error);
+	if (result == 0)
+		result = path_make(path, rows, "boot", error);
+	if (result == 0 && unlink(path) < 0 && errno != ENOENT)
+		result = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	return result == 0 ? directory_sync(rows, error) : result;
 }

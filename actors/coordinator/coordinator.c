@@ -291,7 +291,7 @@ static void step_operation(
 	uint16_t slot = (uint16_t)(XXH3_64bits_withSeed(op->key, op->key_size, (uint64_t)op->keyspace) % COORDINATOR_KEY_SLOTS);
 	struct vector context;
 	bool has_version = false;
-	if (c->refusing) {
+	if (c->refusing && !(c->takes_deletes && op->tombstone)) {
 		code = c->refusing;
 	} else if (coordinator_parked_count(c) == COORDINATOR_PARKED_MAX) {
 		code = ERR_OVERLOADED;
@@ -470,6 +470,7 @@ void coordinator_step(struct coordinator *c, const struct coordinator_event *eve
 		return;
 	case COORDINATOR_REFUSE:
 		c->refusing = event->refuse;
+		c->takes_deletes = event->takes_deletes;
 		return;
 	case COORDINATOR_COMMIT:
 		step_commit(c, event->commit.entry, event->commit.size, event->commit.hlc, out);

@@ -75,6 +75,7 @@ enum coordinator_event_type {
 struct coordinator_event {
 	enum coordinator_event_type type;
 	uint64_t now_ms; /* wall clock: OPERATION, INBOUND */
+	bool takes_deletes; /* REFUSE: but not deletes, which make room */
 	union {
 		struct coordinator_operation operation;
 		struct {
@@ -154,6 +155,7 @@ struct coordinator {
 	uint64_t parked_head, parked_tail;
 	struct coordinator_slot *slots;
 	int refusing;
+	bool takes_deletes;
 	uint64_t remembered; /* sequence of the newest record that the memory was refilled from */
 	enum { MEMORY_WHOLE, MEMORY_PARTIAL, MEMORY_PARTIAL_BEGUN } refill;
 	struct coordinator_counts counts;

@@ -37,9 +37,10 @@ void gate_update(struct port *port)
 	             : port->draining      ? ERR_DRAINING
 	             : port->rows_are_full ? ERR_DISK_FULL
 	                                   : 0;
-	if (refuse == port->machine.refusing)
+	bool deletes = refuse == ERR_DISK_FULL && port->deletes_taken;
+	if (refuse == port->machine.refusing && deletes == port->machine.takes_deletes)
 		return;
-	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse};
+	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse, .takes_deletes = deletes};
 	coordinator_step(&port->machine, &event, &port->effects);
 	strong_refuse(port, refuse);
 	port->changed = true;

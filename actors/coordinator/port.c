@@ -338,18 +338,6 @@ static bool apply_is_behind(const struct port *port)
 	       !port->apply_is_blocked;
 }
 
-/* Named by a hash of the key for distinct lines; the key itself cut to what a line takes. */
-static void damage_log(const struct port *port, const struct apply_result *result)
-{
-	const struct rows_damage *damage = rows_damage_last(port->rows);
-	struct text name = {0};
-	text_add_json_string(&name, damage->key, damage->key_size < 100 ? damage->key_size : 100);
-	logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(damage->keyspace, damage->key, damage->key_size, NULL, 0).low,
-	    "keyspace=%u key=%s writes=%llu reason=\"what came for it is left out; another region has the row\"", damage->keyspace,
-	    name.bytes ? name.bytes : "", (unsigned long long)result->damaged);
-	text_deinit(&name);
-}
-
 static void apply(struct port *port)
 {
 	struct counter_block *counters = port->process.counters;
@@ -362,7 +350,8 @@ static void apply(struct port *port)
 	if (code == ERR_DISK_FULL) {
 		/* Parked answers wait; tried again once a second. */
 		logline_distinct(LOG_LEVEL_ERROR, "rows_full", 0, "reason=\"%s\"", error.text);
-		port->rows_are_full = port->apply_is_blocked = true;
+		port->rows_are_full = port->apply_is_blocked = port->apply_was_full = true;
+		port->deletes_taken = false;
 		gate_update(port);
 		return;
 	}
@@ -370,13 +359,13 @@ static void apply(struct port *port)
 		port_fail(port, code, &error);
 		return;
 	}
-	port->apply_is_blocked = false;
+	port->apply_is_blocked = port->apply_was_full = false;
 	if (result.applied_lsn == port->applied.applied_lsn)
 		port->apply_idle_lsn = port->durable_lsn;
 	port->applied = result;
 	port->changed = true;
 	if (result.damaged)
-		damage_log(port, &result);
+		store_damage_log(port, result.damaged);
 	histogram_add(&counters->histograms[HISTOGRAM_apply_us], (clock_read().monotonic_ns - start_ns) / 1000);
 	histogram_add(&counters->histograms[HISTOGRAM_group_records], result.records);
 	counter_add(counters, COUNTER_apply_groups, 1);

@@ -55,6 +55,8 @@ struct port {
 	bool changed;                /* since the last publishing */
 	bool log_is_full;            /* the log refused: what waits in the ring stays there */
 	bool rows_are_full;    /* there is no room ahead: writes are refused and the ring waits; the log is still applied */
+	bool apply_was_full;   /* the log could not be applied for want of room, and has not been since */
+	bool deletes_taken;    /* for them there is room all the same */
 	bool apply_is_blocked; /* not even that, until the next upkeep */
 	uint32_t peer_stores_logged; /* bit a region, by this process */
 	uint32_t reused_peers; /* bit a region whose streamer takes this one for a wiped or restored one */
@@ -67,7 +69,7 @@ struct port {
 
 	uint64_t upkeep_at_ns, readers_checked_ns;
 	struct snapshot_job *snapshot;
-	uint64_t snapshot_lsn, snapshot_retry_ns;
+	uint64_t snapshot_lsn, snapshot_oldest_lsn, snapshot_retry_ns, start_told_ns;
 };
 
 int coordinator_main(int argc, char **argv);
@@ -76,6 +78,8 @@ int coordinator_main(int argc, char **argv);
 int store_start(struct port *port, struct error_context *error);
 /* Closes everything in good order, so that the next start trusts the rows; after a failure as if killed. */
 void store_stop(struct port *port);
+/* So many writes were left out, since their row is damaged. */
+void store_damage_log(const struct port *port, uint64_t writes);
 
 /* port.c */
 void port_fail(struct port *port, int code, const struct error_context *error);

@@ -15,6 +15,7 @@
 
 #define ENTRIES_A_RECOVERY_STEP 65536u
 #define STORE_LOCK_WAIT_MS      500u
+#define START_TOLD_EVERY_NS     1000000000ull
 /* The memory of answers is refilled from this much of the log, so that a start stays short. */
 #define REMEMBERED_BYTES_MAX (128ull << 20)
 
@@ -133,6 +134,23 @@ static int machine_start(struct port *port, const struct log_recovered *found, s
 	return 0;
 }
 
+/* Signs of life for the supervisor, which gives up on a start that shows none; and how far it is. */
+static void start_told(struct port *port, const char *what, uint64_t done, uint64_t total)
+{
+	struct clock_now now = clock_read();
+	counter_set(port->process.counters, COUNTER_turned_ms, now.monotonic_ns / 1000000);
+	if (now.monotonic_ns < port->start_told_ns + START_TOLD_EVERY_NS)
+		return;
+	port->start_told_ns = now.monotonic_ns;
+	logline(LOG_LEVEL_INFO, "starting", "doing=\"%s\" done_mib=%llu of_mib=%llu", what, (unsigned long long)(done >> 20),
+	    (unsigned long long)(total >> 20));
+}
+
+static void restore_told(void *user, uint64_t done, uint64_t total)
+{
+	start_told(user, "copying a snapshot", done, total);
+}
+
 static int log_apply_rest(struct port *port, uint64_t end_lsn, struct error_context *error)
 {
 	const struct rows_meta *meta = rows_meta_now(port->rows);
@@ -144,11 +162,12 @@ static int log_apply_rest(struct port *port, uint64_t end_lsn, struct error_cont
 		if (code == ERR_DISK_FULL) {
 			/* It starts all the same: what is durable can be read and streamed, and the rest is applied once there is room. */
 			logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error ? error->text : "");
-			port->rows_are_full = port->apply_is_blocked = true;
+			port->rows_are_full = port->apply_is_blocked = port->apply_was_full = true;
 			break;
 		}
 		if (code)
 			return code;
+		start_told(port, "applying the log", port->applied.applied_lsn, end_lsn);
 		if (port->applied.applied_lsn == before)
 			break; /* only the end of a segment is left */
 	}
@@ -156,6 +175,18 @@ static int log_apply_rest(struct port *port, uint64_t end_lsn, struct error_cont
 	    .type = COORDINATOR_APPLIED, .applied = {.lsn = port->applied.applied_lsn, .vector = &port->applied.applied}};
 	coordinator_step(&port->machine, &event, &port->effects);
 	return 0;
+}
+
+/* Named by a hash of the key for distinct lines; the key itself cut to what a line takes. */
+void store_damage_log(const struct port *port, uint64_t writes)
+{
+	const struct rows_damage *damage = rows_damage_last(port->rows);
+	struct text name = {0};
+	text_add_json_string(&name, damage->key, damage->key_size < 100 ? damage->key_size : 100);
+	logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(damage->keyspace, damage->key, damage->key_size, NULL, 0).low,
+	    "keyspace=%u key=%s writes=%llu reason=\"what came for it is left out; another region has the row\"", damage->keyspace,
+	    name.bytes ? name.bytes : "", (unsigned long long)writes);
+	text_deinit(&name);
 }
 
 static int log_start(struct port *port, struct log_recovered *found, struct error_context *error)
@@ -185,7 +216,8 @@ int store_start(struct port *port, struct error_context *error)
 	struct log_recovered found;
 	uint64_t log_start_found, started_ns = clock_read().monotonic_ns, phase_ns = started_ns;
 	uint64_t rows_ms, log_ms, memory_ms;
-	bool restored = false;
+	struct snapshot_restored restored = {0};
+	struct snapshot_progress progress = {.tell = restore_told, .user = port};
 	char path[512];
 	snprintf(port->log_dir, sizeof port->log_dir, "%s/log", dir);
 	snprintf(port->rows_dir, sizeof port->rows_dir, "%s/rows", dir);
@@ -198,7 +230,9 @@ int store_start(struct port *port, struct error_context *error)
 	if (!code)
 		code = log_find_start(port->log_dir, &log_start_found, error);
 	if (!code)
-		code = snapshot_restore_if_needed(dir, log_start_found, &restored, error);
+		code = snapshot_restore_if_needed(dir, log_start_found, &progress, &restored, error);
+	if (restored.damaged)
+		logline(LOG_LEVEL_ERROR, "snapshot_damaged", "count=%u reason=\"%s\"", restored.damaged, restored.reason);
 	if (!code)
 		code = snapshot_note_boot(dir, error);
 	if (!code)
@@ -221,12 +255,13 @@ int store_start(struct port *port, struct error_context *error)
 	port->apply_idle_lsn = port->rows_are_full ? 0 : found.end_lsn;
 	if (snapshot_newest(dir, &port->snapshot_lsn, path) < 0)
 		port->snapshot_lsn = 0;
+	port->snapshot_oldest_lsn = snapshot_oldest_lsn(dir);
 	char vector[VECTOR_TEXT_MAX];
 	vector_format(&port->applied.applied, vector);
 	logline(LOG_LEVEL_INFO, "recovered",
 	    "restored=%d rows_lsn=%llu end_lsn=%llu cut_bytes=%llu vector=%s answers=%llu rows_ms=%llu log_ms=%llu "
 	    "memory_ms=%llu took_ms=%llu",
-	    restored, (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes,
+	    restored.restored, (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes,
 	    vector, (unsigned long long)(port->machine.memory.newest - port->machine.memory.oldest),
 	    (unsigned long long)rows_ms, (unsigned long long)log_ms, (unsigned long long)memory_ms,
 	    (unsigned long long)elapsed_ms(&started_ns));

@@ -65,12 +65,14 @@ static bool budget_is_used(const struct port *port, uint64_t percent)
 	return budget && log_disk_bytes(port->log) >= budget / 100 * percent;
 }
 
-/* Whatever the budget says: what no snapshot holds, and what a start has to read of strong transactions. */
+/* Whatever the budget says: what no snapshot holds, and what a start has to read of strong transactions. While there is room, what
+ * the older of two snapshots does not hold: the newest may turn out to be damaged. */
 static uint64_t kept_from_lsn(const struct port *port)
 {
 	const struct rows_meta *meta = rows_meta_now(port->rows);
-	bool reread = port->strong.wanted && meta->reread_lsn < port->snapshot_lsn;
-	return reread ? meta->reread_lsn : port->snapshot_lsn;
+	uint64_t held_lsn = budget_is_used(port, BUDGET_SNAPSHOT_PERCENT) ? port->snapshot_lsn : port->snapshot_oldest_lsn;
+	bool reread = port->strong.wanted && meta->reread_lsn < held_lsn;
+	return reread ? meta->reread_lsn : held_lsn;
 }
 
 static void segments_drop(struct port *port, uint64_t needed_lsn)
@@ -102,12 +104,18 @@ static void snapshot_collect(struct port *port)
 	if (code == ERR_EMPTY)
 		return;
 	port->snapshot = NULL;
+	if (code == ERR_SYNC_FAILED) {
+		/* The next start takes the last good snapshot, and the log. */
+		(void)snapshot_distrust(port->process.region_dir, NULL);
+		port_fail(port, code, &error);
+	}
 	if (code) {
 		port->snapshot_retry_ns = port->now.monotonic_ns + SNAPSHOT_RETRY_NS;
 		logline(LOG_LEVEL_ERROR, "snapshot_failed", "code=%s reason=\"%s\"", error_name(code), error.text);
 		return;
 	}
 	port->snapshot_lsn = lsn;
+	port->snapshot_oldest_lsn = snapshot_oldest_lsn(port->process.region_dir);
 	counter_add(port->process.counters, COUNTER_snapshots, 1);
 	logline(LOG_LEVEL_INFO, "snapshot", "lsn=%llu", (unsigned long long)lsn);
 }
@@ -152,7 +160,13 @@ void upkeep_room_check(struct port *port)
 {
 	struct error_context error = {0};
 	uint64_t waiting = log_end_lsn(port->log) - port->applied.applied_lsn;
-	bool full = rows_room(port->rows, waiting, &error) == ERR_DISK_FULL;
+	bool full = rows_room(port->rows, waiting, false, &error) == ERR_DISK_FULL;
+	/* Pages that are free may not lie together as a large value needs them: then the log is not applied, and nothing more goes
+	 * into it before it was. */
+	full |= port->apply_was_full;
+	port->deletes_taken = full && !port->apply_was_full && rows_room(port->rows, waiting, true, NULL) == 0;
+	if (full && port->snapshot)
+		snapshot_cancel(port->snapshot); /* a long reader: what was replaced since it began cannot be used again */
 	if (full && !port->rows_are_full)
 		logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error.text);
 	port->rows_are_full = full;

@@ -269,6 +269,9 @@ static void watch(struct port *port)
 		struct process_slot *process = &port->processes[i];
 		uint64_t turned_ms = counter_get(&port->shm.layout->counters[i], COUNTER_turned_ms);
 		bool is_ready = port->supervisor.children[i].state == CHILD_READY;
+		/* A start that goes on has no deadline (D8). */
+		if (port->supervisor.children[i].state == CHILD_STARTING && turned_ms != process->turned_ms)
+			port->supervisor.children[i].deadline_ns = now_ns + port->flags.start_timeout_ms * 1000000ull;
 		if (!is_ready || was_asleep || !process->seen_ns || turned_ms != process->turned_ms) {
 			process->turned_ms = turned_ms;
 			process->seen_ns = is_ready ? now_ns : 0;

@@ -24,8 +24,8 @@ static struct {
 	uint64_t start_lsn, end_lsn, bytes;
 	uint64_t drops[16];
 	uint32_t drop_count;
-	int snapshot_start_code, snapshot_code;
-	uint64_t snapshot_lsn;
+	int snapshot_start_code, snapshot_code, deletes_code, cancelled, distrusted, port_failed;
+	uint64_t snapshot_lsn, oldest_lsn;
 	uint32_t snapshots_begun, readers_checked, refusals_updated, strong_upkeeps, lines;
 	uint64_t room_asked;
 	struct rows_meta meta;
@@ -102,8 +102,10 @@ const struct rows_meta *rows_meta_now(const struct rows *rows)
 	return &fake.meta;
 }
 
-int rows_room(struct rows *rows, uint64_t waiting, struct error_context *error)
+int rows_room(struct rows *rows, uint64_t waiting, bool deletes, struct error_context *error)
 {
+	if (deletes)
+		return fake.deletes_code;
 	(void)rows;
 	(void)error;
 	fake.room_asked = waiting;
@@ -131,6 +133,31 @@ int snapshot_start(struct snapshot_job **job, struct rows *rows, const char *dir
 	fake.snapshots_begun++;
 	*job = (struct snapshot_job *)&fake; /* of no use when it fails */
 	return fake.snapshot_start_code;
+}
+
+void snapshot_cancel(struct snapshot_job *job)
+{
+	(void)job;
+	fake.cancelled++;
+}
+
+uint64_t snapshot_oldest_lsn(const char *dir)
+{
+	(void)dir;
+	return fake.oldest_lsn;
+}
+
+int snapshot_distrust(const char *dir, struct error_context *error)
+{
+	(void)dir, (void)error;
+	fake.distrusted++;
+	return 0;
+}
+
+void port_fail(struct port *p, int code, const struct error_context *error)
+{
+	(void)p, (void)error;
+	fake.port_failed = code;
 }
 
 int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_context *error)
@@ -179,7 +206,7 @@ static void begin(void)
 	port.now.monotonic_ns = 100 * SECOND;
 	memset(fake.meta.store_id, 7, sizeof fake.meta.store_id);
 	fake.reader_lsn = 50 * MIB;
-	port.snapshot_lsn = 40 * MIB;
+	port.snapshot_lsn = port.snapshot_oldest_lsn = 40 * MIB;
 	port.applied.applied_lsn = 60 * MIB;
 	fake.end_lsn = 61 * MIB;
 	fake.start_lsn = 20 * MIB;
@@ -415,4 +442,33 @@ Test(upkeep, what_is_published_and_looked_after)
 	cr_assert_eq(fake.readers_checked, 2);
 	upkeep(&port);
 	cr_assert_eq(fake.readers_checked, 2);
+}
+
+Test(upkeep, E13b_deletes_are_taken_and_a_snapshot_is_given_up_when_there_is_no_room)
+{
+	port.snapshot = (struct snapshot_job *)&fake;
+	fake.room_code = ERR_DISK_FULL;
+	upkeep_room_check(&port);
+	cr_assert(port.rows_are_full && port.deletes_taken);
+	cr_assert_eq(fake.cancelled, 1);
+	fake.deletes_code = ERR_DISK_FULL;
+	upkeep_room_check(&port);
+	cr_assert(port.rows_are_full && !port.deletes_taken);
+	/* After the log could not be applied, free pages are no reason to take more. */
+	fake.room_code = fake.deletes_code = 0;
+	port.apply_was_full = true;
+	upkeep_room_check(&port);
+	cr_assert(port.rows_are_full && !port.deletes_taken);
+	port.apply_was_full = false;
+	upkeep_room_check(&port);
+	cr_assert_not(port.rows_are_full);
+}
+
+Test(upkeep, D8_rows_that_were_not_written_back_are_not_trusted_again)
+{
+	port.snapshot = (struct snapshot_job *)&fake;
+	fake.snapshot_code = ERR_SYNC_FAILED;
+	upkeep(&port);
+	cr_assert_eq(fake.distrusted, 1);
+	cr_assert_eq(fake.port_failed, ERR_SYNC_FAILED);
 }

@@ -168,3 +168,32 @@ Test(conflicts, the_history_is_bounded_and_counts_what_it_lets_go)
 	rows_close(rows);
 	log_close(log);
 }
+
+Test(conflicts, E13_the_history_is_bounded_in_bytes)
+{
+	static char value[3001];
+	struct rows_options options = rows_options_default(&place);
+	struct vector none = {0};
+	uint64_t end = 0;
+
+	options.conflicts_bytes = 100000;
+	memset(value, 'v', sizeof(value) - 1);
+	struct log *log = log_start(&place, NULL, NULL);
+	struct rows *rows = rows_start(&place, &options);
+	for (uint64_t i = 1; i <= 200; i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "k%d", (int)i);
+		for (uint8_t region = 0; region < 2; region++) {
+			const struct write w = {.region = region, .sequence = i, .key = key, .value = value, .context = &none};
+			cr_assert_eq(append(log, &w, &end), 0);
+		}
+	}
+	wait_durable(log, end);
+	apply_all(rows, &place, end);
+	const struct rows_meta *meta = rows_meta_now(rows);
+	cr_assert_eq(meta->conflicts, 200);
+	const uint64_t kept = meta->conflicts - meta->conflicts_dropped;
+	cr_assert(kept > 5 && kept * 6000 <= 100000, "%d kept", (int)kept);
+	rows_close(rows);
+	log_close(log);
+}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -267,4 +268,66 @@ Test(rows_damage, B3_a_scan_goes_on_in_another_store_with_nothing_missing_and_in
 		rows_close(rows[s]);
 	}
 	place_remove(&places[1]);
+}
+
+/* Overwrites `rows` rows of 1,000 bytes over and over until there is no room, or `most` times. */
+static int overwrite(struct log *log, struct rows *rows, uint64_t *sequence, uint64_t most)
+{
+	static char value[1001];
+	char key[32];
+	int result = 0;
+
+	memset(value, 'v', sizeof(value) - 1);
+	for (uint64_t i = 0; i < most && (result = rows_room(rows, 0, false, NULL)) == 0; i++) {
+		uint64_t end = 0;
+		for (int n = 0; n < 500; n++) {
+			snprintf(key, sizeof(key), "k%d", (int)(++*sequence % 1000));
+			end = put(log, *sequence, key, value);
+		}
+		wait_durable(log, end);
+		apply_all(rows, &place, end);
+	}
+	return result;
+}
+
+Test(rows_damage, E13b_what_no_reader_sees_any_more_is_room)
+{
+	struct rows_options options = rows_options_default(&place);
+	struct log_options log_options = log_options_small(&place);
+	struct rows_view *view;
+	uint64_t sequence = 0;
+
+	options.map_size = 16 << 20;
+	log_options.segment_size = 16 << 20;
+	struct log *log = log_start(&place, &log_options, NULL);
+	struct rows *rows = rows_start(&place, &options);
+	cr_assert_eq(overwrite(log, rows, &sequence, 4), 0);
+	/* A reader is held: everything that is replaced stays. */
+	cr_assert_eq(rows_view_new(rows, &view, NULL), 0);
+	cr_assert_eq(rows_view_begin(view, NULL), 0);
+	cr_assert_eq(overwrite(log, rows, &sequence, 200), ERR_DISK_FULL);
+	/* Part of the room is kept for deletes. */
+	cr_assert_eq(rows_room(rows, 0, true, NULL), 0);
+	rows_view_end(view);
+	cr_assert_eq(rows_room(rows, 0, false, NULL), 0, "the reader is gone, and there is no room");
+	cr_assert_eq(overwrite(log, rows, &sequence, 60), 0);
+	digests_check(rows, 0);
+	rows_view_free(view);
+	rows_close(rows);
+	rows = rows_start(&place, &options);
+	cr_assert_eq(rows_room(rows, 0, false, NULL), 0);
+	rows_close(rows);
+	log_close(log);
+}
+
+Test(rows_damage, E13_a_limit_on_file_sizes_is_told)
+{
+	struct rows_options options = rows_options_default(&place);
+	const struct rlimit limit = {.rlim_cur = 64 << 20, .rlim_max = RLIM_INFINITY};
+	struct error_context error = {""};
+	struct rows *rows;
+
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	cr_assert_eq(rows_open(&rows, &options, &error), ERR_CONFIGURATION);
+	cr_assert_not_null(strstr(error.text, "ulimit -f"), "%s", error.text);
 }

@@ -286,7 +286,7 @@ Test(rows, F04_a_full_map_is_a_refusal)
 	uint64_t end = 0;
 	int code;
 
-	cr_assert_eq(rows_room(rows, 0, &error), 0, "%s", error.text);
+	cr_assert_eq(rows_room(rows, 0, false, &error), 0, "%s", error.text);
 	memset(value, 'v', sizeof(value) - 1);
 	for (uint64_t i = 1; i <= 2000; i++) {
 		snprintf(key, sizeof(key), "k%d", (int)i);
@@ -297,7 +297,7 @@ Test(rows, F04_a_full_map_is_a_refusal)
 	while ((code = rows_apply_log(rows, reader, end, 50, 1, NULL, NULL, &result, &error)) == 0)
 		cr_assert_lt(result.applied_lsn, end);
 	cr_assert_eq(code, ERR_DISK_FULL, "%s", error.text);
-	cr_assert_eq(rows_room(rows, 0, &error), ERR_DISK_FULL);
+	cr_assert_eq(rows_room(rows, 0, false, &error), ERR_DISK_FULL);
 	const struct rows_meta before = *rows_meta_now(rows);
 	cr_assert_gt(before.applied.sequence[0], 100);
 	cr_assert_eq(result.applied_lsn, before.applied_lsn);
@@ -356,12 +356,12 @@ Test(rows, F04_a_full_disk_is_a_refusal_before_the_map_is_touched)
 		cr_assert_gt(result.records, 0);
 	cr_assert_eq(code, ERR_DISK_FULL, "%s: %s", error_name(code), error.text);
 	cr_assert_not_null(strstr(error.text, "allocating"), "%s", error.text);
-	cr_assert_eq(rows_room(rows, 0, &error), ERR_DISK_FULL);
+	cr_assert_eq(rows_room(rows, 0, false, &error), ERR_DISK_FULL);
 	const uint64_t reached = rows_meta_now(rows)->applied.sequence[0];
 	cr_assert(reached > 150 && reached < 300, "%d", (int)reached);
 	digests_check(rows, 0);
 	allocations_left = 1000;
-	cr_assert_eq(rows_room(rows, 0, &error), 0);
+	cr_assert_eq(rows_room(rows, 0, false, &error), 0);
 	apply_all(rows, &place, end);
 	cr_assert_eq(rows_meta_now(rows)->applied.sequence[0], 400);
 	digests_check(rows, 0);
