@@ -274,8 +274,8 @@ static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 	previous_put(c, t, m);
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
 		uint32_t first = c->keys[t->operations[i].key].request_first;
-		if (first != NOBODY && (!m->read || c->requests[first].since < m->read))
-			m->read = c->requests[first].since;
+		if (first != NOBODY && (!m->read || c->requests[first >> 8].since < m->read))
+			m->read = c->requests[first >> 8].since;
 	}
 }
 

@@ -70,8 +70,8 @@ struct commit_message {
 	bool coordinates, withdrawn, dead, forgotten, committed;
 	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot;
-	/* ASK, TOLD: which; VOTE: of NO which request, of YES since when requests wait here for the keys (as in a body), 0:
-	 * none */
+	/* ASK, TOLD: which; VOTE: of NO which request, of CHECK_FAILED which operation, of YES since when requests wait here for the
+	 * keys (as in a body), 0: none */
 	uint64_t read;
 	const uint8_t *body;
 	uint32_t body_size;

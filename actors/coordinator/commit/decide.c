@@ -28,7 +28,7 @@ void coordinator_send(struct commit *c, struct transaction *t)
 static bool any_duplicate(const struct commit *c, const struct transaction *t)
 {
 	for (uint32_t at = t->requests; at != NOBODY; at = c->requests[at].next)
-		if (c->requests[at].duplicate)
+		if (c->requests[at].duplicate && !c->requests[at].rides)
 			return true;
 	return false;
 }
@@ -45,11 +45,10 @@ void coordinator_try(struct commit *c, struct transaction *t)
 		return;
 	}
 	/* What others committed without this region may have come by stream since the start. */
-	int16_t reason;
-	bool final;
-	struct commit_id stamp = {0};
-	if (check_rows(c, t, &reason, &final, &stamp) != COMMIT_YES) {
-		withdraw(c, t, reason, final);
+	struct check check;
+	if (check_rows(c, t, &check) != COMMIT_YES) {
+		t->blamed = check.operation;
+		withdraw(c, t, check.reason, check.final);
 		return;
 	}
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
@@ -79,13 +78,17 @@ static void voted_no(struct commit *c, struct transaction *t, uint8_t from, cons
 		uint32_t at = t->requests;
 		for (uint64_t i = 0; i < m->read && at != NOBODY; i++)
 			at = c->requests[at].next;
-		if (at != NOBODY && m->reason == ERR_OK) {
+		if (at == NOBODY || c->requests[at].rides)
+			return; /* it has no such request */
+		if (m->reason == ERR_OK) {
 			c->requests[at].duplicate = true;
 			c->requests[at].duplicate_of = m->version;
-		} else if (at != NOBODY) {
+		} else {
 			c->requests[at].expired = true;
 		}
 	}
+	if (m->reason == ERR_CHECK_FAILED && m->read < t->body.operation_count)
+		t->blamed = (uint32_t)m->read;
 	if (m->reason == ERR_CHECK_FAILED || !t->reason)
 		t->reason = m->reason;
 	if (hopeless || coordinator_is_hopeless(c, t))
@@ -127,61 +130,84 @@ void coordinator_withdrawn(struct commit *c, uint8_t from, const struct commit_m
 		decide(c, t, COMMIT_ABORTED, true, false);
 }
 
-/* Would another try be told something else? */
-static bool is_for_good(const struct transaction *t)
+/* Does the condition that is to blame come from this member? written: by an earlier one, so that the row itself does not matter
+ * to it; kept up to date from member to member. */
+static bool is_blamed(const struct transaction *t, const struct request *r, bool *written, bool *final)
 {
-	switch (t->reason) {
-	case ERR_OK:         /* nobody said NO: it gave way to another */
-	case ERR_EXPIRED:    /* one of those that share it is, which ends by itself */
-	case ERR_OVERLOADED: /* no room, or a stamp that came too late */
-		return false;
-	case ERR_CHECK_FAILED:
-		return t->reason_final;
-	default:
-		return true;
+	struct commit_body body = {.bytes = r->operations, .size = r->operations_size};
+	uint32_t at = 0, key = t->operations[t->blamed].key;
+	for (uint32_t i = 0; i < r->operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(&body, &at, &operation);
+		if (r->keys[i].key != key)
+			continue;
+		bool blamed = !*written && operation.condition != COMMIT_ALWAYS;
+		*final = t->reason_final && operation.condition == COMMIT_IF_VERSION;
+		*written |= operation.kind != COMMIT_CHECK;
+		return blamed;
 	}
+	return false;
 }
 
-static void request_aborted(struct commit *c, struct transaction *t, struct request *r)
+/* One of an aborted transaction. What was said of another request or of its condition is nothing to it. */
+static void request_aborted(struct commit *c, struct transaction *t, struct request *r, bool blamed, bool final)
 {
 	struct commit_id none = {0};
 	if (r->duplicate)
 		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
 	else if (r->expired)
 		request_end(c, r, ERR_EXPIRED, NULL, none);
-	else if (is_for_good(t))
-		request_end(c, r, t->reason, NULL, none);
+	else if (blamed && final)
+		request_end(c, r, ERR_CHECK_FAILED, NULL, none);
 	else if (c->now_ns >= r->deadline_ns)
 		request_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied", none);
-	else if (t->reason == ERR_CHECK_FAILED)
+	else if (blamed)
 		request_confirm(c, r);
-	else if (!t->reason || t->reason == ERR_EXPIRED || !r->refusals++)
-		request_retry(c, r, 0); /* at once: others come first on its keys; or a younger stamp may do */
+	else if (t->reason == ERR_OK || t->reason == ERR_CHECK_FAILED || t->reason == ERR_EXPIRED || r->rides)
+		request_retry(c, r, 0); /* at once: it gave way to another, or others of this transaction are to blame */
+	else if (t->reason != ERR_OVERLOADED)
+		request_end(c, r, t->reason, NULL, none); /* another try would be told the same */
 	else
-		request_retry(c, r, request_pause_ns(r));
+		request_retry(c, r, r->refusals++ ? request_pause_ns(r) : 0); /* a younger stamp may do */
+}
+
+static void request_committed(struct commit *c, const struct transaction *t, struct request *r, uint16_t share)
+{
+	struct commit_id version = t->id;
+	if (r->rides) {
+		request_end(c, r, ERR_CHECK_FAILED, NULL, (struct commit_id){0});
+		return;
+	}
+	version.share = share;
+	/* A recovery needs a majority only; up to three regions that and the coordinator are all there are. */
+	bool by_all = c->n <= 3 || (uint32_t)__builtin_popcount(t->yes) == c->n - 1;
+	if (t->body.ack_all && !by_all && !r->answered) {
+		answer_later(c, r, ERR_UNKNOWN_OUTCOME, "committed, but not yet known to be in all regions", version);
+		r->answered = true;
+	}
+	request_end(c, r, ERR_OK, NULL, version);
 }
 
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value)
 {
-	uint16_t share = 0;
-	for (uint32_t at = t->requests, next; at != NOBODY; at = next, share++) {
-		struct request *r = &c->requests[at];
+	struct request *list[COMMIT_REQUESTS_MAX];
+	bool blamed[COMMIT_REQUESTS_MAX] = {false}, final[COMMIT_REQUESTS_MAX] = {false}, written = false;
+	uint32_t count = 0;
+	for (uint32_t at = t->requests, next; at != NOBODY; at = next) {
+		struct request *r = list[count] = &c->requests[at];
 		next = r->next;
-		r->next = NOBODY;
-		r->transaction = NOBODY;
-		if (value == COMMIT_COMMITTED) {
-			struct commit_id version = t->id;
-			version.share = share;
-			/* A recovery needs a majority only; up to three regions that and the coordinator are all there are. */
-			bool by_all = c->n <= 3 || (uint32_t)__builtin_popcount(t->yes) == c->n - 1;
-			if (t->body.ack_all && !by_all && !r->answered) {
-				answer_later(c, r, ERR_UNKNOWN_OUTCOME, "committed, but not yet known to be in all regions", version);
-				r->answered = true;
-			}
-			request_end(c, r, ERR_OK, NULL, version);
-		} else {
-			request_aborted(c, t, r);
-		}
+		r->next = r->transaction = NOBODY;
+		if (value != COMMIT_COMMITTED && t->reason == ERR_CHECK_FAILED && !r->rides)
+			blamed[count] = is_blamed(t, r, &written, &final[count]);
+		count++;
 	}
 	t->requests = NOBODY;
+	/* The youngest goes back first, so that each finds its place at the front of a queue. */
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t from_end = count - 1 - i;
+		if (value == COMMIT_COMMITTED)
+			request_committed(c, t, list[i], (uint16_t)i);
+		else
+			request_aborted(c, t, list[from_end], blamed[from_end], final[from_end]);
+	}
 }

@@ -110,12 +110,11 @@ struct transaction *conflict(
 	return NULL;
 }
 
-enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *reason, bool *final, struct commit_id *stamp)
+enum commit_vote check_rows(struct commit *c, struct transaction *t, struct check *check)
 {
 	enum commit_vote vote = COMMIT_YES;
 	uint32_t at = t->body.operations_at;
-	*final = false;
-	*reason = 0;
+	*check = (struct check){0};
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
 		struct commit_operation operation;
 		commit_body_operation(&t->body, &at, &operation);
@@ -123,19 +122,19 @@ enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *re
 		if (operation.condition == COMMIT_IF_VERSION) {
 			int order = commit_id_compare(row->version, operation.expected);
 			if (order > 0 || (order == 0 && row->version.share != operation.expected.share)) {
-				*reason = ERR_CHECK_FAILED;
-				*final = true;
+				*check = (struct check){.reason = ERR_CHECK_FAILED, .final = true, .operation = i};
 				return COMMIT_NO;
 			}
 			if (order < 0)
 				vote = COMMIT_ABSTAIN;
 		} else if (operation.condition == COMMIT_IF_ABSENT && row->live) {
-			*reason = ERR_CHECK_FAILED;
+			check->reason = ERR_CHECK_FAILED;
+			check->operation = i;
 			vote = COMMIT_NO;
 		}
 		if (vote == COMMIT_YES && commit_id_compare(row->stamp, t->id) >= 0) {
-			*reason = ERR_OVERLOADED; /* too late here; another stamp may do */
-			*stamp = row->stamp;
+			check->reason = ERR_OVERLOADED; /* too late here; another stamp may do */
+			check->stamp = row->stamp;
 			vote = COMMIT_NO;
 		}
 	}
@@ -233,18 +232,17 @@ void participant_try(struct commit *c, struct transaction *t)
 			return;
 		}
 	}
-	struct commit_id stamp = {0};
-	int16_t reason = 0;
-	bool final = false;
+	struct check check;
 	if (is_repeat(c, t)) {
 		transaction_free(c, t);
 		return;
 	}
-	enum commit_vote vote = check_rows(c, t, &reason, &final, &stamp);
+	enum commit_vote vote = check_rows(c, t, &check);
 	if (vote != COMMIT_YES) {
-		struct commit_answer *m = refuse(c, t->id, vote, reason);
-		m->is_read = final;
-		m->version = stamp;
+		struct commit_answer *m = refuse(c, t->id, vote, check.reason);
+		m->is_read = check.final;
+		m->version = check.stamp;
+		m->number = check.operation;
 		transaction_free(c, t);
 		return;
 	}

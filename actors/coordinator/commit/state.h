@@ -3,6 +3,7 @@
  * Inside of the strong commit's state machine. All memory is taken in commit_new; a step takes blobs from the arena.
  *
  *   table.c        arena, keys, transactions, what was decided       wait.c      clients' requests, who waits for a key
+ *   batch.c        which of them share a transaction
  *   participant.c  votes, locks, decisions that arrive               read.c      strong reads
  *   decide.c       coordinator of a transaction                      replay.c    start from the log
  *   recover.c      ballots                                           commit.c    the step, what waits for the disk
@@ -74,6 +75,7 @@ struct transaction {
 	uint32_t requests; /* list */
 	int16_t reason;
 	bool reason_final;
+	uint32_t blamed; /* CHECK_FAILED: the operation */
 	/* Recoverer. */
 	enum phase phase;
 	uint8_t proposed;
@@ -121,16 +123,25 @@ static inline bool went_on(const struct transaction *h, const struct transaction
 }
 
 enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONFIRMING, REQUEST_DELAYED };
+/* A key of a request, referenced for as long as that lives, and its place in the queue there. */
+struct request_key {
+	uint32_t key, next, previous; /* request << 8 | operation */
+};
 struct request {
 	enum request_state state;
-	bool answered, blind, ack_all, duplicate;
+	bool answered, ack_all, duplicate;
+	bool rides; /* ACTIVE: not in the body, since its condition fails on what the body writes */
 	bool uncertain; /* an earlier copy may have been taken that is not remembered here: by another region, before a restart */
 	bool expired;   /* somebody may have committed and forgotten it: sent before that */
 	uint64_t route, client_id, number, after, deadline_ns, arrived_ns, not_before_ns;
 	uint64_t since; /* a reading of the clock of strong stamps, which wrong wall clocks only put ahead, for all alike */
-	uint8_t *operations; /* encoded, in the arena */
+	uint64_t order; /* of arrival */
+	struct request_key *keys; /* one blob in the arena with the operations, encoded */
+	uint8_t *operations;
 	uint32_t operations_size, operation_count;
-	uint32_t next, wait_key, transaction;
+	uint32_t next, transaction;
+	bool queued;    /* in the queues of its keys */
+	uint32_t alone; /* the operation whose key it waits for and no other; NOBODY: all of them */
 	uint32_t newer, older;
 	uint32_t attempts, refusals; /* begun again, and for how many of these it was to wait */
 	uint32_t confirm_at;         /* operation whose key is being read */
@@ -151,7 +162,9 @@ struct key {
 	uint64_t apply_ticket;
 	uint32_t holders;       /* transaction << 8 | operation */
 	uint32_t prepare_first; /* transactions waiting, in the order of goes_first */
-	uint32_t request_first, request_last;
+	uint32_t request_first, request_last; /* in order of arrival: request << 8 | operation */
+	uint64_t batch;                       /* the batch that has it, and where */
+	uint32_t batch_place;
 	uint32_t read_first, read_last; /* questions that wait, in the order in which they came */
 	bool waking;
 };
@@ -202,7 +215,7 @@ struct action { /* waits for a ticket */
 	uint32_t to;
 	uint32_t transaction;
 	struct commit_id id;
-	struct commit_answer answer; /* REFUSED: code, version, number (which request), is_read (final) */
+	struct commit_answer answer; /* REFUSED: code, version, number (which request or operation), is_read (final) */
 	uint8_t vote;
 };
 struct applying {
@@ -223,6 +236,21 @@ struct history {
 	uint64_t key_hash, next;
 	struct commit_id id, previous;
 	bool writes, live;
+};
+
+/* Being put together; nothing of it outlives the step. */
+struct batch_key {
+	uint32_t key;
+	bool written, closed; /* closed: somebody who cannot join waits first for it */
+	struct commit_operation operation; /* bytes of the requests */
+};
+struct batch {
+	uint64_t serial, above, since;
+	size_t size; /* of the body */
+	bool ack_all;
+	uint32_t key_count, member_count, rider_count, rider_keys;
+	struct batch_key keys[COMMIT_OPERATIONS_MAX];
+	uint32_t members[COMMIT_REQUESTS_MAX], riders[COMMIT_REQUESTS_MAX];
 };
 
 struct commit {
@@ -247,6 +275,9 @@ struct commit {
 	uint64_t serial;
 	struct request *requests;
 	uint32_t request_free, request_newest, request_oldest, request_count;
+	uint32_t queued_keys; /* of all requests that wait */
+	uint64_t request_order;
+	struct batch batch;
 	struct key *keys;
 	uint8_t *long_keys; /* KEY_SIZE_MAX a slot: a key that has a slot has room for its bytes */
 	uint32_t *key_buckets;
@@ -392,7 +423,14 @@ void streamed(struct commit *c, const uint8_t *bytes, size_t size);
 /* Shows a commit: rows, history, requests. applied: the rows hold it already. */
 void commit_rows(
     struct commit *c, const struct commit_body *body, struct commit_id id, const struct commit_id *previous, bool applied);
-enum commit_vote check_rows(struct commit *c, struct transaction *t, int16_t *reason, bool *final, struct commit_id *stamp);
+/* Of NO: why, whether for good, and which operation is to blame; stamp: of the row that it is too late for. */
+struct check {
+	int16_t reason;
+	bool final;
+	uint32_t operation;
+	struct commit_id stamp;
+};
+enum commit_vote check_rows(struct commit *c, struct transaction *t, struct check *check);
 
 /* decide.c */
 void coordinator_vote(struct commit *c, uint8_t from, const struct commit_message *m);
@@ -423,13 +461,16 @@ void request_take(struct commit *c, const struct commit_event *e);
 void request_retry(struct commit *c, struct request *r, uint64_t delay_ns);
 uint64_t request_pause_ns(struct request *r); /* before it is begun again: longer each time */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
-void request_unwait(struct commit *c, struct request *r);
-void requests_run(struct commit *c, uint32_t key);
-void request_start(struct commit *c, struct request *r);
+void request_unlink(struct commit *c, struct request *r); /* out of all queues; whoever is behind it is not woken */
+void request_unwait(struct commit *c, struct request *r); /* they are */
+void request_with_all(struct commit *c, struct request *r); /* it waits for all of its keys again */
 void request_timer(struct commit *c, struct request *r);
 void request_confirm(struct commit *c, struct request *r);
 void request_confirmed(struct commit *c, struct request *r, bool live);
 void requests_learn(struct commit *c, const struct commit_body *body, struct commit_id id);
+
+/* batch.c */
+void requests_run(struct commit *c, uint32_t key);
 
 /* read.c */
 void read_take(struct commit *c, const struct commit_event *e);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Clients' requests before and between their transactions. One waits at the first key that it cannot have, in order of arrival;
- * the transactions of other regions that have waited longer go first. Blind writes that wait for one key share a transaction: each has
- * a version of its own, and only the last one's is that of the row. */
+ * Clients' requests before and between their transactions. One waits in the queues of all its keys, in order of arrival, and
+ * keeps its place when it has to begin again; batch.c takes from their heads. */
 #include <assert.h>
 #include <string.h>
 
@@ -34,7 +33,7 @@ static void refuse_now(struct commit *c, const struct commit_event *e, int code)
 static void request_free(struct commit *c, struct request *r)
 {
 	uint32_t index = (uint32_t)(r - c->requests);
-	assert(r->state != REQUEST_FREE && r->wait_key == NOBODY);
+	assert(r->state != REQUEST_FREE && !r->queued);
 	if (c->sweep == SWEEP_REQUESTS && c->timer_place == index)
 		c->timer_place = r->newer;
 	if (r->older != NOBODY)
@@ -45,7 +44,9 @@ static void request_free(struct commit *c, struct request *r)
 		c->requests[r->newer].older = r->older;
 	else
 		c->request_newest = r->older;
-	blob_free(c, r->operations);
+	for (uint32_t i = 0; i < r->operation_count; i++)
+		key_give(c, r->keys[i].key);
+	blob_free(c, r->keys);
 	r->state = REQUEST_FREE;
 	r->newer = c->request_free;
 	c->request_free = index;
@@ -59,7 +60,7 @@ static uint64_t later_of(uint64_t a, uint64_t b)
 
 /* A version that the request asks for was replaced by another: that is here, with its requests, and no copy of this one can
  * replace it any more, wherever it is. */
-static bool is_replaced(struct commit *c, const struct request *r)
+static bool is_replaced(const struct commit *c, const struct request *r)
 {
 	struct commit_body body = {.bytes = r->operations, .size = r->operations_size};
 	uint32_t at = 0;
@@ -68,14 +69,7 @@ static bool is_replaced(struct commit *c, const struct request *r)
 	for (uint32_t i = 0; i < r->operation_count; i++) {
 		struct commit_operation operation;
 		commit_body_operation(&body, &at, &operation);
-		uint32_t index = operation.condition == COMMIT_IF_VERSION
-		                     ? key_take(c, operation.keyspace, operation.key, operation.key_size)
-		                     : NOBODY;
-		if (index == NOBODY)
-			continue;
-		bool replaced = history_replaced(c, &c->keys[index], operation.expected);
-		key_give(c, index);
-		if (replaced)
+		if (operation.condition == COMMIT_IF_VERSION && history_replaced(c, &c->keys[r->keys[i].key], operation.expected))
 			return true;
 	}
 	return false;
@@ -117,41 +111,97 @@ void request_end(struct commit *c, struct request *r, int code, const char *reas
 	request_free(c, r);
 }
 
-void request_unwait(struct commit *c, struct request *r)
+/* ---- the queues of keys ---- */
+
+static struct request_key *node_at(const struct commit *c, uint32_t node)
 {
-	if (r->wait_key == NOBODY)
-		return;
-	uint32_t index = r->wait_key, self = (uint32_t)(r - c->requests), previous = NOBODY;
-	struct key *key = &c->keys[index];
-	uint32_t *link = &key->request_first;
-	while (*link != self) {
-		previous = *link;
-		link = &c->requests[*link].next;
-	}
-	*link = r->next;
-	if (key->request_last == self)
-		key->request_last = previous;
-	r->next = r->wait_key = NOBODY;
-	key_give(c, index);
+	return &c->requests[node >> 8].keys[node & 255];
 }
 
-static void request_wait(struct commit *c, struct request *r, uint32_t index, bool first)
+static void queue_add(struct commit *c, const struct request *r, uint32_t operation)
 {
-	struct key *key = &c->keys[index];
-	assert(r->wait_key == NOBODY);
-	uint32_t self = (uint32_t)(r - c->requests);
-	key->references++;
+	struct request_key *self = &r->keys[operation];
+	struct key *key = &c->keys[self->key];
+	uint32_t node = (uint32_t)(r - c->requests) << 8 | operation, next = NOBODY;
+	/* Mostly it is the youngest, or begins again and is among the oldest. */
+	if (key->request_last != NOBODY && c->requests[key->request_last >> 8].order > r->order)
+		for (next = key->request_first; c->requests[next >> 8].order < r->order;)
+			next = node_at(c, next)->next;
+	self->next = next;
+	self->previous = next == NOBODY ? key->request_last : node_at(c, next)->previous;
+	if (next == NOBODY)
+		key->request_last = node;
+	else
+		node_at(c, next)->previous = node;
+	if (self->previous == NOBODY)
+		key->request_first = node;
+	else
+		node_at(c, self->previous)->next = node;
+	c->queued_keys++;
+}
+
+static void queue_remove(struct commit *c, const struct request *r, uint32_t operation)
+{
+	struct request_key *self = &r->keys[operation];
+	struct key *key = &c->keys[self->key];
+	if (self->previous == NOBODY)
+		key->request_first = self->next;
+	else
+		node_at(c, self->previous)->next = self->next;
+	if (self->next == NOBODY)
+		key->request_last = self->previous;
+	else
+		node_at(c, self->next)->previous = self->previous;
+	self->next = self->previous = NOBODY;
+	c->queued_keys--;
+}
+
+void request_unlink(struct commit *c, struct request *r)
+{
+	for (uint32_t i = 0; r->queued && i < r->operation_count; i++)
+		if (r->alone == NOBODY || r->alone == i)
+			queue_remove(c, r, i);
+	r->queued = false;
+	r->alone = NOBODY;
+}
+
+void request_unwait(struct commit *c, struct request *r)
+{
+	if (!r->queued)
+		return;
+	request_unlink(c, r);
+	for (uint32_t i = 0; i < r->operation_count; i++)
+		wake(c, r->keys[i].key);
+}
+
+static void request_wait(struct commit *c, struct request *r)
+{
+	assert(!r->queued && r->alone == NOBODY);
 	r->state = REQUEST_WAITING;
-	r->wait_key = index;
-	if (first || key->request_first == NOBODY) {
-		r->next = key->request_first;
-		key->request_first = self;
-		if (key->request_last == NOBODY)
-			key->request_last = self;
-	} else {
-		r->next = NOBODY;
-		c->requests[key->request_last].next = self;
-		key->request_last = self;
+	r->queued = true;
+	for (uint32_t i = 0; i < r->operation_count; i++)
+		queue_add(c, r, i);
+}
+
+void request_with_all(struct commit *c, struct request *r)
+{
+	request_unlink(c, r);
+	request_wait(c, r);
+}
+
+/* Nothing has been heard for long of a transaction that holds one of r's keys, a dead coordinator's perhaps: nobody waits
+ * behind r for its other keys meanwhile. */
+static void step_aside(struct commit *c, struct request *r)
+{
+	for (uint32_t i = 0; i < r->operation_count; i++) {
+		uint32_t holder = c->keys[r->keys[i].key].holders;
+		if (holder == NOBODY || c->now_ns < c->transactions[holder >> 8].touched_ns + c->options.in_doubt_ns / 2)
+			continue;
+		request_unwait(c, r);
+		r->queued = true;
+		r->alone = i;
+		queue_add(c, r, i);
+		return;
 	}
 }
 
@@ -174,19 +224,8 @@ void request_retry(struct commit *c, struct request *r, uint64_t delay_ns)
 		r->not_before_ns = c->now_ns + delay_ns;
 		return;
 	}
-	struct commit_body body = {.bytes = r->operations, .size = r->operations_size};
-	struct commit_operation operation;
-	uint32_t at = 0;
-	commit_body_operation(&body, &at, &operation);
-	uint32_t key = key_take(c, operation.keyspace, operation.key, operation.key_size);
-	if (key == NOBODY) {
-		r->state = REQUEST_DELAYED;
-		r->not_before_ns = c->now_ns + request_pause_ns(r);
-		return;
-	}
-	request_wait(c, r, key, true);
-	wake(c, key);
-	key_give(c, key);
+	request_wait(c, r);
+	wake(c, r->keys[0].key);
 }
 
 /* ---- conditions that seem broken: only a majority knows ---- */
@@ -220,213 +259,36 @@ void request_confirmed(struct commit *c, struct request *r, bool live)
 	request_confirm(c, r);
 }
 
-/* ---- to a transaction ---- */
+/* ---- its time ---- */
 
-/* Does another region's transaction wait there that has waited longer? */
-static bool others_go_first(const struct commit *c, const struct key *key, const struct request *r)
+static const char given_up[] = "given up within its time, and certainly not applied";
+
+static void transaction_leave(struct commit *c, struct transaction *t, struct request *r)
 {
-	if (contender_goes_first(c, key, r->since))
-		return true;
-	return key->prepare_first != NOBODY && c->transactions[key->prepare_first].body.since <= r->since;
+	uint32_t *link = &t->requests;
+	while (*link != (uint32_t)(r - c->requests))
+		link = &c->requests[*link].next;
+	*link = r->next;
+	r->next = r->transaction = NOBODY;
 }
 
-/* First key that this request cannot have now, with *failed: ever; NOBODY when it can have all. taken[] are references to give back. */
-static uint32_t keys_take(struct commit *c, struct request *r, uint32_t *taken, uint32_t *count, bool *failed, uint64_t *above)
+static bool somebody_waits(const struct commit *c, const struct transaction *t)
 {
-	struct commit_body body = {.bytes = r->operations, .size = r->operations_size};
-	uint32_t at = 0, blocked = NOBODY;
-	*count = 0;
-	for (uint32_t i = 0; i < r->operation_count; i++) {
-		struct commit_operation operation;
-		commit_body_operation(&body, &at, &operation);
-		uint32_t index = key_take(c, operation.keyspace, operation.key, operation.key_size);
-		if (index == NOBODY) {
-			*failed = true;
-			return NOBODY;
-		}
-		taken[(*count)++] = index;
-		settle_known(c, index);
-		struct key *key = &c->keys[index];
-		if (key->damaged) {
-			*failed = true;
-			return index;
-		}
-		if (key->holders != NOBODY || key->request_first != NOBODY || others_go_first(c, key, r)) {
-			blocked = index;
-			break;
-		}
-		if (key->row.stamp.hlc > *above)
-			*above = key->row.stamp.hlc;
-	}
-	return blocked;
-}
-
-static uint32_t body_build(struct commit *c, const uint32_t *list, uint32_t count)
-{
-	const struct request *last = &c->requests[list[count - 1]];
-	uint64_t since = UINT64_MAX;
-	for (uint32_t i = 0; i < count; i++)
-		since = c->requests[list[i]].since < since ? c->requests[list[i]].since : since;
-	uint8_t *out = commit_body_begin(c->body, last->ack_all, c->born, since, count);
-	for (uint32_t i = 0; i < count; i++) {
-		const struct request *r = &c->requests[list[i]];
-		struct commit_request_name name = {.client_id = r->client_id, .number = r->number, .after = r->after};
-		out = commit_request_name_put(out, &name);
-	}
-	bytes_put_u16(out, (uint16_t)last->operation_count);
-	memcpy(out + 2, last->operations, last->operations_size);
-	if (count > 1)
-		bytes_put_u16(out + 2 + COMMIT_OPERATION_SHARE_AT, (uint16_t)(count - 1));
-	return (uint32_t)(out + 2 + last->operations_size - c->body);
-}
-
-static void transaction_begin(struct commit *c, struct transaction *t, const uint32_t *list, uint32_t count)
-{
-	t->coordinating = true;
-	for (uint32_t i = count; i-- > 0;) {
-		struct request *r = &c->requests[list[i]];
-		r->state = REQUEST_ACTIVE;
-		r->transaction = transaction_index(c, t);
-		r->next = t->requests;
-		t->requests = list[i];
-	}
-	for (uint32_t i = 0; i < t->body.operation_count; i++)
-		t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
-	hold(c, t);
-	/* Nobody may hold a vote for what a restart makes this region forget: the lock is on disk before PREPARE says that it is
-	 * there (docs/spec, R18). So are the bound above the stamp and the rows named in it, which stand before it in the log. */
-	append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
-	later(c, ACTION_PREPARED, t, t->id);
-}
-
-static void begin(struct commit *c, const uint32_t *list, uint32_t count, uint64_t above)
-{
-	struct request *first = &c->requests[list[0]];
-	uint32_t size = body_build(c, list, count);
-	for (uint32_t i = 0; i < count; i++)
-		above = later_of(above, c->requests[list[i]].after);
-	struct commit_id id = {.hlc = stamp_take(c, above), .region = c->options.region};
-	struct transaction *t = transaction_new(c, id, c->body, size);
-	if (!t) {
-		for (uint32_t i = 0; i < count; i++)
-			request_retry(c, &c->requests[list[i]], request_pause_ns(&c->requests[list[i]]));
-		return;
-	}
-	int16_t reason;
-	bool final;
-	struct commit_id stamp;
-	enum commit_vote vote = check_rows(c, t, &reason, &final, &stamp);
-	if (vote == COMMIT_YES) {
-		if (count > 1)
-			c->counts.shared += count;
-		transaction_begin(c, t, list, count);
-		return;
-	}
-	assert(count == 1); /* blind writes have no condition, and the stamp is above the rows */
-	transaction_free(c, t);
-	if (vote == COMMIT_NO && final)
-		request_end(c, first, ERR_CHECK_FAILED, NULL, no_version);
-	else if (vote == COMMIT_NO)
-		request_confirm(c, first);
-	else
-		request_retry(c, first, request_pause_ns(first));
-}
-
-/* r is not in any list. */
-void request_start(struct commit *c, struct request *r)
-{
-	uint32_t taken[COMMIT_OPERATIONS_MAX], count, list[COMMIT_REQUESTS_MAX], listed = 0;
-	bool failed = false;
-	uint64_t above = 0;
-	if (r->duplicate) {
-		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
-		return;
-	}
-	uint32_t blocked = keys_take(c, r, taken, &count, &failed, &above);
-	if (failed && blocked != NOBODY)
-		request_end(c, r, ERR_ROW_DAMAGED, NULL, no_version);
-	else if (failed)
-		request_retry(c, r, request_pause_ns(r));
-	else if (blocked != NOBODY)
-		request_wait(c, r, blocked, false);
-	else {
-		list[listed++] = (uint32_t)(r - c->requests);
-		begin(c, list, listed, above);
-	}
-	for (uint32_t i = 0; i < count; i++)
-		key_give(c, taken[i]);
-}
-
-/* Takes from the key's queue whoever may share one transaction with its first. */
-static uint32_t share(struct commit *c, uint32_t index, uint32_t *list)
-{
-	struct key *key = &c->keys[index];
-	uint32_t count = 0;
-	while (key->request_first != NOBODY && count < COMMIT_REQUESTS_MAX) {
-		struct request *r = &c->requests[key->request_first];
-		if (count && (!r->blind || r->duplicate || r->ack_all != c->requests[list[0]].ack_all))
-			break;
-		request_unwait(c, r);
-		list[count++] = (uint32_t)(r - c->requests);
-		if (!r->blind || r->duplicate)
-			break;
-	}
-	return count;
-}
-
-/* The key is referenced by the caller. */
-void requests_run(struct commit *c, uint32_t index)
-{
-	uint32_t list[COMMIT_REQUESTS_MAX];
-	while (room(c)) {
-		settle_known(c, index);
-		struct key *key = &c->keys[index];
-		if (key->holders != NOBODY || key->request_first == NOBODY)
-			return;
-		struct request *r = &c->requests[key->request_first];
-		if (others_go_first(c, key, r))
-			return;
-		if (r->blind && !r->duplicate) {
-			uint32_t count = share(c, index, list);
-			begin(c, list, count, key->row.stamp.hlc);
-			continue;
-		}
-		/* Others wait behind it: out of their way while it looks at its keys, then back to the front if it must wait
-		 * on. */
-		request_unwait(c, r);
-		uint32_t first = key->request_first, last = key->request_last;
-		key->request_first = key->request_last = NOBODY;
-		uint32_t self = (uint32_t)(r - c->requests);
-		request_start(c, r);
-		key = &c->keys[index];
-		if (key->request_first == self) {
-			c->requests[self].next = first;
-			key->request_last = last == NOBODY ? self : last;
-		} else if (key->request_first == NOBODY) {
-			key->request_first = first;
-			key->request_last = last;
-		} else {
-			assert(first == NOBODY);
-		}
-	}
-}
-
-/* One that is in no transaction; whoever waits behind it is looked at. */
-static void waiting_end(struct commit *c, struct request *r, int code, const char *reason)
-{
-	uint32_t index = r->wait_key;
-	if (index != NOBODY)
-		c->keys[index].references++;
-	request_end(c, r, code, reason, r->duplicate_of);
-	if (index != NOBODY) {
-		wake(c, index);
-		key_give(c, index);
-	}
+	for (uint32_t at = t->requests; at != NOBODY; at = c->requests[at].next)
+		if (!c->requests[at].rides && c->now_ns < c->requests[at].deadline_ns)
+			return true;
+	return false;
 }
 
 static void active_timer(struct commit *c, struct request *r, bool is_late)
 {
 	struct transaction *t = &c->transactions[r->transaction];
+	if (r->rides) {
+		/* It is not in the body: certainly not applied. */
+		transaction_leave(c, t, r);
+		request_end(c, r, ERR_NO_QUORUM, given_up, no_version);
+		return;
+	}
 	if (is_late && !r->answered) {
 		struct commit_id version = no_version;
 		const char *reason = NULL;
@@ -434,7 +296,8 @@ static void active_timer(struct commit *c, struct request *r, bool is_late)
 		answer_later(c, r, code, reason, version);
 		r->answered = true;
 	}
-	if (is_late || r->duplicate)
+	/* One that is impatient does not stop the others (A7). */
+	if (r->duplicate || !somebody_waits(c, t))
 		withdraw(c, t, t->reason, t->reason_final);
 }
 
@@ -443,16 +306,24 @@ void request_timer(struct commit *c, struct request *r)
 	bool is_late = c->now_ns >= r->deadline_ns;
 	if (r->state == REQUEST_CONFIRMING)
 		return; /* its read has a deadline of its own */
-	if (r->state == REQUEST_ACTIVE)
-		active_timer(c, r, is_late);
-	else if (r->duplicate)
-		waiting_end(c, r, ERR_OK, NULL);
-	else if (is_late)
-		waiting_end(c, r, ERR_NO_QUORUM, "given up within its time, and certainly not applied");
-	else if (r->state == REQUEST_WAITING && c->keys[r->wait_key].holders == NOBODY)
-		wake(c, r->wait_key); /* keys that wait for each other's queues */
-	else if (r->state == REQUEST_DELAYED && c->now_ns >= r->not_before_ns)
-		request_start(c, r);
+	if (r->state == REQUEST_ACTIVE) {
+		if (is_late || r->duplicate)
+			active_timer(c, r, is_late);
+	} else if (r->duplicate) {
+		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
+	} else if (is_late) {
+		request_end(c, r, ERR_NO_QUORUM, given_up, no_version);
+	} else if (r->state == REQUEST_WAITING) {
+		if (r->alone == NOBODY && r->operation_count > 1)
+			step_aside(c, r);
+		/* Whoever is to come first may have stayed away. */
+		uint32_t index = r->keys[r->alone == NOBODY ? 0 : r->alone].key;
+		if (c->keys[index].holders == NOBODY && c->keys[index].request_first >> 8 == (uint32_t)(r - c->requests))
+			wake(c, index);
+	} else if (r->state == REQUEST_DELAYED && c->now_ns >= r->not_before_ns) {
+		request_wait(c, r);
+		wake(c, r->keys[0].key);
+	}
 }
 
 /* ---- from the client ---- */
@@ -516,10 +387,11 @@ static bool is_ahead(const struct commit *c, uint64_t after)
 	return hlc_milliseconds(after) > later_of(hlc_milliseconds(commit_token(c)), c->now_ms) + TOKEN_AHEAD_MS;
 }
 
+/* size: of the operations, encoded. */
 static int validate(const struct commit_event *e, size_t *size)
 {
 	const struct commit_operation *o = e->transaction.operations;
-	*size = COMMIT_BODY_BEGIN_SIZE + 2 + COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX;
+	*size = 0;
 	if (!e->transaction.client_id || !e->transaction.number || !e->transaction.count ||
 	    e->transaction.count > COMMIT_OPERATIONS_MAX)
 		return ERR_MALFORMED;
@@ -538,7 +410,66 @@ static int validate(const struct commit_event *e, size_t *size)
 				return ERR_MALFORMED;
 		*size += commit_operation_size(&o[i]);
 	}
-	return *size > COMMIT_BODY_MAX ? ERR_VALUE_TOO_LARGE : 0;
+	size_t with_names = *size + COMMIT_BODY_BEGIN_SIZE + 2 + COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX;
+	return with_names > COMMIT_BODY_MAX ? ERR_VALUE_TOO_LARGE : 0;
+}
+
+/* References to all keys of a new request; false when there is no room for them, or for as many more to wait for. */
+static bool keys_take(struct commit *c, const struct commit_event *e, struct request_key *keys)
+{
+	bool waits = false;
+	uint32_t count = e->transaction.count, taken = 0;
+	for (; taken < count; taken++) {
+		const struct commit_operation *o = &e->transaction.operations[taken];
+		uint32_t index = key_take(c, o->keyspace, o->key, o->key_size);
+		if (index == NOBODY)
+			break;
+		keys[taken] = (struct request_key){.key = index, .next = NOBODY, .previous = NOBODY};
+		waits |= c->keys[index].holders != NOBODY || c->keys[index].request_first != NOBODY;
+	}
+	/* Those who wait leave half of the keys to those who do not, and to the streams. */
+	if (taken == count && (!waits || c->queued_keys + count <= c->options.keys / 2))
+		return true;
+	while (taken)
+		key_give(c, keys[--taken].key);
+	return false;
+}
+
+static struct request *request_new(struct commit *c, const struct commit_event *e, struct request_key *keys)
+{
+	uint32_t index = c->request_free;
+	struct request *r = &c->requests[index];
+	c->request_free = r->newer;
+	*r = (struct request){.state = REQUEST_DELAYED,
+	    .ack_all = e->transaction.ack_all,
+	    .route = e->transaction.route,
+	    .client_id = e->transaction.client_id,
+	    .number = e->transaction.number,
+	    .after = e->transaction.after,
+	    .uncertain = e->transaction.age_ms && (e->transaction.moved || first_sent_ms(c, e) <= c->started_ms),
+	    .since = since_of(c, e->transaction.age_ms),
+	    .deadline_ns = e->transaction.deadline_ns,
+	    .arrived_ns = e->transaction.arrived_ns,
+	    .keys = keys,
+	    .operations = (uint8_t *)(keys + e->transaction.count),
+	    .operation_count = e->transaction.count,
+	    .order = ++c->request_order,
+	    .next = NOBODY,
+	    .alone = NOBODY,
+	    .transaction = NOBODY,
+	    .older = c->request_newest,
+	    .newer = NOBODY};
+	uint8_t *out = r->operations;
+	for (uint32_t i = 0; i < e->transaction.count; i++)
+		out = commit_operation_put(out, &e->transaction.operations[i]);
+	r->operations_size = (uint32_t)(out - r->operations);
+	if (r->older != NOBODY)
+		c->requests[r->older].newer = index;
+	else
+		c->request_oldest = index;
+	c->request_newest = index;
+	c->request_count++;
+	return r;
 }
 
 void request_take(struct commit *c, const struct commit_event *e)
@@ -561,48 +492,28 @@ void request_take(struct commit *c, const struct commit_event *e)
 		code = ERR_NO_QUORUM;
 	else if (c->request_free == NOBODY || !commit_room(c) || is_ahead(c, e->transaction.after))
 		code = ERR_OVERLOADED;
-	uint8_t *blob = code ? NULL : arena_take(&c->arena, size - COMMIT_BODY_BEGIN_SIZE - 2 - COMMIT_REQUEST_NAME_SIZE * (size_t)COMMIT_REQUESTS_MAX);
-	if (!blob) {
+	struct request_key *keys = code ? NULL : arena_take(&c->arena, e->transaction.count * sizeof *keys + size);
+	if (keys && !keys_take(c, e, keys)) {
+		blob_free(c, keys);
+		keys = NULL;
+	}
+	if (!keys) {
 		refuse_now(c, e, code ? code : ERR_OVERLOADED);
 		return;
 	}
-	uint32_t index = c->request_free;
-	struct request *r = &c->requests[index];
-	c->request_free = r->newer;
-	*r = (struct request){.state = REQUEST_DELAYED,
-	    .ack_all = e->transaction.ack_all,
-	    .route = e->transaction.route,
-	    .client_id = e->transaction.client_id,
-	    .number = e->transaction.number,
-	    .after = e->transaction.after,
-	    .uncertain = e->transaction.age_ms && (e->transaction.moved || first_sent_ms(c, e) <= c->started_ms),
-	    .since = since_of(c, e->transaction.age_ms),
-	    .deadline_ns = e->transaction.deadline_ns,
-	    .arrived_ns = e->transaction.arrived_ns,
-	    .operations = blob,
-	    .operation_count = e->transaction.count,
-	    .next = NOBODY,
-	    .wait_key = NOBODY,
-	    .transaction = NOBODY,
-	    .older = c->request_newest,
-	    .newer = NOBODY};
-	uint8_t *out = blob;
-	for (uint32_t i = 0; i < e->transaction.count; i++)
-		out = commit_operation_put(out, &e->transaction.operations[i]);
-	r->operations_size = (uint32_t)(out - blob);
-	r->blind = e->transaction.count == 1 && e->transaction.operations[0].condition == COMMIT_ALWAYS;
-	if (r->older != NOBODY)
-		c->requests[r->older].newer = index;
-	else
-		c->request_oldest = index;
-	c->request_newest = index;
-	c->request_count++;
+	struct request *r = request_new(c, e, keys);
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (!answer)
 		answer = memory_add(&c->memory, r->client_id, r->number);
 	answer->state = MEMORY_PARKED;
-	answer->sequence = index;
-	request_start(c, r);
+	answer->sequence = (uint32_t)(r - c->requests);
+	uint32_t first = r->keys[0].key;
+	request_wait(c, r);
+	if (c->keys[first].request_first != (uint32_t)(r - c->requests) << 8)
+		return;
+	c->keys[first].references++;
+	requests_run(c, first);
+	key_give(c, first);
 }
 
 /* Each region remembers what became of each request, whichever region took it (B08). */
