@@ -69,6 +69,8 @@ struct shm_coordinator {
 	_Atomic uint64_t log_bytes, map_bytes;     /* on disk */
 	_Atomic uint32_t refusing;                 /* 0, or the error code that every write is refused with */
 	_Atomic uint32_t ready;
+	/* While it starts: MiB copied or applied, and of how many; 0: nothing that takes long. */
+	_Atomic uint32_t start_done_mib, start_total_mib;
 	struct vector_slot applied; /* durable and in the rows; stored before applied_lsn, so that it covers what that covers */
 	struct store_table_slot stores; /* this region's own store, and by peer the one whose records are held; durable */
 };

@@ -138,7 +138,10 @@ static int machine_start(struct port *port, const struct log_recovered *found, s
 static void start_told(struct port *port, const char *what, uint64_t done, uint64_t total)
 {
 	struct clock_now now = clock_read();
+	struct shm_coordinator *shm = &port->process.shm.layout->coordinator;
 	counter_set(port->process.counters, COUNTER_turned_ms, now.monotonic_ns / 1000000);
+	atomic_store_explicit(&shm->start_done_mib, (uint32_t)(done >> 20), memory_order_relaxed);
+	atomic_store_explicit(&shm->start_total_mib, (uint32_t)(total >> 20), memory_order_relaxed);
 	if (now.monotonic_ns < port->start_told_ns + START_TOLD_EVERY_NS)
 		return;
 	port->start_told_ns = now.monotonic_ns;
@@ -251,6 +254,7 @@ int store_start(struct port *port, struct error_context *error)
 		code = log_apply_rest(port, found.end_lsn, error);
 	if (code)
 		return code;
+	atomic_store_explicit(&port->process.shm.layout->coordinator.start_total_mib, 0, memory_order_relaxed);
 	port->durable_lsn = port->appended_lsn = found.end_lsn;
 	port->apply_idle_lsn = port->rows_are_full ? 0 : found.end_lsn;
 	if (snapshot_newest(dir, &port->snapshot_lsn, path) < 0)

@@ -20,6 +20,7 @@
 #include "shm/layout.h"
 
 #define READY_WAIT_MS    30000u
+#define START_LOOK_MS    1000u
 #define STOP_WAIT_MS     20000u
 #define MEET_WAIT_MS     10000u
 #define IPC_PATH_MAX     107u
@@ -287,20 +288,59 @@ static void region_print(struct cli *cli, const struct region *region, bool ran,
 	text_deinit(&json);
 }
 
+struct start_seen {
+	uint64_t turned_ms, deadline_ns, looked_ns;
+	uint32_t told_mib;
+};
+
+/* A coordinator that copies a snapshot or applies its log shows signs of life: it has no deadline while it does, and how far it is
+ * is told. */
+static void start_look(struct cli *cli, const struct region *region, struct start_seen *seen)
+{
+	char dir[320];
+	struct shm shm;
+	uint64_t now_ns = cli_now_ns();
+	if (now_ns < seen->looked_ns + START_LOOK_MS * 1000000ull)
+		return;
+	seen->looked_ns = now_ns;
+	cli_region_dir(cli, region, dir);
+	if (shm_attach(&shm, dir, 0, NULL) < 0)
+		return;
+	const struct shm_coordinator *coordinator = &shm.layout->coordinator;
+	uint64_t turned_ms = counter_get(&shm.layout->counters[ACTOR_COORDINATOR], COUNTER_turned_ms);
+	uint32_t done_mib = atomic_load_explicit(&coordinator->start_done_mib, memory_order_relaxed);
+	uint32_t total_mib = atomic_load_explicit(&coordinator->start_total_mib, memory_order_relaxed);
+	shm_detach(&shm);
+	if (!total_mib || turned_ms == seen->turned_ms)
+		return;
+	/* Not what an earlier start has left: only what is seen to change counts. */
+	if (seen->turned_ms)
+		seen->deadline_ns = now_ns + READY_WAIT_MS * 1000000ull;
+	seen->turned_ms = turned_ms;
+	if (!cli->json && done_mib != seen->told_mib)
+		fprintf(stderr, "%-16s restoring: %u of %u MiB\n", region->name, done_mib, total_mib);
+	seen->told_mib = done_mib;
+}
+
 /* Waits for those that were started, all at once; tells each as it is ready. A region that cannot start is stopped and its reason
  * told at once; the others go on. Returns the first failure. */
 static int regions_wait(struct cli *cli, uint32_t starting, struct process_spawned *spawned, uint64_t began_ns)
 {
 	struct error_context first = {{0}};
+	struct start_seen seen[REGIONS_MAX] = {{0}};
 	int failure = 0;
-	for (uint64_t deadline_ns = began_ns + READY_WAIT_MS * 1000000ull; starting;) {
+	for (uint32_t i = 0; i < cli->topology.region_count; i++)
+		seen[i].deadline_ns = began_ns + READY_WAIT_MS * 1000000ull;
+	while (starting) {
 		for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 			const struct region *region = &cli->topology.regions[i];
 			struct error_context error = {{0}};
 			if (!(starting & 1u << i))
 				continue;
 			int code = processes_poll_ready(&spawned[i], region->name, 10, &error);
-			if (code == 1 && cli_now_ns() >= deadline_ns)
+			if (code == 1)
+				start_look(cli, region, &seen[i]);
+			if (code == 1 && cli_now_ns() >= seen[i].deadline_ns)
 				code = processes_give_up(&spawned[i], region->name, &error);
 			if (code == 1)
 				continue;

@@ -395,6 +395,31 @@ Test(supervisor, what_hangs_is_killed)
 	close(fd);
 }
 
+static bool monitor_started_twice(void)
+{
+	return lines_of("monitor start") >= 2;
+}
+
+/* A start that shows signs of life (a coordinator that copies a snapshot) is not given up, however long it takes. */
+Test(supervisor, D8_a_start_that_goes_on_has_no_deadline)
+{
+	int fd;
+	const char *const flags[] = {"--actor-flag", "monitor:--fake=hang", "--start-timeout-ms=2000", NULL};
+	pid_t child = supervisor_start(&fd, flags);
+	cr_assert(!ready_within(fd, 500));
+	cr_assert_eq(shm_attach(&seen, region_dir, 1, &error), 0, "%s", error.text);
+	for (int i = 0; i < 120; i++) {
+		counter_add(&seen.layout->counters[ACTOR_MONITOR], COUNTER_turned_ms, 1);
+		usleep(50000);
+	}
+	cr_assert_eq(lines_of("monitor start"), 1, "given up while it went on");
+	cr_assert(wait_until(monitor_started_twice, 20000), "not given up when it stood still");
+	shm_detach(&seen);
+	kill(child, SIGTERM);
+	cr_assert_eq(exit_code(child), 0);
+	close(fd);
+}
+
 Test(supervisor, mistakes_are_one_clear_line)
 {
 	static const struct {
