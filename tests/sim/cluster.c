@@ -204,7 +204,7 @@ static void topology_make(struct sim *sim)
 	strcpy(topology->keyspaces[0].name, "default");
 	for (uint8_t r = 0; r < sim->regions; r++) {
 		topology->regions[r].id = r;
-		strcpy(topology->regions[r].name, sim_names[r]);
+		snprintf(topology->regions[r].name, sizeof topology->regions[r].name, "%s", sim_names[r]);
 	}
 }
 

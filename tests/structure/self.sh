@@ -74,6 +74,10 @@ good_tree; put shm/bad.h 'struct bad { int n; };'
 reported "a header without a guard" "shm/bad.h:1: does not compile alone"
 good_tree; put core/bad.c '#include <stdlib.h>' 'void *bad_new(void);' 'void *bad_new(void) { return malloc(9); }'
 reported "core allocates" "core/bad.c:1: core must not call malloc"
+good_tree; mkdir -p "$work/tree/tools"; printf 'need="build-essential\nlibclang-rt-14-dev meson"\n' >"$work/tree/tools/setup"
+reported "H21: a package of one release" "tools/setup: libclang-rt-14-dev is not known to be in every release"
+good_tree; mkdir -p "$work/tree/tools"; printf 'need="meson"\n[ "${1:-}" = --with-tests ] && need="$need libnot-dev spin"\n' >"$work/tree/tools/setup"
+reported "H21: a package for the tests alone" "tools/setup: libnot-dev is not known to be in every release"
 good_tree; echo 'int x;' >"$work/tree/shm/bad.c"
 reported "no licence" "shm/bad.c:1: no SPDX line"
 exit $failed

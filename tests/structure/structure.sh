@@ -58,4 +58,13 @@ for file in $(grep '^actors/' "$work/sources" | awk -F/ '$3 == $2 ".c"'); do
 		failed=1
 	done
 done
+
+# H21: no network is needed to know that a package has another name in another release.
+if [ -f tools/setup ]; then
+	tr '\n' ' ' <tools/setup | grep -oE 'need="[^"]*"' | sed 's/^need="//; s/"$//' | tr ' ' '\n' | grep -v '^\$need$' | grep . | sort -u |
+		while read -r package; do
+			grep -qx -- "$package" "${packages:-$here/packages}" || echo "tools/setup: $package is not known to be in every release (tests/structure/packages)"
+		done >"$work/packages"
+	[ ! -s "$work/packages" ] || { cat "$work/packages"; failed=1; }
+fi
 exit $failed
