@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verify: are the regions identical? Digests are compared only at equal vectors: regions that are on their way are waited for,
- * and then said to be not comparable, which is something else than divergent. */
+ * verify: are the regions identical? Digests are compared only at equal vectors: regions that are on their way are waited for. While
+ * writes go on, rows are compared instead, at two looks. A region that stays behind is said to be not comparable, which is something
+ * else than divergent. */
 #include "cmd/godwit/verify.h"
 
 #include <stdlib.h>
@@ -311,6 +312,162 @@ static int conclude(struct survey *survey, uint64_t keyspaces, enum verdict verd
 	return verdict == VERDICT_IDENTICAL ? 0 : cli_fail(cli, ERR_CHECK_FAILED, "%s", reason);
 }
 
+/* ---- while writes go on ----
+ *
+ * Equal vectors are never met then. Instead: a first look at all rows (A1, B1, ...), then every region applies all that any had applied
+ * by the end of that look, then a second look. States of a row only grow, by merging writes. A row that no region has changed between
+ * the looks contains, in each, all that the others had at the first look; so it is the same everywhere, or it diverges. A row that has
+ * changed is compared by the next `verify`. In strong keyspaces a commit may be in the rows before its stream brings it, for as long
+ * as another region needs to take a silent coordinator's place: the second look comes later there. */
+#define MOVING_STRONG_MS 15000u
+
+static bool rows_same(const struct bucket_row *a, size_t a_count, const struct bucket_row *b, size_t b_count)
+{
+	bool same = a_count == b_count;
+	for (size_t i = 0; same && i < a_count; i++)
+		same = a[i].region == b[i].region && memcmp(a[i].digest, b[i].digest, 16) == 0;
+	return same;
+}
+
+/* How many rows from here on are of one key; *differs: not the same in all regions. */
+static size_t key_rows(const struct survey *survey, const struct bucket *bucket, size_t at, bool *differs)
+{
+	const struct bucket_row *first = &bucket->rows[at];
+	size_t count = 1;
+	*differs = false;
+	for (; at + count < bucket->count; count++) {
+		const struct bucket_row *other = &bucket->rows[at + count];
+		if (other->key_size != first->key_size || memcmp(other->key, first->key, first->key_size) != 0)
+			break;
+		*differs |= memcmp(first->digest, other->digest, 16) != 0;
+	}
+	*differs |= count != survey->region_count;
+	return count;
+}
+
+static void bucket_free(struct bucket *bucket)
+{
+	for (size_t i = 0; i < bucket->count; i++)
+		free(bucket->rows[i].key);
+	free(bucket->rows);
+	*bucket = (struct bucket){0};
+}
+
+/* Reads one bucket everywhere. former NULL: keeps in *kept what differs. Else names what differs just as it did in `former`. */
+static int bucket_look(struct survey *survey, uint32_t keyspace, uint32_t number, const struct bucket *former, struct bucket *kept,
+    struct text *json, uint64_t *found)
+{
+	struct bucket bucket = {0};
+	int code = ERR_OK;
+	for (uint32_t i = 0; !code && i < survey->region_count; i++)
+		code = bucket_read(survey, i, keyspace, number, &bucket);
+	if (!code && bucket.count)
+		qsort(bucket.rows, bucket.count, sizeof *bucket.rows, bucket_row_compare);
+	for (size_t at = 0, count, old = 0; !code && at < bucket.count; at += count) {
+		bool differs, was;
+		size_t old_count = 0;
+		count = key_rows(survey, &bucket, at, &differs);
+		while (former && old < former->count && bucket_row_compare(&former->rows[old], &bucket.rows[at]) < 0 &&
+		       (former->rows[old].key_size != bucket.rows[at].key_size ||
+		           memcmp(former->rows[old].key, bucket.rows[at].key, bucket.rows[at].key_size) != 0))
+			old++;
+		if (former && old < former->count)
+			old_count = key_rows(survey, former, old, &was);
+		if (differs && former && old_count && former->rows[old].key_size == bucket.rows[at].key_size &&
+		    memcmp(former->rows[old].key, bucket.rows[at].key, bucket.rows[at].key_size) == 0 &&
+		    rows_same(&former->rows[old], old_count, &bucket.rows[at], count))
+			divergent_name(survey, keyspace, &bucket.rows[at], count, json, ++*found);
+	}
+	if (!code && !former) {
+		*kept = bucket;
+		return ERR_OK;
+	}
+	bucket_free(&bucket);
+	return code;
+}
+
+static bool differs_anywhere(const struct survey *survey, const struct bucket *bucket)
+{
+	bool any = false, differs;
+	for (size_t at = 0; at < bucket->count && !any; at += key_rows(survey, bucket, at, &differs), any = any || differs)
+		;
+	return any;
+}
+
+/* Until each region has applied all that any of them has now. */
+static bool cut_wait(struct survey *survey, uint64_t keyspaces, uint64_t pause_ms)
+{
+	struct vector cut = {{0}};
+	uint64_t started_ns = cli_now_ns();
+	uint32_t k = (uint32_t)__builtin_ctzll(keyspaces);
+	survey_ask(survey, false, 1ull << k, ASK_TIMEOUT_MS);
+	for (uint32_t i = 0; i < survey->region_count; i++)
+		vector_join(&cut, &survey->regions[i].keyspaces[k].applied);
+	for (;;) {
+		bool there = cli_now_ns() >= started_ns + pause_ms * 1000000;
+		survey_ask(survey, false, 1ull << k, ASK_TIMEOUT_MS);
+		for (uint32_t i = 0; i < survey->region_count; i++)
+			there &= survey->regions[i].keyspaces[k].answered &&
+			         vector_covers(&survey->regions[i].keyspaces[k].applied, &cut);
+		if (there)
+			return true;
+		if (cli_now_ns() >= started_ns + (pause_ms + flags.wait_ms) * 1000000)
+			return false;
+		cli_sleep_ms(PAUSE_MS);
+	}
+}
+
+static int keyspace_look(struct survey *survey, uint32_t keyspace, struct text *json, uint64_t *found, bool *reached)
+{
+	static struct bucket former[DIGEST_BUCKETS];
+	const bool strong = survey->cli->topology.keyspaces[keyspace].level == LEVEL_STRONG;
+	bool any = false;
+	int code = ERR_OK;
+	for (uint32_t b = 0; !code && b < DIGEST_BUCKETS; b++) {
+		code = bucket_look(survey, keyspace, b, NULL, &former[b], json, found);
+		if (!code && !differs_anywhere(survey, &former[b]))
+			bucket_free(&former[b]);
+		any |= former[b].count != 0;
+	}
+	*reached = code || !any || cut_wait(survey, 1ull << keyspace, strong ? MOVING_STRONG_MS : 0);
+	for (uint32_t b = 0; b < DIGEST_BUCKETS; b++) {
+		if (!code && *reached && former[b].count)
+			code = bucket_look(survey, keyspace, b, &former[b], NULL, json, found);
+		bucket_free(&former[b]);
+	}
+	return code;
+}
+
+/* 0 or an exit code; -1: some region does not get as far as the others were, so there is no verdict. */
+static int moving_verify(struct survey *survey, uint64_t keyspaces)
+{
+	struct cli *cli = survey->cli;
+	struct text rows = {0}, json = {0};
+	uint64_t found = 0;
+	bool reached = true;
+	int code = ERR_OK;
+	for (uint32_t k = 0; !code && reached && k < cli->topology.keyspace_count; k++)
+		if (keyspaces & 1ull << k)
+			code = keyspace_look(survey, k, &rows, &found, &reached);
+	if (!code && reached && cli->json) {
+		text_add(&json, "{\"identical\":%s,\"comparable\":true,\"while_written\":true,\"divergent_rows\":%llu,\"divergent\":[%s]}",
+		    found ? "false" : "true", (unsigned long long)found, rows.bytes ? rows.bytes : "");
+		cli_print_json(&json);
+	}
+	text_deinit(&rows);
+	text_deinit(&json);
+	if (!reached)
+		return -1;
+	if (code)
+		return cli_fail(cli, code, "the rows could not be compared while they are written");
+	if (!found && !cli->json)
+		printf("%sidentical%s, compared row by row while writes go on\n", cli_green(), cli_plain());
+	cli->json = found ? false : cli->json;
+	return found ? cli_fail(cli, ERR_CHECK_FAILED, "%llu rows differ between regions that applied the same writes to them",
+	                   (unsigned long long)found)
+	             : 0;
+}
+
 static int verify_run(struct cli *cli)
 {
 	static struct survey survey;
@@ -344,7 +501,9 @@ static int verify_run(struct cli *cli)
 			break;
 		cli_sleep_ms(PAUSE_MS);
 	}
-	exit_code = conclude(&survey, keyspaces, verdict, waited_ms);
+	exit_code = verdict == VERDICT_BEHIND && all_run ? moving_verify(&survey, keyspaces) : -1;
+	if (exit_code < 0)
+		exit_code = conclude(&survey, keyspaces, verdict, waited_ms);
 	survey_close(&survey);
 	return exit_code;
 }
