@@ -21,6 +21,7 @@ enum broken {
 	BROKEN_M14, /* a region that lost its disk may use its id again */
 	BROKEN_M16, /* what timed out is called refused */
 	BROKEN_M17, /* digests by XOR */
+	BROKEN_M18, /* a recovered COMMIT passes over whatever holds its keys */
 };
 #ifndef GODWIT_BROKEN
 #define GODWIT_BROKEN BROKEN_NOTHING

@@ -161,12 +161,16 @@ size_t commit_head_put(uint8_t *out, const struct commit_head *head, bool has_bo
 	out[8] = head->id.region;
 	bytes_put_u64(out + 9, head->ballot);
 	out[17] = head->value;
-	out[18] = (uint8_t)(head->own_lock | has_body << 1);
+	out[18] = (uint8_t)(head->own_lock | has_body << 1 | (head->voters != 0) << 2);
 	bytes_put_u16(out + 19, (uint16_t)head->previous_count);
 	out += 21;
 	for (uint32_t i = 0; i < head->previous_count; i++, out += 9) {
 		bytes_put_u64(out, head->previous[i].hlc);
 		out[8] = head->previous[i].region;
+	}
+	if (head->voters) {
+		bytes_put_u16(out, head->voters);
+		out += 2;
 	}
 	return (size_t)(out - start);
 }
@@ -182,7 +186,7 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 	head->own_lock = flags & 1;
 	head->previous_count = take_u16(&cursor);
 	*body = (struct commit_body){0};
-	if (cursor.bad || flags > 3 || head->id.region >= REGIONS_MAX || head->value > COMMIT_COMMITTED ||
+	if (cursor.bad || flags > 7 || head->id.region >= REGIONS_MAX || head->value > COMMIT_COMMITTED ||
 	    head->previous_count > COMMIT_OPERATIONS_MAX)
 		return ERR_MALFORMED;
 	for (uint32_t i = 0; i < head->previous_count; i++) {
@@ -190,7 +194,8 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 		head->previous[i].region = take_u8(&cursor);
 		cursor.bad |= head->previous[i].region >= REGIONS_MAX; /* it goes into a row, which would not be read again */
 	}
-	if (cursor.bad)
+	head->voters = flags & 4 ? take_u16(&cursor) : 0;
+	if (cursor.bad || (flags & 4 && !head->voters))
 		return ERR_MALFORMED;
 	if (!(flags & 2))
 		return cursor.at == cursor.end ? 0 : ERR_MALFORMED;

@@ -9,8 +9,8 @@
  *              with IF_VERSION: u64 hlc, u8 region, u16 share
  *   One operation a key, whatever number of requests wrote it: the share is that of the request whose write stays.
  * Entry: head, then a body where there is one:
- *   u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows) | u16 previous |
- *   (u64 hlc, u8 region)...
+ *   u64 hlc | u8 region | u64 ballot | u8 value | u8 flags (1: own lock, 2: a body follows, 4: with voters) | u16 previous |
+ *   (u64 hlc, u8 region)... | u16 voters
  * Row, under its key in the same table as those of other levels; the first byte is one that no encoded vector begins with:
  *   u8 0xff | previous (u64 hlc, u8 region) | stamp (the same) | version (u64 hlc, u8 region, u16 share) | u8 live | value
  * All numbers little endian. */
@@ -26,7 +26,7 @@
 #define COMMIT_OPERATIONS_MAX    256u
 #define COMMIT_REQUESTS_MAX      256u /* that share one transaction */
 #define COMMIT_BODY_MAX          (VALUE_SIZE_MAX + 256u * 1024)
-#define COMMIT_HEAD_MAX          (8u + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9)
+#define COMMIT_HEAD_MAX          (8u + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9 + 2)
 #define COMMIT_BODY_BEGIN_SIZE   20u
 #define COMMIT_REQUEST_NAME_SIZE 24u
 #define COMMIT_OPERATION_SHARE_AT 4u
@@ -138,6 +138,7 @@ struct commit_head {
 	uint64_t ballot;
 	uint8_t value;
 	bool own_lock;
+	uint16_t voters; /* of an accepted COMMIT: regions whose YES was seen */
 	uint32_t previous_count;
 	struct commit_id previous[COMMIT_OPERATIONS_MAX]; /* of COMMIT: what each operation replaced */
 };

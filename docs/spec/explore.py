@@ -13,9 +13,10 @@ import argparse
 import random
 import sys
 
-BREAKS = ('proof-ignored', 'accept-unproven', 'accept-unlocked', 'accept-frees', 'conflicting-counted', 'conflicting-never-votes', 'named-ignored', 'restart-forgets',
+BREAKS = ('passes-too-much', 'passes-nothing', 'voters-not-carried', 'proof-ignored', 'accept-unproven', 'accept-unlocked', 'accept-frees', 'conflicting-counted', 'conflicting-never-votes', 'named-ignored', 'restart-forgets',
           'wound-early', 'version-not-sent', 'replacer-blocks', 'coordinator-unseen-counted')
 NONE, ABORT, COMMIT = None, 'A', 'C'
+WITHDRAWN = (0, ABORT, 0.0, frozenset())  # accepted: ballot, value, version that it replaces, whose YES was seen
 
 
 class Run:
@@ -141,7 +142,7 @@ class Run:
     def withdraw(self, t):
         c = self.coordinator[t]
         if self.free(t):
-            self.accepted[c][t] = (0, ABORT, 0.0)
+            self.accepted[c][t] = WITHDRAWN
             self.withdrawn[t] = {c}
             self.trace.append(f'region {c} withdraws T{t}')
             self.tell(c, 'WITHDRAW', t)
@@ -179,6 +180,15 @@ class Run:
                     holds={u: self.named(r, u) for u in self.holders(r, t)},
                     aborted={u for u in self.ids if self.knows_abort(r, u)})
 
+    def passes(self, t, u, replies, voters):
+        """t may be accepted over u: too few are left to vote for u before t is decided. Whoever voted for t holds it, as do its
+        coordinator and whoever accepted its COMMIT without holding u; none of them votes for u before."""
+        if self.broken in ('passes-too-much', 'passes-nothing'):
+            return self.broken == 'passes-too-much'
+        keeps = voters | {self.coordinator[t]}
+        keeps |= {x for x, s in replies.items() if s['accepted'] and s['accepted'][1] == COMMIT and u not in s['holds']}
+        return len(set(self.all) - keeps - {self.coordinator[u]}) < self.q - 1
+
     def choose(self, r, t):
         now = self.recovery[r, t]
         if self.promise[r][t] != now['ballot'] or self.decision[r][t]:
@@ -200,34 +210,37 @@ class Run:
         out = {self.coordinator[t]} if self.broken != 'coordinator-unseen-counted' else set()
         if self.broken == 'conflicting-never-votes':
             out |= {self.coordinator[u] for u in held}
-        elif self.broken != 'conflicting-counted':
+        elif self.broken not in ('conflicting-counted', 'passes-too-much'):
             # It runs u and has not voted for t: had it decided t before, u would name t; had it decided u, t would be too old
             # for it, or u's ABORT would be on a majority.
             out |= {self.coordinator[u] for u, v in held.items()
                     if self.stamp[u] > self.stamp[t] > v and u not in aborted}
         unseen = [x for x in self.all if x not in replies and x not in out]
         version = max([s['below'] for s in seen] + votes)
+        voters = {x for x, s in replies.items() if s['vote'] is not None}
+        if self.broken != 'voters-not-carried':
+            voters = voters.union(*(a[3] for a in accepted))
+        over = {u for u in held if self.passes(t, u, replies, voters)}
         if self.stamp[t] in held.values() and self.broken not in ('named-ignored', 'conflicting-never-votes'):
             value = (COMMIT, version)
         elif any(s['proof'] for s in seen) and self.broken != 'proof-ignored':
             value = (ABORT, 0.0)
         elif ballots:
-            value = max(ballots)[1:]
+            value = max(ballots, key=lambda a: a[0])[1:3]
         elif accepted or any(s['coordinator'] for s in seen):
             value = (ABORT, 0.0)
         elif len(votes) + len(unseen) < self.q - 1:
             value = (ABORT, 0.0)
         elif held and len(votes) < self.q - 1:
-            del self.recovery[r, t]  # what is in the way is recovered first
-            return
+            return  # what is in the way is recovered first; another reply may do
         else:
             value = (COMMIT, version)
         now['value'] = value
         self.trace.append(f'region {r} chooses {value[0]} over {value[1]:.2f} for T{t}, ballot {now["ballot"]}')
-        self.accept(r, r, t, now['ballot'], value)
-        self.tell(r, 'ACCEPT', t, now['ballot'], value)
+        self.accept(r, r, t, now['ballot'], value, frozenset(voters), over)
+        self.tell(r, 'ACCEPT', t, now['ballot'], value, frozenset(voters), over)
 
-    def accept(self, r, source, t, ballot, value):
+    def accept(self, r, source, t, ballot, value, voters, over):
         if self.decision[r][t]:
             self.send(r, source, 'DECIDED', t, *self.decision[r][t])
             return
@@ -237,11 +250,13 @@ class Run:
             for u in self.ids:
                 if u != t and self.coordinator[u] == r and u in self.holders(r, t, True):
                     self.withdraw(u)
-            if self.fenced(r, t) or (self.holders(r, t, True) and self.broken != 'accept-unlocked') or \
+            in_way = [u for u in self.holders(r, t, True) if u not in over or
+                      (self.accepted[r][u] and self.accepted[r][u][1] == COMMIT)]
+            if self.fenced(r, t) or (in_way and self.broken != 'accept-unlocked') or \
                     (self.proof(r, t) and self.broken != 'accept-unproven'):
                 return
         self.promise[r][t] = ballot
-        self.accepted[r][t] = (ballot,) + value
+        self.accepted[r][t] = (ballot,) + value + (voters if value[0] == COMMIT else frozenset(),)
         self.trace.append(f'region {r} accepts {value[0]} for T{t}, ballot {ballot}')
         if source == r:
             self.accepts(r, t, ballot, r)
@@ -271,8 +286,8 @@ class Run:
                 self.try_commit(t)
         elif kind == 'WITHDRAW':
             if not self.decision[r][t] and not self.promise[r][t] and not self.accepted[r][t]:
-                self.accepted[r][t] = (0, ABORT, 0.0)
-            if self.accepted[r][t] == (0, ABORT, 0.0) and not self.promise[r][t]:
+                self.accepted[r][t] = WITHDRAWN
+            if self.accepted[r][t] == WITHDRAWN and not self.promise[r][t]:
                 self.send(r, source, 'WITHDRAWN', t)
         elif kind == 'WITHDRAWN':
             self.withdrawn[t].add(source)
@@ -291,7 +306,7 @@ class Run:
                 now['replies'][source] = message[5]
                 self.choose(r, t)
         elif kind == 'ACCEPT':
-            self.accept(r, source, t, *message[4:6])
+            self.accept(r, source, t, *message[4:8])
         elif kind == 'ACCEPTED':
             self.accepts(r, t, message[4], source)
 
@@ -304,7 +319,7 @@ class Run:
                 if self.coordinator[u] == r and self.stamp[t] < self.stamp[u]:
                     self.withdraw(u)
             if self.broken == 'wound-early':
-                in_way = [u for u in in_way if not (self.coordinator[u] == r and self.accepted[r][u] == (0, ABORT, 0.0))]
+                in_way = [u for u in in_way if not (self.coordinator[u] == r and self.accepted[r][u] == WITHDRAWN)]
             if in_way or self.row_refuses(r, t):
                 return
             self.vote[r][t] = max(self.base[t], self.below(r, t))

@@ -102,7 +102,7 @@ static void commits(void)
 	static struct commit_head head;
 	uint8_t bytes[512];
 	SEED("commit_entry", "commit", 0, bytes, entry_sample(bytes));
-	head = (struct commit_head){.id = commit_name, .ballot = 3, .value = COMMIT_ABORTED, .own_lock = true};
+	head = (struct commit_head){.id = commit_name, .ballot = 3, .value = COMMIT_ABORTED, .own_lock = true, .voters = 5};
 	SEED("commit_entry", "abort", 0, bytes, commit_head_put(bytes, &head, false));
 	SEED("commit_entry", "body", 1, bytes, body_sample(bytes));
 	struct commit_row row = {.stamp = commit_name,

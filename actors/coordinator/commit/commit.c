@@ -174,6 +174,7 @@ uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t,
 	head->ballot = ballot;
 	head->value = value;
 	head->own_lock = t->coordinating;
+	head->voters = type == COMMIT_ENTRY_ACCEPT && value == COMMIT_COMMITTED ? t->voters : 0;
 	head->previous_count = 0;
 	with_body = with_body && t->operations;
 	bool names = type == COMMIT_ENTRY_PREPARE || type == COMMIT_ENTRY_COMMIT ||
@@ -533,18 +534,9 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 	}
 	if (is_echo(t) || (!t->logged && !t->coordinating && !t->urgent))
 		return;
-	if (!t->next_ns) {
-		/* Not all regions at once. */
-		uint32_t turn = 0;
-		for (uint32_t r = (t->id.region + 1u) % REGIONS_MAX; r != c->options.region; r = (r + 1) % REGIONS_MAX)
-			turn += c->options.regions >> r & 1;
-		t->next_ns = t->since_ns + o->in_doubt_ns + turn * o->in_doubt_ns / 3;
-	}
+	look_plan(c, t);
 	if (c->now_ns >= t->next_ns) {
-		t->attempts++;
-		uint64_t spread = (t->id.hlc * 2654435761u + c->options.region * 40503u + t->attempts * 7919u) % 1000;
-		t->next_ns =
-		    c->now_ns + o->in_doubt_ns / 2 + o->in_doubt_ns * spread / 500 * (t->attempts < 4 ? t->attempts : 4) / 2;
+		look_again(c, t);
 		if (BROKEN(M4)) {
 			decide(c, t, COMMIT_ABORTED, false, false);
 			return;
@@ -745,7 +737,7 @@ void commit_step(struct commit *c, const struct commit_event *e, struct commit_e
 		timer_begin(c);
 		break;
 	case COMMIT_EVENT_PEERS:
-		c->peers = e->peers | 1u << c->options.region;
+		peers_take(c, e->peers);
 		break;
 	case COMMIT_EVENT_STREAMED:
 		streamed(c, e->streamed.bytes, e->streamed.size);

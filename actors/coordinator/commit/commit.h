@@ -73,6 +73,7 @@ struct commit_message {
 	/* ASK, TOLD: which; VOTE: of NO which request, of CHECK_FAILED which operation, of YES since when requests wait here for the
 	 * keys (as in a body), 0: none */
 	uint64_t read;
+	uint16_t voters; /* PROMISED, ACCEPT: of a value accepted for COMMIT, the regions whose YES was seen */
 	const uint8_t *body;
 	uint32_t body_size;
 	uint32_t seen_count; /* one an operation, or 0 */

@@ -6,7 +6,7 @@
 #include "core/bytes.h"
 
 #define ID_SIZE    11u
-#define FIXED_SIZE (5 + 2 + 2 * ID_SIZE + 24 + 1 + 2 + 2 + 2 + 4 + 4)
+#define FIXED_SIZE (5 + 2 + 2 * ID_SIZE + 24 + 2 + 1 + 2 + 2 + 2 + 4 + 4)
 #define SEEN_SIZE  (2 * ID_SIZE + 1)
 #define VECTOR_SIZE (8u * REGIONS_MAX)
 
@@ -60,6 +60,7 @@ long commit_message_encode(const struct commit_message *m, uint8_t *out, size_t 
 	out = put_u64(out, m->ballot);
 	out = put_u64(out, m->accepted_ballot);
 	out = put_u64(out, m->read);
+	out = put_u16(out, m->voters);
 	*out++ = (uint8_t)m->hold_count;
 	for (uint32_t i = 0; i < m->hold_count; i++)
 		out = put_id(out, m->holds[i]);
@@ -187,6 +188,7 @@ int commit_message_decode(
 	m->ballot = take_u64(&cursor);
 	m->accepted_ballot = take_u64(&cursor);
 	m->read = take_u64(&cursor);
+	m->voters = take_u16(&cursor);
 	take_lists(&cursor, m, seen);
 	m->keyspace = take_u16(&cursor);
 	m->key_size = take_u16(&cursor);

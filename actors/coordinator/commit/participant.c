@@ -382,6 +382,7 @@ void participant_decided(struct commit *c, uint8_t from, const struct commit_mes
 	recover_end(c, t);
 	t->decided_known = true;
 	t->touched_ns = c->now_ns;
+	look_behind(c, t);
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
 		const struct key *key = &c->keys[t->operations[i].key];
 		if (key->prepare_first != NOBODY || key->request_first != NOBODY || key->read_first != NOBODY) {
@@ -442,6 +443,7 @@ void decide(struct commit *c, struct transaction *t, uint8_t value, bool ours, b
 			append(c, COMMIT_ENTRY_ABORT, t, 0, COMMIT_ABORTED, false, false);
 	}
 	unhold(c, t);
+	look_behind(c, t);
 	if (t->coordinating)
 		coordinator_finish(c, t, value);
 	t->coordinating = false;

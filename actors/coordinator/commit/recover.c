@@ -50,6 +50,8 @@ void recover(struct commit *c, struct transaction *t)
 	c->counts.recoveries++;
 	append(c, COMMIT_ENTRY_PROMISE, t, t->ballot, 0, !t->body_logged, false);
 	later(c, ACTION_RECOVER, t, t->id)->ballot = t->ballot;
+	if (t->holding)
+		yield_to(c, t);
 }
 
 /* What this region has to say of t, at this moment. seen may be NULL. */
@@ -63,6 +65,7 @@ static void state_of(
 	if (t->accepted_ballot >= REGIONS_MAX) {
 		reply->accepted_ballot = t->accepted_ballot;
 		reply->accepted_value = t->accepted_value;
+		reply->voters = t->voters;
 	}
 	if (reply->forgotten)
 		reply->coordinates = false;
@@ -139,6 +142,8 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 	struct action *action = later(c, ACTION_PROMISED, t, t->id);
 	action->to = from;
 	action->ballot = m->ballot;
+	if (t->holding)
+		yield_to(c, t);
 }
 
 void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
@@ -158,6 +163,7 @@ void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
 	m->committed = reply.committed;
 	m->accepted_ballot = reply.accepted_ballot;
 	m->accepted_value = reply.accepted_value;
+	m->voters = reply.voters;
 	m->hold_count = reply.hold_count;
 	memcpy(m->holds, reply.holds, sizeof reply.holds);
 	m->seen = seen;
@@ -210,15 +216,70 @@ static bool needs_abort_of(const struct commit *c, const struct transaction *b, 
 	return potential(c, b, coordinator) < votes_needed(c, b);
 }
 
+static bool is_over(const struct transaction *t, struct commit_id id)
+{
+	for (uint32_t i = 0; i < t->over_count; i++)
+		if (commit_id_equal(t->over[i], id))
+			return true;
+	return false;
+}
+
+static uint16_t voters_of(const struct transaction *t)
+{
+	uint16_t voters = t->voters;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		if (t->promises & 1u << r)
+			voters |= (uint16_t)(t->recovery->replies[r].voters | (uint32_t)t->recovery->replies[r].yes << r);
+	return voters;
+}
+
+static bool lists(const struct reply *reply, struct commit_id id)
+{
+	for (uint32_t i = 0; i < reply->hold_count; i++)
+		if (commit_id_equal(reply->holds[i], id))
+			return true;
+	return false;
+}
+
+/* Too few are left that could vote for b before t is decided (docs/spec/README.md, R15): whoever voted for t holds it until
+ * then, as do its coordinator and whoever accepted its COMMIT without holding b. So b cannot be committed without t, and t need
+ * not wait for it. */
+static bool passes_over(const struct commit *c, const struct transaction *t, struct commit_id b)
+{
+	if (BROKEN(M18))
+		return true;
+	uint32_t keeps = voters_of(t) | 1u << t->id.region;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
+		const struct reply *reply = &t->recovery->replies[r];
+		if ((t->promises & 1u << r) && reply->accepted_value == COMMIT_COMMITTED && !lists(reply, b))
+			keeps |= 1u << r;
+	}
+	return (uint32_t)__builtin_popcount(c->options.regions & ~keeps & ~(1u << b.region)) < c->quorum - 1;
+}
+
+/* What is in the way and may be passed over. */
+static void over_take(const struct commit *c, struct transaction *t)
+{
+	t->over_count = 0;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
+		const struct reply *reply = &t->recovery->replies[r];
+		for (uint32_t i = 0; (t->promises & 1u << r) && i < reply->hold_count; i++)
+			if (t->over_count < COMMIT_HOLDS_MAX && !is_over(t, reply->holds[i]) &&
+			    passes_over(c, t, reply->holds[i]))
+				t->over[t->over_count++] = reply->holds[i];
+	}
+}
+
 /* True when t may pass over all that holds its keys; otherwise they are recovered first. */
 static bool blockers_pass(struct commit *c, struct transaction *t)
 {
 	bool pass = true;
-	t->over_count = 0;
 	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
 		const struct reply *reply = &t->recovery->replies[r];
 		for (uint32_t i = 0; (t->promises & 1u << r) && i < reply->hold_count; i++) {
 			struct commit_id id = reply->holds[i];
+			if (is_over(t, id))
+				continue;
 			if (decided_find(c, id)) {
 				pass = false; /* since then: ask again */
 				continue;
@@ -237,9 +298,7 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 				continue;
 			}
 			pass = false;
-			b->urgent = true;
-			if (b->phase == PHASE_NONE && (!b->next_ns || b->next_ns > c->now_ns + c->options.in_doubt_ns / 8))
-				b->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
+			look_first(c, b);
 		}
 	}
 	return pass;
@@ -404,6 +463,7 @@ static void propose(struct commit *c, struct transaction *t)
 		decide(c, t, COMMIT_COMMITTED, true, false);
 		return;
 	}
+	over_take(c, t);
 	uint8_t value = choose(c, t);
 	if (value == COMMIT_UNDECIDED)
 		return;
@@ -412,11 +472,13 @@ static void propose(struct commit *c, struct transaction *t)
 	memcpy(passing.holds, t->over, sizeof t->over);
 	if (!may_accept(c, t, value, &passing, &blocker)) {
 		if (blocker)
-			blocker->urgent = true;
+			look_first(c, blocker);
 		return; /* with the next ballot */
 	}
-	if (value == COMMIT_COMMITTED)
+	if (value == COMMIT_COMMITTED) {
 		previous_join(t, t->recovery->seen, t->body.operation_count);
+		t->voters = voters_of(t);
+	}
 	t->proposed = value;
 	t->phase = PHASE_ACCEPTING;
 	t->accepts = 0;
@@ -470,6 +532,7 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	    .committed = m->committed,
 	    .accepted_value = m->accepted_value,
 	    .accepted_ballot = m->accepted_ballot,
+	    .voters = m->voters,
 	    .hold_count = m->hold_count};
 	memcpy(reply->holds, m->holds, sizeof reply->holds);
 	seen_join(t, m->seen, m->seen_count);
@@ -505,6 +568,7 @@ void recover_accept_own(struct commit *c, struct transaction *t)
 		m->decision = t->proposed;
 		m->body = t->operations ? t->body.bytes : NULL;
 		m->body_size = t->operations ? t->body.size : 0;
+		m->voters = t->voters;
 		m->hold_count = t->over_count;
 		memcpy(m->holds, t->over, sizeof t->over);
 		if (t->proposed == COMMIT_COMMITTED)
@@ -546,13 +610,15 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 				blocked->ballot = m->ballot;
 				blocked->hold_count = 1;
 				blocked->holds[0] = blocker->id;
-				blocker->urgent = true;
+				look_first(c, blocker);
 			}
 			return;
 		}
 		recover_end(c, t);
-		if (m->decision == COMMIT_COMMITTED)
+		if (m->decision == COMMIT_COMMITTED) {
 			previous_join(t, m->seen, m->seen_count);
+			t->voters |= m->voters;
+		}
 		accept(c, t, m->ballot, m->decision);
 	}
 	t->next_ns = c->now_ns + c->options.in_doubt_ns;
@@ -581,9 +647,7 @@ void recover_blocked(struct commit *c, uint8_t from, const struct commit_message
 	for (uint32_t i = 0; i < m->hold_count && i < COMMIT_HOLDS_MAX; i++) {
 		struct transaction *b = transaction_find(c, m->holds[i]);
 		if (b) {
-			b->urgent = true;
-			if (b->phase == PHASE_NONE && b->next_ns > c->now_ns + c->options.in_doubt_ns / 8)
-				b->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
+			look_first(c, b);
 		} else if (!decided_find(c, m->holds[i])) {
 			message_send(c, 1u << from, COMMIT_FETCH, m->holds[i]);
 		}
@@ -612,7 +676,6 @@ void recover_known(struct commit *c, uint8_t from, const struct commit_message *
 	struct transaction *t = transaction_new(c, m->id, m->body, m->body_size);
 	if (!t)
 		return;
-	t->urgent = true;
 	transaction_met(c, t);
-	t->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
+	look_first(c, t);
 }

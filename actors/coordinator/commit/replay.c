@@ -63,6 +63,7 @@ static void replay_accept(struct commit *c, struct transaction *t)
 	}
 	if (c->head.ballot > t->promised)
 		t->promised = c->head.ballot;
+	t->voters |= c->head.voters;
 	if (c->head.value == COMMIT_COMMITTED && t->operations) {
 		for (uint32_t i = 0; i < t->body.operation_count && i < c->head.previous_count; i++)
 			t->operations[i].previous = c->head.previous[i];

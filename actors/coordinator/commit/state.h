@@ -44,6 +44,7 @@ struct reply { /* to RECOVER */
 	bool here, yes, coordinates, withdrawn, dead, forgotten, committed;
 	uint8_t accepted_value;
 	uint64_t accepted_ballot;
+	uint16_t voters; /* of its accepted value */
 	uint32_t hold_count;
 	struct commit_id holds[REPLY_HOLDS_MAX];
 };
@@ -67,6 +68,7 @@ struct transaction {
 	bool body_logged;
 	uint8_t accepted_value;
 	uint64_t promised, accepted_ballot;
+	uint16_t voters; /* regions that are known to have voted YES, by a value that was accepted */
 	uint64_t since_ns, touched_ns, next_ns, first_lsn, hold_serial;
 	/* Waiting for a key. */
 	uint32_t wait_key, wait_next;
@@ -261,7 +263,8 @@ struct commit {
 	uint64_t now_ns, now_ms, started_ms;
 	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included */
 	struct contender contenders[CONTENDERS];
-	uint32_t peers;
+	uint32_t peers; /* that seem to be there */
+	uint64_t gone_ns[REGIONS_MAX]; /* since when one does not */
 	int refusing;
 	bool started;
 	struct memory memory;
@@ -455,6 +458,14 @@ void recover_own(struct commit *c, struct transaction *t);
 void recover_accept_own(struct commit *c, struct transaction *t);
 void recover_end(struct commit *c, struct transaction *t);
 uint64_t ballot_next(const struct commit *c, uint64_t above);
+
+/* timing.c */
+void peers_take(struct commit *c, uint32_t peers);
+void look_plan(struct commit *c, struct transaction *t);
+void look_again(struct commit *c, struct transaction *t);
+void look_first(struct commit *c, struct transaction *b);
+void look_behind(struct commit *c, const struct transaction *t);
+void yield_to(struct commit *c, const struct transaction *t);
 
 /* wait.c */
 void request_take(struct commit *c, const struct commit_event *e);

@@ -57,6 +57,7 @@ static void random_transaction(struct transaction *t, uint64_t *seed)
 	t->head.ballot = random_number(seed);
 	t->head.value = (uint8_t)random_below(seed, 3);
 	t->head.own_lock = random_below(seed, 2);
+	t->head.voters = (uint16_t)(random_below(seed, 2) * random_below(seed, 65536));
 	t->has_body = random_below(seed, 4);
 	t->ack_all = random_below(seed, 2);
 	t->born = random_number(seed);
@@ -136,7 +137,7 @@ static void body_check(const struct commit_body *body, const struct transaction 
 static void head_check(const struct commit_head *head, const struct commit_head *expected)
 {
 	cr_assert(names_equal(head->id, expected->id) && head->ballot == expected->ballot);
-	cr_assert(head->value == expected->value && head->own_lock == expected->own_lock);
+	cr_assert(head->value == expected->value && head->own_lock == expected->own_lock && head->voters == expected->voters);
 	cr_assert_eq(head->previous_count, expected->previous_count);
 	for (uint32_t i = 0; i < head->previous_count; i++)
 		cr_assert(names_equal(head->previous[i], expected->previous[i]));
@@ -304,7 +305,7 @@ Test(core_commit_entry, caps_of_a_head)
 	bytes_put_u16(bytes + 19, COMMIT_OPERATIONS_MAX + 1);
 	cr_assert_eq(commit_entry_open(bytes, size + 9, &back, &body), ERR_MALFORMED);
 	bytes_put_u16(bytes + 19, COMMIT_OPERATIONS_MAX);
-	bytes[18] = 4;
+	bytes[18] = 8;
 	cr_assert_eq(commit_entry_open(bytes, size, &back, &body), ERR_MALFORMED, "unknown flag");
 }
 

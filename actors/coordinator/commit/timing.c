@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * When it is worth while to look: hints, and nothing but time rests on them. With any other answers of these functions the same
+ * is decided, sooner or later (docs/spec, section 3: timing is never a matter of safety). */
+#include "actors/coordinator/commit/state.h"
+
+#define BLOCKER_PATIENCE 8u /* part of in_doubt_ns that a coordinator gets which is there and in the way */
+
+static bool is_there(const struct commit *c, uint8_t region)
+{
+	return c->peers >> region & 1;
+}
+
+/* How many of `regions` come before this one, from the coordinator's next on: not all look at once. */
+static uint32_t turn_of(const struct commit *c, const struct transaction *t, uint32_t regions)
+{
+	uint32_t turn = 0;
+	for (uint32_t r = (t->id.region + 1u) % REGIONS_MAX; r != c->options.region; r = (r + 1) % REGIONS_MAX)
+		turn += regions >> r & 1;
+	return turn;
+}
+
+/* For whoever is not there, nobody waits; those behind in turn come when it should have been done. */
+static uint64_t turn_ns(const struct commit *c, const struct transaction *t)
+{
+	return turn_of(c, t, c->options.regions & c->peers) * resend_ns(c);
+}
+
+static void look_by(struct commit *c, struct transaction *t, uint64_t at_ns)
+{
+	if (!t->next_ns || t->next_ns > at_ns)
+		t->next_ns = at_ns;
+	timer_pull(c, t->next_ns > c->now_ns ? t->next_ns : c->now_ns);
+}
+
+void peers_take(struct commit *c, uint32_t peers)
+{
+	peers |= 1u << c->options.region;
+	for (uint32_t r = 0; r < REGIONS_MAX; r++)
+		if ((c->peers & ~peers) >> r & 1)
+			c->gone_ns[r] = c->now_ns;
+	if (c->peers & ~peers)
+		timer_pull(c, c->now_ns);
+	c->peers = peers;
+}
+
+/* Before the first look at t, of which nothing has been heard since touched_ns. */
+void look_plan(struct commit *c, struct transaction *t)
+{
+	const struct commit_options *o = &c->options;
+	if (!t->next_ns)
+		t->next_ns = t->since_ns + o->in_doubt_ns + turn_of(c, t, o->regions) * o->in_doubt_ns / 3;
+	if (!t->attempts && !t->promised && !is_there(c, t->id.region)) {
+		uint64_t gone_ns = c->gone_ns[t->id.region];
+		look_by(c, t, (t->touched_ns > gone_ns ? t->touched_ns : gone_ns) + turn_ns(c, t));
+	}
+}
+
+/* Unless something happens before. Who tries at the same time meets less and less often. */
+void look_again(struct commit *c, struct transaction *t)
+{
+	uint64_t in_doubt_ns = c->options.in_doubt_ns, tries = ++t->attempts < 4 ? t->attempts : 4;
+	uint64_t spread = (t->id.hlc * 2654435761u + c->options.region * 40503u + t->attempts * 7919u) % 1000;
+	t->next_ns = c->now_ns + in_doubt_ns / 2 + in_doubt_ns * spread / 500 * tries / 2;
+}
+
+/* b is in the way of a recovery: it comes first, and at once where its coordinator cannot be heard. */
+void look_first(struct commit *c, struct transaction *b)
+{
+	b->urgent = true;
+	if (b->phase == PHASE_NONE && !b->decided_known)
+		look_by(
+		    c, b, c->now_ns + (is_there(c, b->id.region) ? c->options.in_doubt_ns / BLOCKER_PATIENCE : turn_ns(c, b)));
+}
+
+/* t is decided: whoever was looked at in vain because of it is looked at again. */
+void look_behind(struct commit *c, const struct transaction *t)
+{
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
+		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
+			struct transaction *h = &c->transactions[at >> 8];
+			at = h->operations[at & 255].next;
+			if (h != t && h->attempts && h->phase != PHASE_ACCEPTING && is_promised(h) && !h->decided_known)
+				look_by(c, h, c->now_ns + turn_ns(c, h));
+		}
+	}
+}
+
+/* t is in recovery: what this region runs on its keys gets no votes before that is over, and would only be in the way of it. As
+ * many as the step has room for; the others withdraw when t is to be accepted. */
+void yield_to(struct commit *c, const struct transaction *t)
+{
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
+		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
+			struct transaction *h = &c->transactions[at >> 8];
+			at = h->operations[at & 255].next;
+			if (h == t || !h->coordinating)
+				continue;
+			if (!room(c))
+				return;
+			if (withdraw(c, h, 0, false))
+				at = c->keys[t->operations[i].key].holders;
+		}
+	}
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+
+#include "tests/unit/commit/world.h"
+
+#define MS 1000000ull
+
+static int code_of(const struct world *w, uint64_t route)
+{
+	const struct world_answer *a = world_answer(w, route);
+	return a ? a->code : 1; /* 1: none yet */
+}
+
+/* Region 0 is gone, and the others are told so. */
+static void gone(struct world *w, uint8_t region)
+{
+	world_kill(w, region);
+	world_drop(w, region, 255, 0);
+	for (uint8_t r = 0; r < w->n; r++)
+		if (w->regions[r].up)
+			world_peers(w, r, ((1u << w->n) - 1) & ~(1u << region));
+}
+
+/* How long until that request has its answer. */
+static uint64_t until(struct world *w, uint32_t regions, uint64_t route)
+{
+	uint64_t began_ns = w->now_ns;
+	while (code_of(w, route) == 1 && w->now_ns < began_ns + 5 * WORLD_SECOND)
+		world_wait(w, regions, 20 * MS);
+	return w->now_ns - began_ns;
+}
+
+Test(recovery, A14_keys_of_a_region_that_is_gone_are_free_at_once)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 3, COMMIT_PREPARE);
+	gone(w, 0);
+	world_put(w, 2, 2, "a", "two");
+	uint64_t took_ns = until(w, 6, 2);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_leq(took_ns, 200 * MS, "%llu ms", (unsigned long long)(took_ns / MS));
+	world_free(w);
+}
+
+/* 1 holds a vote for 0's transaction, which 2 has never met: its own holds the key there, and cannot have 1's vote. */
+Test(recovery, A14_who_promises_gets_out_of_the_way)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 3, COMMIT_PREPARE);
+	world_drop(w, 0, 2, 0);
+	world_put(w, 2, 2, "a", "two");
+	world_deliver(w, 6, COMMIT_PREPARE);
+	gone(w, 0);
+	world_put(w, 1, 3, "a", "three");
+	uint64_t took_ns = until(w, 6, 3), second_ns = until(w, 6, 2);
+	cr_assert_eq(code_of(w, 3), ERR_OK);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_leq(took_ns + second_ns, 300 * MS, "%llu ms", (unsigned long long)((took_ns + second_ns) / MS));
+	world_free(w);
+}
+
+/* Both coordinators are gone, and each transaction is in the other's way. With two votes for the first, three of five are not
+ * to be had for the second before the first is decided. */
+Test(recovery, A17_what_too_few_can_vote_for_is_passed_over)
+{
+	struct world *w = world_new(5);
+	struct commit_operation o[2] = {world_operation(COMMIT_PUT, "a", "one"), world_operation(COMMIT_PUT, "b", "one")};
+	world_transaction(w, 4, 1, 7, 1, 2, o);
+	world_deliver(w, 1 | 2 | 16, COMMIT_PREPARE);
+	world_drop(w, 4, 255, 0);
+	w->now_ns += 20 * MS;
+	world_put(w, 3, 2, "b", "two");
+	world_deliver(w, 4 | 8, COMMIT_PREPARE); /* 2 votes for it; to 0 and 1 it comes, and waits there */
+	world_deliver(w, 1 | 2 | 8, COMMIT_PREPARE);
+	gone(w, 3);
+	gone(w, 4);
+	for (uint8_t r = 0; r < 3; r++)
+		world_peers(w, r, 7);
+	world_put(w, 0, 3, "a", "three");
+	world_put(w, 2, 4, "b", "four");
+	uint64_t took_ns = until(w, 7, 3), second_ns = until(w, 7, 4);
+	cr_assert_eq(code_of(w, 3), ERR_OK);
+	cr_assert_eq(code_of(w, 4), ERR_OK);
+	cr_assert_leq(took_ns + second_ns, 500 * MS, "%llu ms", (unsigned long long)((took_ns + second_ns) / MS));
+	world_free(w);
+}
+
+/* The first has one vote, and may have another one; the second is committed, and those who voted for it do not know that. */
+Test(recovery, A17_what_may_be_committed_is_not_passed_over)
+{
+	struct world *w = world_new(5);
+	struct commit_operation first = world_operation(COMMIT_PUT, "a", "first"),
+	                        second = world_operation(COMMIT_PUT, "a", "second");
+	first.condition = second.condition = COMMIT_IF_ABSENT;
+	world_transaction(w, 4, 1, 7, 1, 1, &first);
+	world_deliver(w, 1 | 16, COMMIT_PREPARE);
+	world_drop(w, 4, 255, 0);
+	w->now_ns += 20 * MS;
+	world_transaction(w, 3, 2, 8, 1, 1, &second);
+	world_deliver(w, 2 | 4 | 8, COMMIT_PREPARE);
+	world_deliver(w, 2 | 4 | 8, COMMIT_VOTE);
+	cr_assert_eq(code_of(w, 2), ERR_OK);
+	gone(w, 3);
+	gone(w, 4);
+	for (uint8_t r = 0; r < 3; r++)
+		world_peers(w, r, 7);
+	world_tick(w, 0, 20 * MS); /* the first is looked at first */
+	world_wait(w, 7, 10 * WORLD_SECOND);
+	world_streams(w);
+	for (uint8_t r = 0; r < 3; r++) {
+		cr_assert_eq(world_in_doubt(w, r), 0);
+		cr_assert_str_eq(world_value(w, r, "a"), "second");
+		cr_assert_eq(commit_counts(w->regions[r].machine)->contradictions, 0);
+		cr_assert_eq(commit_counts(w->regions[r].machine)->commits, 1, "the first was committed over it");
+	}
+	world_free(w);
+}
