@@ -171,6 +171,64 @@ static void request_aborted(struct commit *c, struct transaction *t, struct requ
 		request_retry(c, r, r->refusals++ ? request_pause_ns(r) : 0); /* a younger stamp may do */
 }
 
+/* ---- committed, and to be in all regions ---- */
+
+static void request_gather(struct commit *c, struct request *r, struct commit_id version, uint32_t has)
+{
+	r->state = REQUEST_GATHERING;
+	r->version = version;
+	r->has = has;
+	r->not_before_ns = c->now_ns;
+	r->next = c->request_gathering;
+	c->request_gathering = (uint32_t)(r - c->requests);
+	timer_pull(c, c->now_ns);
+}
+
+static void gathering_end(struct commit *c, uint32_t *link)
+{
+	struct request *r = &c->requests[*link];
+	*link = r->next;
+	r->next = NOBODY;
+	request_end(c, r, ERR_OK, NULL, r->version);
+}
+
+/* `region` says that it has the decision, which it says of what is on its disk only. */
+void requests_gathered(struct commit *c, uint8_t region, struct commit_id id)
+{
+	for (uint32_t *link = &c->request_gathering; *link != NOBODY;) {
+		struct request *r = &c->requests[*link];
+		if (commit_id_equal(r->version, id))
+			r->has |= 1u << region;
+		if (r->has == c->options.regions)
+			gathering_end(c, link);
+		else
+			link = &r->next;
+	}
+}
+
+void gathering_timer(struct commit *c, struct request *r, bool is_late)
+{
+	if (is_late) {
+		if (!r->answered)
+			answer_later(
+			    c, r, ERR_UNKNOWN_OUTCOME, "committed, but not yet known to be in all regions", r->version);
+		r->answered = true;
+		uint32_t *link = &c->request_gathering;
+		while (*link != (uint32_t)(r - c->requests))
+			link = &c->requests[*link].next;
+		gathering_end(c, link);
+		return;
+	}
+	if (c->now_ns < r->not_before_ns)
+		return;
+	struct commit_id id = r->version;
+	id.share = 0;
+	message_send(c, c->options.regions & ~r->has, COMMIT_FETCH, id);
+	for (uint32_t at = c->request_gathering; at != NOBODY; at = c->requests[at].next)
+		if (commit_id_equal(c->requests[at].version, id))
+			c->requests[at].not_before_ns = c->now_ns + resend_ns(c);
+}
+
 static void request_committed(struct commit *c, const struct transaction *t, struct request *r, uint16_t share)
 {
 	struct commit_id version = t->id;
@@ -180,12 +238,11 @@ static void request_committed(struct commit *c, const struct transaction *t, str
 	}
 	version.share = share;
 	/* A recovery needs a majority only; up to three regions that and the coordinator are all there are. */
-	bool by_all = c->n <= 3 || (uint32_t)__builtin_popcount(t->yes) == c->n - 1;
-	if (t->body.ack_all && !by_all && !r->answered) {
-		answer_later(c, r, ERR_UNKNOWN_OUTCOME, "committed, but not yet known to be in all regions", version);
-		r->answered = true;
-	}
-	request_end(c, r, ERR_OK, NULL, version);
+	bool by_all = c->n <= 3 || t->yes == c->others;
+	if (t->body.ack_all && !by_all && !r->answered)
+		request_gather(c, r, version, t->yes | 1u << c->options.region);
+	else
+		request_end(c, r, ERR_OK, NULL, version);
 }
 
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value)

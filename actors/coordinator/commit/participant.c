@@ -343,11 +343,12 @@ void tell_decided(struct commit *c, uint8_t to, struct commit_id id)
 
 void participant_decided(struct commit *c, uint8_t from, const struct commit_message *m)
 {
-	(void)from;
 	uint8_t known = decided_find(c, m->id);
 	if (known) {
 		if (known != m->decision)
 			c->counts.contradictions++;
+		else if (known == COMMIT_COMMITTED)
+			requests_gathered(c, from, m->id);
 		return;
 	}
 	struct transaction *t = transaction_find(c, m->id);

@@ -124,7 +124,7 @@ static inline bool went_on(const struct transaction *h, const struct transaction
 	return h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0;
 }
 
-enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_CONFIRMING, REQUEST_DELAYED };
+enum request_state { REQUEST_FREE, REQUEST_WAITING, REQUEST_ACTIVE, REQUEST_GATHERING, REQUEST_CONFIRMING, REQUEST_DELAYED };
 /* A key of a request, referenced for as long as that lives, and its place in the queue there. */
 struct request_key {
 	uint32_t key, next, previous; /* request << 8 | operation */
@@ -148,6 +148,8 @@ struct request {
 	uint32_t attempts, refusals; /* begun again, and for how many of these it was to wait */
 	uint32_t confirm_at;         /* operation whose key is being read */
 	struct commit_id duplicate_of;
+	struct commit_id version; /* GATHERING: committed under this name, in the logs of `has` for all that is known here */
+	uint32_t has;
 };
 
 struct key {
@@ -281,6 +283,7 @@ struct commit {
 	uint32_t queued_keys; /* of all requests that wait */
 	uint64_t request_order;
 	struct batch batch;
+	uint32_t request_gathering; /* list by `next` */
 	struct key *keys;
 	uint8_t *long_keys; /* KEY_SIZE_MAX a slot: a key that has a slot has room for its bytes */
 	uint32_t *key_buckets;
@@ -443,6 +446,8 @@ bool coordinator_is_hopeless(const struct commit *c, const struct transaction *t
 void coordinator_send(struct commit *c, struct transaction *t);
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value);
 uint32_t votes_needed(const struct commit *c, const struct transaction *t);
+void requests_gathered(struct commit *c, uint8_t region, struct commit_id id); /* `region` has this COMMIT on its disk */
+void gathering_timer(struct commit *c, struct request *r, bool is_late);
 
 /* recover.c */
 void recover(struct commit *c, struct transaction *t);

@@ -74,7 +74,7 @@ int tables_init(struct commit *c)
 	memset(c->waiting_read_buckets, 0xff, c->waiting_read_bucket_count * sizeof *c->waiting_read_buckets); /* NOBODY */
 	c->waiting_read_newest = c->waiting_read_oldest = NOBODY;
 	c->transaction_newest = c->transaction_oldest = NOBODY;
-	c->request_newest = c->request_oldest = NOBODY;
+	c->request_newest = c->request_oldest = c->request_gathering = NOBODY;
 	c->read_newest = c->read_oldest = NOBODY;
 	/* What is under way is remembered as well, and never forgotten: there must be room for more than that. */
 	uint32_t answers = c->memory_size;

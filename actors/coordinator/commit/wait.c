@@ -309,6 +309,8 @@ void request_timer(struct commit *c, struct request *r)
 	if (r->state == REQUEST_ACTIVE) {
 		if (is_late || r->duplicate)
 			active_timer(c, r, is_late);
+	} else if (r->state == REQUEST_GATHERING) {
+		gathering_timer(c, r, is_late);
 	} else if (r->duplicate) {
 		request_end(c, r, ERR_OK, NULL, r->duplicate_of);
 	} else if (is_late) {

@@ -117,3 +117,35 @@ Test(recovery, A17_what_may_be_committed_is_not_passed_over)
 	}
 	world_free(w);
 }
+
+/* With `ack: all`, everybody has voted, no vote comes back, and the others finish it. */
+static struct world *finished_by_others(void)
+{
+	struct world *w = world_new(5);
+	w->ack_all = true;
+	w->deadline_ns = 6 * WORLD_SECOND;
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 31, COMMIT_PREPARE);
+	world_drop(w, 255, 0, 0);
+	world_wait(w, 30, WORLD_SECOND * 3 / 2);
+	world_streams(w);
+	cr_assert_str_eq(world_value(w, 4, "a"), "one");
+	return w;
+}
+
+Test(recovery, A16_all_is_answered_when_all_have_what_others_finished)
+{
+	struct world *w = finished_by_others();
+	until(w, 31, 1);
+	cr_assert_eq(code_of(w, 1), ERR_OK, "%s", error_name(code_of(w, 1)));
+	world_free(w);
+}
+
+Test(recovery, A16_all_is_not_answered_ok_while_one_is_not_heard)
+{
+	struct world *w = finished_by_others();
+	world_kill(w, 4);
+	until(w, 15, 1);
+	cr_assert_eq(code_of(w, 1), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 1)));
+	world_free(w);
+}
