@@ -188,88 +188,6 @@ static void seen_join(struct transaction *t, const struct commit_seen *seen, uin
 
 /* ---- what may have happened ---- */
 
-static uint32_t yes_seen(const struct transaction *t)
-{
-	uint32_t count = 0;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		count += (t->promises & 1u << r) && t->recovery->replies[r].yes;
-	return count;
-}
-
-/* Most YES votes that t's coordinator can have or get, with those of `without` left out. */
-static uint32_t potential(const struct commit *c, const struct transaction *t, uint32_t without)
-{
-	uint32_t unseen = c->options.regions & ~t->promises & ~(1u << t->id.region) & ~without;
-	return yes_seen(t) + (uint32_t)__builtin_popcount(unseen);
-}
-
-/* b cannot commit unless t is aborted first: t's coordinator is needed for it, and holds t until t is decided. */
-static bool needs_abort_of(const struct commit *c, const struct transaction *b, const struct transaction *t)
-{
-	uint32_t coordinator = 1u << t->id.region;
-	if (b->phase != PHASE_PROMISING || (uint32_t)__builtin_popcount(b->promises) < c->quorum ||
-	    (b->promises & coordinator) || (t->promises & coordinator) || b->id.region == t->id.region)
-		return false;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		if ((b->promises & 1u << r) && (b->recovery->replies[r].accepted_ballot || b->recovery->replies[r].withdrawn))
-			return false;
-	return potential(c, b, coordinator) < votes_needed(c, b);
-}
-
-static bool is_over(const struct transaction *t, struct commit_id id)
-{
-	for (uint32_t i = 0; i < t->over_count; i++)
-		if (commit_id_equal(t->over[i], id))
-			return true;
-	return false;
-}
-
-static uint16_t voters_of(const struct transaction *t)
-{
-	uint16_t voters = t->voters;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		if (t->promises & 1u << r)
-			voters |= (uint16_t)(t->recovery->replies[r].voters | (uint32_t)t->recovery->replies[r].yes << r);
-	return voters;
-}
-
-static bool lists(const struct reply *reply, struct commit_id id)
-{
-	for (uint32_t i = 0; i < reply->hold_count; i++)
-		if (commit_id_equal(reply->holds[i], id))
-			return true;
-	return false;
-}
-
-/* Too few are left that could vote for b before t is decided (docs/spec/README.md, R15): whoever voted for t holds it until
- * then, as do its coordinator and whoever accepted its COMMIT without holding b. So b cannot be committed without t, and t need
- * not wait for it. */
-static bool passes_over(const struct commit *c, const struct transaction *t, struct commit_id b)
-{
-	if (BROKEN(M18))
-		return true;
-	uint32_t keeps = voters_of(t) | 1u << t->id.region;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
-		const struct reply *reply = &t->recovery->replies[r];
-		if ((t->promises & 1u << r) && reply->accepted_value == COMMIT_COMMITTED && !lists(reply, b))
-			keeps |= 1u << r;
-	}
-	return (uint32_t)__builtin_popcount(c->options.regions & ~keeps & ~(1u << b.region)) < c->quorum - 1;
-}
-
-/* What is in the way and may be passed over. */
-static void over_take(const struct commit *c, struct transaction *t)
-{
-	t->over_count = 0;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
-		const struct reply *reply = &t->recovery->replies[r];
-		for (uint32_t i = 0; (t->promises & 1u << r) && i < reply->hold_count; i++)
-			if (t->over_count < COMMIT_HOLDS_MAX && !is_over(t, reply->holds[i]) &&
-			    passes_over(c, t, reply->holds[i]))
-				t->over[t->over_count++] = reply->holds[i];
-	}
-}
-
 /* True when t may pass over all that holds its keys; otherwise they are recovered first. */
 static bool blockers_pass(struct commit *c, struct transaction *t)
 {
@@ -304,34 +222,6 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 	return pass;
 }
 
-static bool any_hold(const struct transaction *t)
-{
-	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		if ((t->promises & 1u << r) && t->recovery->replies[r].hold_count)
-			return true;
-	return false;
-}
-
-/* With nothing undecided in the way, a majority knows the row that t would have replaced. */
-static bool condition_is_broken(const struct transaction *t, bool all_settled)
-{
-	uint32_t at = t->body.operations_at;
-	for (uint32_t i = 0; i < t->body.operation_count; i++) {
-		struct commit_operation operation;
-		commit_body_operation(&t->body, &at, &operation);
-		const struct commit_seen *seen = &t->recovery->seen[i];
-		if (operation.condition == COMMIT_IF_VERSION) {
-			int order = commit_id_compare(seen->version, operation.expected);
-			if (order > 0 || (order == 0 && seen->version.share != operation.expected.share) ||
-			    (order < 0 && all_settled))
-				return true;
-		}
-		if (operation.condition == COMMIT_IF_ABSENT && seen->live && all_settled)
-			return true;
-	}
-	return false;
-}
-
 /* Somebody may have decided t and forgotten it. Had that been COMMIT, the record would be in a log of those who replied, and
  * in this one by now, where it would have ended t. So all regions have to have replied, this one must know of itself that it
  * has not forgotten such a COMMIT, and its log must hold all that theirs held. Then nobody has committed t, nor can: all have
@@ -342,40 +232,16 @@ static bool is_caught_up(const struct commit *c, struct transaction *t)
 	       vector_covers(c->options.assigned, &t->recovery->assigned);
 }
 
-/* The value to propose; COMMIT_UNDECIDED: not yet. In the order of DESIGN section 6. */
-static uint8_t choose(struct commit *c, struct transaction *t)
+static void evidence_of(struct commit *c, struct transaction *t, struct evidence *evidence)
 {
-	bool dead = false, withdrawn = false, coordinates = false, forgotten = false;
-	uint64_t highest = 0;
-	uint8_t value = COMMIT_UNDECIDED;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
-		const struct reply *reply = &t->recovery->replies[r];
-		if (!(t->promises & 1u << r))
-			continue;
-		dead |= reply->dead;
-		withdrawn |= reply->withdrawn;
-		coordinates |= reply->coordinates;
-		forgotten |= reply->forgotten;
-		if (reply->accepted_ballot > highest) {
-			highest = reply->accepted_ballot;
-			value = reply->accepted_value;
-		}
-	}
-	if (dead)
-		return COMMIT_ABORTED;
-	if (forgotten)
-		return is_caught_up(c, t) ? COMMIT_ABORTED : COMMIT_UNDECIDED;
-	if (highest)
-		return value;
-	if (withdrawn || coordinates)
-		return COMMIT_ABORTED;
-	if (potential(c, t, 0) < (t->operations ? votes_needed(c, t) : c->quorum - 1))
-		return COMMIT_ABORTED;
-	if (!t->operations)
-		return COMMIT_UNDECIDED;
-	if (condition_is_broken(t, !any_hold(t)))
-		return COMMIT_ABORTED;
-	return blockers_pass(c, t) ? COMMIT_COMMITTED : COMMIT_UNDECIDED;
+	*evidence = (struct evidence){.regions = c->options.regions,
+	    .promises = t->promises,
+	    .coordinator = t->id.region,
+	    .needed = t->operations ? votes_needed(c, t) : c->quorum - 1,
+	    .is_known = t->operations != NULL,
+	    .is_caught_up = is_caught_up(c, t),
+	    .is_broken = t->operations && condition_is_broken(t),
+	    .replies = t->recovery->replies};
 }
 
 /* ---- accepting ---- */
@@ -445,17 +311,12 @@ static void accept(struct commit *c, struct transaction *t, uint64_t ballot, uin
 	append(c, COMMIT_ENTRY_ACCEPT, t, ballot, value, !t->body_logged, false);
 }
 
-static bool is_known_committed(const struct transaction *t)
-{
-	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		if ((t->promises & 1u << r) && t->recovery->replies[r].committed)
-			return t->operations != NULL;
-	return false;
-}
-
 static void propose(struct commit *c, struct transaction *t)
 {
-	if (is_known_committed(t)) {
+	struct evidence evidence;
+	evidence_of(c, t, &evidence);
+	enum choice choice = choose(&evidence);
+	if (choice == CHOICE_KNOWN) {
 		/* Nothing is left to decide. What it replaced is not known for certain: it names itself. */
 		for (uint32_t i = 0; i < t->body.operation_count; i++)
 			t->operations[i].previous = t->id;
@@ -464,9 +325,9 @@ static void propose(struct commit *c, struct transaction *t)
 		return;
 	}
 	over_take(c, t);
-	uint8_t value = choose(c, t);
-	if (value == COMMIT_UNDECIDED)
+	if (choice == CHOICE_NONE || (choice == CHOICE_COMMIT && !blockers_pass(c, t)))
 		return;
+	uint8_t value = choice == CHOICE_ABORT ? COMMIT_ABORTED : COMMIT_COMMITTED;
 	struct transaction *blocker;
 	struct commit_message passing = {.hold_count = t->over_count};
 	memcpy(passing.holds, t->over, sizeof t->over);

@@ -7,6 +7,7 @@
  *   participant.c  votes, locks, decisions that arrive               read.c      strong reads
  *   decide.c       coordinator of a transaction                      replay.c    start from the log
  *   recover.c      ballots                                           commit.c    the step, what waits for the disk
+ *   choose.c       what to propose, of the replies alone             timing.c    when to look: hints
  */
 #ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
 #define GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
@@ -448,6 +449,29 @@ void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value);
 uint32_t votes_needed(const struct commit *c, const struct transaction *t);
 void requests_gathered(struct commit *c, uint8_t region, struct commit_id id); /* `region` has this COMMIT on its disk */
 void gathering_timer(struct commit *c, struct request *r, bool is_late);
+
+/* choose.c */
+struct evidence {                       /* all that a choice rests on */
+	uint32_t regions, promises; /* bit masks: all, and those who have replied */
+	uint8_t coordinator;
+	uint32_t needed;              /* YES votes besides the coordinator's COMMIT */
+	bool is_known;                /* the body is */
+	bool is_caught_up, is_broken; /* nobody has committed it; a condition does not hold any more */
+	const struct reply *replies;  /* by region */
+};
+enum choice {
+	CHOICE_NONE,  /* not yet */
+	CHOICE_KNOWN, /* it is committed: nothing is left to decide */
+	CHOICE_ABORT,
+	CHOICE_ACCEPTED, /* COMMIT, since that was accepted */
+	CHOICE_COMMIT,   /* since it may have been committed; when nothing that cannot be passed over is in the way */
+};
+enum choice choose(const struct evidence *evidence);
+bool needs_abort_of(const struct commit *c, const struct transaction *b, const struct transaction *t);
+bool is_over(const struct transaction *t, struct commit_id id);
+uint16_t voters_of(const struct transaction *t);
+void over_take(const struct commit *c, struct transaction *t);
+bool condition_is_broken(const struct transaction *t);
 
 /* recover.c */
 void recover(struct commit *c, struct transaction *t);

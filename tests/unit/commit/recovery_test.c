@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <string.h>
 
+#include "actors/coordinator/commit/state.h"
 #include "tests/unit/commit/world.h"
 
 #define MS 1000000ull
@@ -148,4 +150,58 @@ Test(recovery, A16_all_is_not_answered_ok_while_one_is_not_heard)
 	until(w, 15, 1);
 	cr_assert_eq(code_of(w, 1), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 1)));
 	world_free(w);
+}
+
+/* ---- choose(): five regions, 4 coordinates, 0 to 2 have replied where nothing else is said ---- */
+
+#define COMMITTED(ballot) {.accepted_ballot = (ballot), .accepted_value = COMMIT_COMMITTED}
+#define ABORTED(ballot)   {.accepted_ballot = (ballot), .accepted_value = COMMIT_ABORTED}
+
+Test(recovery, A19_a_choice_rests_on_the_replies_alone)
+{
+	static const struct {
+		const char *what;
+		struct reply replies[5];
+		uint32_t promises, needed;
+		bool unknown, caught_up, broken;
+		enum choice choice;
+	} rows[] = {
+	    {"one YES, and another may be", {{.yes = true}}, 7, 2, .choice = CHOICE_COMMIT},
+	    {"the YES of one who has not replied is not seen", {[3] = {.yes = true}}, 7, 2, .choice = CHOICE_ABORT},
+	    {"two YES", {{.yes = true}, {.yes = true}}, 7, 2, .choice = CHOICE_COMMIT},
+	    {"no YES: one unseen is too few", {{.yes = false}}, 7, 2, .choice = CHOICE_ABORT},
+	    {"one YES, all others have replied", {{.yes = true}}, 15, 2, .choice = CHOICE_ABORT},
+	    {"with all, three YES and one unseen", {{.yes = true}, {.yes = true}, {.yes = true}}, 7, 4, .choice = CHOICE_COMMIT},
+	    {"with all, two YES", {{.yes = true}, {.yes = true}}, 7, 4, .choice = CHOICE_ABORT},
+	    {"its coordinator has promised", {{.yes = true}, {.yes = true}, [4] = {.coordinates = true}}, 19, 2,
+	        .choice = CHOICE_ABORT},
+	    {"withdrawn", {{.yes = true}, {.yes = true}, {.withdrawn = true}}, 7, 2, .choice = CHOICE_ABORT},
+	    {"accepted goes before withdrawn", {COMMITTED(16), {.withdrawn = true}}, 7, 2, .choice = CHOICE_ACCEPTED},
+	    {"the newest ballot counts, seen first", {COMMITTED(32), ABORTED(16)}, 7, 2, .choice = CHOICE_ACCEPTED},
+	    {"the newest ballot counts, seen last", {COMMITTED(16), ABORTED(32)}, 7, 2, .choice = CHOICE_ABORT},
+	    {"of one who has not replied it does not", {ABORTED(16), [3] = COMMITTED(32)}, 7, 2, .choice = CHOICE_ABORT},
+	    {"proof goes before accepted", {COMMITTED(16), {.dead = true}}, 7, 2, .choice = CHOICE_ABORT},
+	    {"known goes before proof", {{.committed = true}, {.dead = true}}, 7, 2, .choice = CHOICE_KNOWN},
+	    {"known, but not what it is", {{.committed = true}, {.yes = true}}, 7, 2, .unknown = true, .choice = CHOICE_NONE},
+	    {"forgotten", {{.forgotten = true}, COMMITTED(16)}, 7, 2, .choice = CHOICE_NONE},
+	    {"forgotten, and all streams are here", {{.forgotten = true}}, 31, 2, .caught_up = true, .choice = CHOICE_ABORT},
+	    {"proof goes before forgotten", {{.forgotten = true}, {.dead = true}}, 7, 2, .choice = CHOICE_ABORT},
+	    {"nobody knows what it is, and it may be committed", {{.yes = true}}, 7, 2, .unknown = true, .choice = CHOICE_NONE},
+	    {"nobody knows what it is, and it cannot be", {{.yes = false}}, 7, 2, .unknown = true, .choice = CHOICE_ABORT},
+	    {"a condition is broken", {{.yes = true}}, 7, 2, .broken = true, .choice = CHOICE_ABORT},
+	    {"accepted goes before a condition", {COMMITTED(16)}, 7, 2, .broken = true, .choice = CHOICE_ACCEPTED},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct reply replies[REGIONS_MAX] = {0};
+		memcpy(replies, rows[i].replies, sizeof rows[i].replies);
+		struct evidence evidence = {.regions = 31,
+		    .promises = rows[i].promises,
+		    .coordinator = 4,
+		    .needed = rows[i].needed,
+		    .is_known = !rows[i].unknown,
+		    .is_caught_up = rows[i].caught_up,
+		    .is_broken = rows[i].broken,
+		    .replies = replies};
+		cr_expect_eq(choose(&evidence), rows[i].choice, "%s", rows[i].what);
+	}
 }
