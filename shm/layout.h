@@ -31,6 +31,7 @@
 
 #define SHM_MAGIC 0x0031746977646f67ull
 #define SHM_VERSION 1u
+#define SHM_LOG_TIMES         64u
 #define SHM_INBOUND_RING_SIZE (16u * 1024 * 1024) /* power of two; holds at least two of the largest records */
 
 enum actor { ACTOR_COORDINATOR, ACTOR_STREAMER, ACTOR_MONITOR, ACTOR_ROUTER, ACTOR_RECONCILER, ACTORS };
@@ -72,6 +73,10 @@ struct shm_coordinator {
 	/* While it starts: MiB copied or applied, and of how many; 0: nothing that takes long. */
 	_Atomic uint32_t start_done_mib, start_total_mib;
 	struct vector_slot applied; /* durable and in the rows; stored before applied_lsn, so that it covers what that covers */
+	_Atomic uint64_t log_times_tag; /* of the store that the times are of; see shm_store_tag */
+	struct {
+		_Atomic uint64_t lsn, at_ns; /* the log up to lsn had been written by CLOCK_MONOTONIC at_ns; 0: none */
+	} log_times[SHM_LOG_TIMES];          /* ring; kept for the coordinator that comes after this one */
 	struct store_table_slot stores; /* this region's own store, and by peer the one whose records are held; durable */
 };
 

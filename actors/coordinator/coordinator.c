@@ -24,6 +24,7 @@ int coordinator_init(struct coordinator *c, const struct coordinator_options *op
 		coordinator_deinit(c);
 		return ERR_NO_MEMORY;
 	}
+	c->memory.now_ns = options->started_ns;
 	c->assigned = *assigned;
 	c->applied = *applied;
 	hlc_init(&c->clock, BROKEN(M9) ? 0 : stamp_floor);
@@ -44,11 +45,10 @@ static uint64_t previous_sequence(const struct record *r)
 	return r->context.sequence[r->dot.region];
 }
 
-void coordinator_remember_part(struct coordinator *c)
+void coordinator_remember_part(struct coordinator *c, uint64_t complete_ns)
 {
-	c->refill = MEMORY_PARTIAL;
-	/* Until a record tells better: no stamp was given out above. */
-	c->memory.complete_ms = hlc_milliseconds(c->clock.last);
+	c->is_partial = true;
+	c->memory.complete_ns = complete_ns;
 }
 
 void coordinator_remember(struct coordinator *c, const struct record *record)
@@ -57,14 +57,9 @@ void coordinator_remember(struct coordinator *c, const struct record *record)
 	    (record->flags & RECORD_TRANSACTION))
 		return;
 	c->remembered = record->dot.sequence;
-	if (c->refill == MEMORY_PARTIAL) {
-		/* Stamps rise: what comes before it in the log is not above it. */
-		c->memory.complete_ms = hlc_milliseconds(record->hlc);
-		c->refill = MEMORY_PARTIAL_BEGUN;
-	}
 	if (!record->client_id)
 		return;
-	bool is_first = c->refill != MEMORY_WHOLE && record->request && !memory_client_is_known(&c->memory, record->client_id);
+	bool is_first = c->is_partial && record->request && !memory_client_is_known(&c->memory, record->client_id);
 	memory_client_mark(&c->memory, record->client_id, is_first ? record->request - 1 : 0);
 	struct memory_answer *answer = memory_add(&c->memory, record->client_id, record->request);
 	answer->state = MEMORY_DONE;
@@ -105,22 +100,21 @@ static void refuse(struct coordinator *c, const struct coordinator_operation *op
 }
 
 /* A repeat whose first copy may have been applied and forgotten since. */
-static bool is_too_old(const struct coordinator *c, const struct coordinator_operation *op, uint64_t now_ms)
+static bool is_too_old(const struct coordinator *c, const struct coordinator_operation *op)
 {
-	uint64_t back_ms = op->age_ms + COORDINATOR_AGE_SLACK_MS;
-	if (!op->age_ms || !c->memory.complete_ms)
-		return false;
-	return back_ms < op->age_ms || back_ms >= now_ms || now_ms - back_ms <= c->memory.complete_ms;
+	uint64_t most_ms = UINT64_MAX - COORDINATOR_AGE_SLACK_MS;
+	uint64_t back_ms = (op->age_ms < most_ms ? op->age_ms : most_ms) + COORDINATOR_AGE_SLACK_MS;
+	return op->age_ms && memory_may_have_forgotten(&c->memory, back_ms);
 }
 
 /* True when the request was seen before: attached to its parked answer, or answered again. */
-static bool repeat(struct coordinator *c, const struct coordinator_operation *op, uint64_t mark, uint64_t now_ms,
-    struct coordinator_effects *out)
+static bool repeat(
+    struct coordinator *c, const struct coordinator_operation *op, uint64_t mark, struct coordinator_effects *out)
 {
 	struct memory_answer *known = memory_find(&c->memory, op->client_id, op->number);
 	if (!known) {
 		/* Moved: only the region that had it first knows whether it was applied. */
-		if (op->number > mark && !op->moved && !is_too_old(c, op, now_ms))
+		if (op->number > mark && !op->moved && !is_too_old(c, op))
 			return false;
 		refuse(c, op, ERR_EXPIRED, NULL, out);
 		return true;
@@ -286,7 +280,7 @@ static void step_operation(
 		return;
 	}
 	uint64_t mark = memory_client_mark(&c->memory, op->client_id, op->settled);
-	if (repeat(c, op, mark, now_ms, out))
+	if (repeat(c, op, mark, out))
 		return;
 	uint16_t slot = (uint16_t)(XXH3_64bits_withSeed(op->key, op->key_size, (uint64_t)op->keyspace) % COORDINATOR_KEY_SLOTS);
 	struct vector context;
@@ -455,6 +449,8 @@ void coordinator_step(struct coordinator *c, const struct coordinator_event *eve
 	out->more = false;
 	out->answer_count = 0;
 	assert((c->pending.what != PENDING_NOTHING) == (event->type == COORDINATOR_APPENDED));
+	if (event->now_ns > c->memory.now_ns)
+		c->memory.now_ns = event->now_ns;
 	switch (event->type) {
 	case COORDINATOR_OPERATION:
 		step_operation(c, &event->operation, event->now_ms, out);

@@ -31,7 +31,7 @@
 #define COORDINATOR_PARKED_MAX  65536u
 #define COORDINATOR_ANSWERS_MAX 128u
 #define COORDINATOR_KEY_SLOTS   65536u
-/* By so much the wall clock may have been stepped, and a repeat have been under way, since its age was told. */
+/* For so long a repeat may have been under way since its age was told. */
 #define COORDINATOR_AGE_SLACK_MS 3000u
 
 struct coordinator_keyspace {
@@ -46,6 +46,7 @@ struct coordinator_options {
 	struct coordinator_keyspace keyspaces[KEYSPACES_MAX];
 	uint64_t clock_drift_max_ms;
 	uint32_t memory_answers; /* power of two; 0: MEMORY_ANSWERS */
+	uint64_t started_ns;     /* monotonic: what the memory is refilled with counts as of then */
 };
 
 /* One client's write, decoded. Everything is borrowed for the step, or until APPENDED. */
@@ -76,6 +77,7 @@ struct coordinator_event {
 	enum coordinator_event_type type;
 	uint64_t now_ms; /* wall clock: OPERATION, INBOUND */
 	bool takes_deletes; /* REFUSE: but not deletes, which make room */
+	uint64_t now_ns; /* monotonic: OPERATION */
 	union {
 		struct coordinator_operation operation;
 		struct {
@@ -157,7 +159,7 @@ struct coordinator {
 	int refusing;
 	bool takes_deletes;
 	uint64_t remembered; /* sequence of the newest record that the memory was refilled from */
-	enum { MEMORY_WHOLE, MEMORY_PARTIAL, MEMORY_PARTIAL_BEGUN } refill;
+	bool is_partial;     /* there was more log before what the memory was refilled from */
 	struct coordinator_counts counts;
 	/* Between a record in the effects and its APPENDED. */
 	struct {
@@ -176,8 +178,9 @@ int coordinator_init(struct coordinator *c, const struct coordinator_options *op
 void coordinator_deinit(struct coordinator *c);
 /* Refills the memory of answers from the log, oldest record first. Records of other regions and without a client are
  * skipped. After coordinator_remember_part (there is more log before the first of them), a client's requests before its first
- * record have an unknown outcome, and so have repeats that were first sent before the first record of all. */
-void coordinator_remember_part(struct coordinator *c);
+ * record have an unknown outcome, and so have repeats that were first sent before complete_ns (monotonic): by then all the log
+ * that is left out had been written. */
+void coordinator_remember_part(struct coordinator *c, uint64_t complete_ns);
 void coordinator_remember(struct coordinator *c, const struct record *record);
 void coordinator_step(struct coordinator *c, const struct coordinator_event *event, struct coordinator_effects *out);
 static inline uint64_t coordinator_parked_count(const struct coordinator *c)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "core/error.h"
-#include "core/hlc.h"
 
 static uint32_t request_hash(uint64_t client_id, uint64_t number)
 {
@@ -93,8 +92,8 @@ static void oldest_forget(struct memory *m)
 	place_remove(m, request_hash(answer->client_id, answer->number), index + 1);
 	if (m->complete_hlc < answer->hlc)
 		m->complete_hlc = answer->hlc;
-	if (m->complete_ms < hlc_milliseconds(answer->hlc))
-		m->complete_ms = hlc_milliseconds(answer->hlc);
+	if (m->complete_ns < answer->added_ns)
+		m->complete_ns = answer->added_ns;
 	struct memory_client *set = client_set(m, answer->client_id);
 	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++) {
 		if (set[i].client_id == answer->client_id && set[i].mark < answer->number)
@@ -111,8 +110,14 @@ struct memory_answer *memory_add(struct memory *m, uint64_t client_id, uint64_t 
 	while (m->places[at].answer)
 		at = (at + 1) & mask;
 	m->places[at] = (struct memory_place){.hash = hash, .answer = index + 1};
-	m->answers[index] = (struct memory_answer){.client_id = client_id, .number = number};
+	m->answers[index] = (struct memory_answer){.client_id = client_id, .number = number, .added_ns = m->now_ns};
 	return &m->answers[index];
+}
+
+bool memory_may_have_forgotten(const struct memory *m, uint64_t age_ms)
+{
+	uint64_t first_ns = age_ms < m->now_ns / 1000000 ? m->now_ns - age_ms * 1000000 : 0;
+	return m->complete_ns && first_ns <= m->complete_ns;
 }
 
 uint64_t memory_client_mark(struct memory *m, uint64_t client_id, uint64_t settled)

@@ -190,6 +190,7 @@ static void operation_take(struct port *port, uint64_t route, uint64_t client_id
 		return;
 	struct coordinator_event event = {.type = COORDINATOR_OPERATION,
 	    .now_ms = port->now.wall_ms,
+	    .now_ns = port->now.monotonic_ns,
 	    .operation = {.route = route,
 	        .client_id = client_id,
 	        .number = o->number,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "actors/coordinator/coordinator.h"
+#include "actors/coordinator/log_times.h"
 #include "actors/coordinator/pace.h"
 #include "actors/coordinator/replies.h"
 #include "actors/coordinator/strong.h"

@@ -69,6 +69,7 @@ static int rows_start(struct port *port, struct error_context *error)
 /* Reads from the newest segment that starts far enough before the rows' position; what follows that comes by applying. */
 static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_context *error)
 {
+	const struct shm_coordinator *shm = &port->process.shm.layout->coordinator;
 	struct log_segment *segments = NULL;
 	uint32_t count = 0;
 	int fd = open(port->log_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -84,7 +85,7 @@ static int memory_refill(struct port *port, uint64_t upto_lsn, struct error_cont
 	bool any = count && segments[0].start < upto_lsn;
 	free(segments);
 	if (start_lsn > 0)
-		coordinator_remember_part(&port->machine);
+		coordinator_remember_part(&port->machine, log_times_find(shm, start_lsn, clock_read().monotonic_ns));
 	if (!any || (code = log_reader_seek(port->reader, start_lsn, error)))
 		return code;
 	struct log_entry entry;
@@ -113,7 +114,8 @@ static int machine_start(struct port *port, const struct log_recovered *found, s
 	const struct rows_meta *meta = rows_meta_now(port->rows);
 	struct coordinator_options options = {.region = port->process.region->id,
 	    .keyspace_count = topology->keyspace_count,
-	    .clock_drift_max_ms = topology->max_clock_drift_ms};
+	    .clock_drift_max_ms = topology->max_clock_drift_ms,
+	    .started_ns = clock_read().monotonic_ns};
 	for (uint32_t i = 0; i < topology->region_count; i++)
 		options.regions |= 1u << topology->regions[i].id;
 	for (uint32_t i = 0; i < topology->keyspace_count; i++)
@@ -206,6 +208,13 @@ static int log_start(struct port *port, struct log_recovered *found, struct erro
 	return code ? code : log_reader_open(&port->reader, port->log_dir, error);
 }
 
+static void log_times_begin(struct port *port, uint64_t end_lsn)
+{
+	struct store_id own;
+	memcpy(own.bytes, rows_meta_now(port->rows)->store_id, sizeof own.bytes);
+	log_times_start(&port->process.shm.layout->coordinator, &own, end_lsn);
+}
+
 static uint64_t elapsed_ms(uint64_t *since_ns)
 {
 	uint64_t now_ns = clock_read().monotonic_ns, before_ns = *since_ns;
@@ -243,6 +252,8 @@ int store_start(struct port *port, struct error_context *error)
 	rows_ms = elapsed_ms(&phase_ns);
 	if (!code)
 		code = log_start(port, &found, error);
+	if (!code)
+		log_times_begin(port, found.end_lsn);
 	log_ms = elapsed_ms(&phase_ns);
 	if (!code)
 		code = machine_start(port, &found, error);

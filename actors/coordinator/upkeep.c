@@ -183,6 +183,7 @@ void upkeep(struct port *port)
 	segments_drop(port, needed_lsn);
 	upkeep_room_check(port);
 	strong_upkeep(port);
+	log_times_note(shm, port->appended_lsn, port->now.monotonic_ns);
 	if (port->now.monotonic_ns - port->readers_checked_ns >= READERS_EVERY_NS) {
 		port->readers_checked_ns = port->now.monotonic_ns;
 		rows_reader_check(port->rows);

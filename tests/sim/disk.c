@@ -13,14 +13,14 @@ static void *grown(void *memory, size_t size)
 	return memory;
 }
 
-uint64_t disk_append(struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size)
+uint64_t disk_append(struct sim *sim, struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size)
 {
 	if (disk->count == disk->capacity) {
 		disk->capacity = disk->capacity ? disk->capacity * 2 : 1024;
 		disk->entries = grown(disk->entries, disk->capacity * sizeof *disk->entries);
 	}
 	struct sim_entry *entry = &disk->entries[disk->count++];
-	*entry = (struct sim_entry){.kind = kind, .size = (uint32_t)size, .bytes = malloc(size)};
+	*entry = (struct sim_entry){.kind = kind, .size = (uint32_t)size, .written_ns = sim->now_ns, .bytes = malloc(size)};
 	if (!entry->bytes)
 		abort();
 	memcpy(entry->bytes, bytes, size);

@@ -53,7 +53,7 @@ static void peer_stores_look(struct sim *sim, struct sim_node *node)
 		if (!store_id_is_known(&node->met[p]) || store_id_is_known(&node->stores[p]))
 			continue;
 		memcpy(body + 1, &node->met[p], STORE_ID_SIZE);
-		disk_append(&node->disk, SIM_PEER_STORE, body, sizeof body);
+		disk_append(sim, &node->disk, SIM_PEER_STORE, body, sizeof body);
 	}
 }
 
@@ -74,6 +74,7 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 	    .keyspace_count = 1,
 	    .keyspaces = {{LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}},
 	    .clock_drift_max_ms = SIM_DRIFT_MAX_MS,
+	    .started_ns = sim->now_ns,
 	    .memory_answers = 1u << 12};
 	uint64_t floor = disk->hlc > disk->hlc_bound ? disk->hlc : disk->hlc_bound;
 	assert(coordinator_init(&node->coordinator, &options, &assigned, &disk->applied, floor) == 0);
@@ -81,7 +82,7 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 	if (sim->forgetful && chance_of(&sim->chance, 500))
 		from += chance_below(&sim->chance, disk->count - from + 1);
 	if (from)
-		coordinator_remember_part(&node->coordinator);
+		coordinator_remember_part(&node->coordinator, disk->entries[from - 1].written_ns);
 	for (uint64_t i = from; i < disk->count; i++)
 		if (disk->entries[i].kind == SIM_RECORD &&
 		    record_decode(&record, disk->entries[i].bytes, disk->entries[i].size) > 0)
@@ -127,9 +128,9 @@ static int append(struct sim *sim, struct sim_node *node)
 		event.appended.code = chance_of(&sim->chance, 500) ? ERR_OVERLOADED : ERR_DISK_FULL;
 	} else {
 		if (effects.hlc_bound)
-			disk_append(&node->disk, SIM_BOUND, &effects.hlc_bound, sizeof effects.hlc_bound);
+			disk_append(sim, &node->disk, SIM_BOUND, &effects.hlc_bound, sizeof effects.hlc_bound);
 		node_point(sim, node, ACTOR_COORDINATOR);
-		event.appended.end_lsn = disk_append(&node->disk, SIM_RECORD, effects.record, effects.record_size);
+		event.appended.end_lsn = disk_append(sim, &node->disk, SIM_RECORD, effects.record, effects.record_size);
 	}
 	node_point(sim, node, ACTOR_COORDINATOR);
 	coordinator_step(&node->coordinator, &event, &effects);
@@ -148,7 +149,8 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t index, uint64
 {
 	struct sim_client *client = &sim->clients[index];
 	struct sim_operation *operation = &client->operations[number - 1];
-	struct coordinator_event event = {.type = COORDINATOR_OPERATION, .now_ms = node_wall_ms(sim, node)};
+	struct coordinator_event event = {
+	    .type = COORDINATOR_OPERATION, .now_ms = node_wall_ms(sim, node), .now_ns = sim->now_ns};
 	struct row row;
 	event.operation = (struct coordinator_operation){.route = index,
 	    .client_id = client->id,

@@ -100,6 +100,7 @@ struct sim_event {
 struct sim_entry {
 	enum log_kind { SIM_RECORD, SIM_BOUND, SIM_PEER_STORE } kind;
 	uint32_t size;
+	uint64_t written_ns;
 	uint8_t *bytes;
 };
 struct sim_disk {
@@ -281,7 +282,7 @@ void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event);
 void sim_release(struct sim *sim);
 
 /* disk.c */
-uint64_t disk_append(struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size);
+uint64_t disk_append(struct sim *sim, struct sim_disk *disk, enum log_kind kind, const void *bytes, size_t size);
 void disk_lose_process(struct sim *sim, struct sim_disk *disk);
 void disk_lose_machine(struct sim *sim, struct sim_disk *disk);
 void disk_snapshot(struct sim_disk *disk);

@@ -117,7 +117,7 @@ void start(struct commit *c)
 		if (c->keys[i].used)
 			key_load(c, &c->keys[i]);
 	c->started = true;
-	c->started_ms = c->now_ms;
+	c->started_ns = c->now_ns;
 	for (uint32_t at = c->transaction_oldest, next; at != NOBODY; at = next) {
 		struct transaction *t = &c->transactions[at];
 		next = t->newer;

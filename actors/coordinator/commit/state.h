@@ -263,7 +263,7 @@ struct commit {
 	uint32_t n, quorum, others;
 	struct hlc clock;
 	uint64_t born;
-	uint64_t now_ns, now_ms, started_ms;
+	uint64_t now_ns, now_ms, started_ns;
 	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included */
 	struct contender contenders[CONTENDERS];
 	uint32_t peers; /* that seem to be there */

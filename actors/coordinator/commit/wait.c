@@ -10,7 +10,7 @@
 
 #define RETRY_NS        20000000ull
 #define RETRY_DOUBLINGS 6u
-/* By so much the wall clocks of two regions may differ, and a repeat have been under way, since its age was told. */
+/* For so long a repeat may have been under way since its age was told. */
 #define AGE_SLACK_MS   3000u
 #define TOKEN_AHEAD_MS 3600000u
 
@@ -330,13 +330,11 @@ void request_timer(struct commit *c, struct request *r)
 
 /* ---- from the client ---- */
 
-/* Before that it was certainly not sent; 0: it is sent for the first time. */
-static uint64_t first_sent_ms(const struct commit *c, const struct commit_event *e)
+/* A repeat that may have been sent first before this start. By the monotonic clock: the wall clock may have been set. */
+static bool is_from_before(const struct commit *c, const struct commit_event *e)
 {
-	uint64_t back_ms = e->transaction.age_ms + AGE_SLACK_MS;
-	if (!e->transaction.age_ms)
-		return 0;
-	return back_ms < e->transaction.age_ms || back_ms >= c->now_ms ? 1 : c->now_ms - back_ms;
+	uint64_t up_ms = (c->now_ns - c->started_ns) / 1000000, age_ms = e->transaction.age_ms;
+	return age_ms && (age_ms >= up_ms || age_ms + AGE_SLACK_MS >= up_ms);
 }
 
 /* A repeat keeps its place. */
@@ -448,7 +446,7 @@ static struct request *request_new(struct commit *c, const struct commit_event *
 	    .client_id = e->transaction.client_id,
 	    .number = e->transaction.number,
 	    .after = e->transaction.after,
-	    .uncertain = e->transaction.age_ms && (e->transaction.moved || first_sent_ms(c, e) <= c->started_ms),
+	    .uncertain = e->transaction.age_ms && (e->transaction.moved || is_from_before(c, e)),
 	    .since = since_of(c, e->transaction.age_ms),
 	    .deadline_ns = e->transaction.deadline_ns,
 	    .arrived_ns = e->transaction.arrived_ns,

@@ -132,3 +132,34 @@ Test(clock, c5_a_clock_behind_does_not_always_go_first)
 	}
 	cr_assert_eq(commit_counts(w->regions[0].machine)->withdrawn, 0);
 }
+
+static int repeat(uint8_t region, uint64_t route, uint64_t age_ms, const struct commit_operation *o)
+{
+	world_repeat(w, region, route, 5000 + route, 1, age_ms, o);
+	world_deliver(w, ALL, 0);
+	const struct world_answer *answer = world_answer(w, route);
+	cr_assert(answer, "repeat %u is not answered", (unsigned)route);
+	return answer->code;
+}
+
+/* Was it sent before the start, so that a copy of it may have been taken that is not remembered? The monotonic clock knows. */
+Test(clock, a13_uncertain_is_told_by_no_wall_clock)
+{
+	struct commit_operation o = world_operation(COMMIT_PUT, "there", "new");
+	o.condition = COMMIT_IF_ABSENT;
+	world_put(w, 0, 1, "there", "old");
+	world_deliver(w, ALL, 0);
+	world_streams(w);
+	world_kill(w, 0);
+	w->regions[0].clock_ms = 3600000;
+	world_start(w, 0);
+	w->regions[0].clock_ms = 0;
+	w->now_ns += 30 * WORLD_SECOND;
+	cr_assert_eq(repeat(0, 2, 500, &o), ERR_CHECK_FAILED, "sent long after the start");
+	world_kill(w, 0);
+	w->regions[0].clock_ms = -3600000;
+	world_start(w, 0);
+	w->regions[0].clock_ms = 0;
+	w->now_ns += 5 * WORLD_SECOND;
+	cr_assert_eq(repeat(0, 3, 7000, &o), ERR_UNKNOWN_OUTCOME, "sent before the start");
+}
