@@ -27,7 +27,8 @@
 	X(records_received, "records taken in from other regions")              \
 	X(records_duplicate, "records received again and skipped")              \
 	X(records_out_of_order, "records that left a gap and were put back")    \
-	X(clock_refused, "records held back: stamp too far ahead")              \
+	X(records_ahead, "records taken in whose stamp was from the future")    \
+	X(records_ahead_ms, "the furthest of them, milliseconds")               \
 	X(conflicts, "writes found concurrent with what was there")             \
 	X(log_bytes_written, "bytes appended to the log")                       \
 	X(log_syncs, "fdatasync calls on the log")                              \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/broken.h"
+#include "core/bytes.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -356,7 +357,7 @@ static void step_applied(struct coordinator *c, uint64_t lsn, const struct vecto
 
 /* ---- records of other regions ---- */
 
-static int inbound_check(struct coordinator *c, const struct record *record, uint64_t now_ms)
+static int inbound_check(struct coordinator *c, const struct record *record)
 {
 	uint8_t origin = record->dot.region;
 	uint64_t assigned = c->assigned.sequence[origin];
@@ -372,31 +373,37 @@ static int inbound_check(struct coordinator *c, const struct record *record, uin
 		c->counts.records_out_of_order++;
 		return ERR_NEEDS_RESYNC;
 	}
-	/* Not appended, so the next ones of this origin leave a gap and are dropped as well: held back, never skipped. */
-	if (hlc_observe(&c->clock, record->hlc, now_ms, c->options.clock_drift_max_ms) < 0) {
-		c->counts.clock_refused++;
-		return ERR_CLOCK_AHEAD;
-	}
 	return 1;
+}
+
+/* Whatever time it shows: what a region has acknowledged reaches all others. A stamp from the future moves no clock, and
+ * matters against rows that are truly concurrent only. Strong stamps come from a clock of their own. */
+static uint64_t inbound_ahead_ms(struct coordinator *c, const struct record *record, uint64_t now_ms)
+{
+	if (record->entry || !hlc_observe(&c->clock, record->hlc, now_ms, c->options.clock_drift_max_ms))
+		return 0;
+	return hlc_milliseconds(record->hlc) - now_ms;
 }
 
 static void step_inbound(
     struct coordinator *c, const uint8_t *bytes, size_t size, uint64_t now_ms, struct coordinator_effects *out)
 {
 	struct record record;
-	if (record_decode(&record, bytes, size) != (long)size || !(c->options.regions & 1u << record.dot.region)) {
+	if (record_decode(&record, bytes, size) != (long)size || !(c->options.regions & 1u << record.dot.region) ||
+	    (record.entry && bytes_get_u64(record.entry) > HLC_STAMP_MAX)) {
 		c->counts.malformed++;
 		out->inbound = ERR_MALFORMED;
 		return;
 	}
 	out->inbound_origin = record.dot.region;
-	int check = inbound_check(c, &record, now_ms);
+	int check = inbound_check(c, &record);
 	if (check <= 0) {
 		out->inbound = check;
 		return;
 	}
 	c->pending.what = PENDING_INBOUND;
 	c->pending.dot = record.dot;
+	c->pending.ahead_ms = out->inbound_ahead_ms = inbound_ahead_ms(c, &record, now_ms);
 	out->record = bytes;
 	out->record_size = size;
 	out->inbound_entry = record.entry;
@@ -425,6 +432,14 @@ static void step_commit(
 	out->record_size = (size_t)encoded;
 }
 
+static void inbound_counted(struct coordinator *c)
+{
+	c->counts.records_received++;
+	c->counts.records_ahead += c->pending.ahead_ms > 0;
+	if (c->pending.ahead_ms > c->counts.records_ahead_ms)
+		c->counts.records_ahead_ms = c->pending.ahead_ms;
+}
+
 static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, struct coordinator_effects *out)
 {
 	assert(c->pending.what != PENDING_NOTHING);
@@ -433,7 +448,8 @@ static void step_appended(struct coordinator *c, int code, uint64_t end_lsn, str
 	} else if (code == 0) {
 		assert(BROKEN(M12) || c->assigned.sequence[c->pending.dot.region] + 1 == c->pending.dot.sequence);
 		c->assigned.sequence[c->pending.dot.region] = c->pending.dot.sequence;
-		c->counts.records_received += c->pending.what == PENDING_INBOUND;
+		if (c->pending.what == PENDING_INBOUND)
+			inbound_counted(c);
 	}
 	c->pending.what = PENDING_NOTHING;
 }
@@ -444,6 +460,7 @@ void coordinator_step(struct coordinator *c, const struct coordinator_event *eve
 	out->record = NULL;
 	out->record_size = 0;
 	out->inbound = 0;
+	out->inbound_ahead_ms = 0;
 	out->inbound_entry = NULL;
 	out->inbound_entry_size = 0;
 	out->more = false;

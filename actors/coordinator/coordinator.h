@@ -115,10 +115,11 @@ struct coordinator_effects {
 	uint64_t hlc_bound;    /* not 0: append it as LOG_HLC_BOUND, before the record */
 	const uint8_t *record; /* not NULL: append it, then report APPENDED */
 	size_t record_size;
-	/* After INBOUND without a record: why it was dropped. ERR_CLOCK_AHEAD: held back; ERR_NEEDS_RESYNC: out of order;
+	/* After INBOUND without a record: why it was dropped. ERR_NEEDS_RESYNC: out of order;
 	 * ERR_REGION_REUSED: a number of this region's own that it never gave out; ERR_MALFORMED; 0: had it already. */
 	int inbound;
 	uint8_t inbound_origin;
+	uint64_t inbound_ahead_ms;    /* with a record: its stamp is of the future, by so much; 0: not beyond the limit */
 	const uint8_t *inbound_entry; /* with a record: it is a transaction, and this its COMMIT entry */
 	size_t inbound_entry_size;
 	bool more; /* APPLIED: there are more answers; the same event again brings them */
@@ -129,7 +130,8 @@ struct coordinator_effects {
 /* Totals since init. */
 struct coordinator_counts {
 	uint64_t writes, writes_refused, writes_repeated, queue_refused;
-	uint64_t records_received, records_duplicate, records_out_of_order, clock_refused, malformed;
+	uint64_t records_received, records_duplicate, records_out_of_order, malformed;
+	uint64_t records_ahead, records_ahead_ms; /* of those received: from the future; by how much at the most */
 };
 
 struct coordinator_parked {
@@ -167,7 +169,7 @@ struct coordinator {
 		struct dot dot;
 		struct hlc clock_before;
 		struct coordinator_parked parked;
-		uint64_t client_id;
+		uint64_t client_id, ahead_ms;
 	} pending;
 	uint8_t *scratch; /* RECORD_ENCODED_MAX bytes */
 };

@@ -116,10 +116,6 @@ static void inbound_dropped(struct port *port)
 {
 	uint32_t origin = port->effects.inbound_origin;
 	switch (port->effects.inbound) {
-	case ERR_CLOCK_AHEAD:
-		logline_distinct(LOG_LEVEL_ERROR, "clock_ahead", origin, "origin=%u reason=\"%s; its records are held back\"",
-		    origin, error_text(ERR_CLOCK_AHEAD));
-		return;
 	case ERR_REGION_REUSED:
 		logline_distinct(LOG_LEVEL_ERROR, "region_reused", origin,
 		    "reason=\"a peer holds records of this region that are not in its log\"");
@@ -128,6 +124,15 @@ static void inbound_dropped(struct port *port)
 		logline_distinct(LOG_LEVEL_ERROR, "record_malformed", 0, "reason=\"a record in the ring cannot be read\"");
 		return;
 	}
+}
+
+static void record_ahead_tell(const struct port *port)
+{
+	uint32_t origin = port->effects.inbound_origin;
+	const struct region *region = topology_region_by_id(&port->process.topology, (uint8_t)origin);
+	logline_distinct(LOG_LEVEL_WARN, "record_ahead", origin,
+	    "origin=%s ahead_ms=%llu reason=\"it was stamped by a clock that was ahead; it counts, and moves no clock\"",
+	    region ? region->name : "?", (unsigned long long)port->effects.inbound_ahead_ms);
 }
 
 static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
@@ -143,6 +148,8 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 		    .type = COORDINATOR_INBOUND, .now_ms = now.wall_ms, .inbound = {.bytes = bytes, .size = size}};
 		coordinator_step(&port->machine, &event, &port->effects);
 		const uint8_t *entry = port->effects.inbound_entry;
+		if (port->effects.inbound_ahead_ms)
+			record_ahead_tell(port);
 		size_t entry_size = port->effects.inbound_entry_size;
 		if (!port->effects.record) {
 			inbound_dropped(port);
@@ -419,7 +426,8 @@ static void counts_publish(struct port *port)
 	counter_add(counters, COUNTER_records_received, now->records_received - then->records_received);
 	counter_add(counters, COUNTER_records_duplicate, now->records_duplicate - then->records_duplicate);
 	counter_add(counters, COUNTER_records_out_of_order, now->records_out_of_order - then->records_out_of_order);
-	counter_add(counters, COUNTER_clock_refused, now->clock_refused - then->clock_refused);
+	counter_add(counters, COUNTER_records_ahead, now->records_ahead - then->records_ahead);
+	counter_set(counters, COUNTER_records_ahead_ms, now->records_ahead_ms);
 	counter_add(counters, COUNTER_frames_refused, now->malformed - then->malformed);
 	*then = *now;
 }

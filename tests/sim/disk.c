@@ -225,7 +225,7 @@ static void apply_record(struct sim *sim, struct sim_node *node, const struct si
 	stored->size = (uint32_t)size;
 	disk->applied.sequence[record.dot.region] = record.dot.sequence;
 	vector_join(&disk->kept, &disk->applied);
-	if (record.hlc > disk->hlc)
+	if (record.dot.region == node->region && record.hlc > disk->hlc)
 		disk->hlc = record.hlc;
 }
 

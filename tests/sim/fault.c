@@ -14,14 +14,13 @@ void fault_draw(struct sim *sim)
 	sim->sync_fail = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 20) : 0;
 	sim->append_refuse = chance_of(chance, 300) ? (uint32_t)chance_below(chance, 30) : 0;
 	sim->wipe_region = chance_of(chance, 100) ? (uint32_t)chance_below(chance, sim->regions) : SIM_REGIONS_MAX;
-	if (chance_of(chance, 60))
+	if (chance_of(chance, 150))
 		sim->leap_region = (uint8_t)chance_below(chance, sim->regions);
 	else
 		sim->leap_region = SIM_REGIONS_MAX;
 	sim->damage = sim->wipe_region == SIM_REGIONS_MAX && chance_of(chance, 80);
 	sim->compare_ms = 300 + (uint32_t)chance_below(chance, 1700);
-	/* What was asked before the log begins is judged by its age, which does not bear a clock that leaps. */
-	sim->forgetful = sim->leap_region == SIM_REGIONS_MAX && chance_of(chance, 400);
+	sim->forgetful = chance_of(chance, 400);
 	if (sim->forgetful && chance_of(chance, 700))
 		sim->snapshot_entries = 40 + (uint32_t)chance_below(chance, 300);
 	if (sim->snapshot_entries && sim->wipe_region == SIM_REGIONS_MAX && chance_of(chance, 200))
@@ -150,19 +149,20 @@ static void heal_links(struct sim *sim)
 static void jump_clock(struct sim *sim, struct sim_node *node)
 {
 	if (node->region == sim->leap_region && chance_of(&sim->chance, 500)) {
-		/* An hour or a year ahead, or back to where it should be. */
-		node->skew_ms = node->skew_ms < 3000000 ? (chance_of(&sim->chance, 500) ? 3600000ll : 365ll * 86400000) : 0;
+		/* Off by an hour or a year, or back to where it should be. */
+		static const int64_t off_ms[] = {3600000, 365ll * 86400000, -3600000, -365ll * 86400000};
+		bool is_off = node->skew_ms > 3000000 || node->skew_ms < -3000000;
+		node->skew_ms = is_off ? 0 : off_ms[chance_below(&sim->chance, 4)];
 		sim->leapt = true;
 		sim->counts.leaps++;
 		sim_trace(
-		    sim, "%s: the clock leaps, and is %lld ms ahead now", sim_names[node->region], (long long)node->skew_ms);
+		    sim, "%s: the clock leaps, and is %lld ms off now", sim_names[node->region], (long long)node->skew_ms);
 		return;
 	}
 	int64_t jump_ms = (int64_t)chance_below(&sim->chance, 800) - 400;
 	if (chance_of(&sim->chance, 100))
 		jump_ms = (int64_t)chance_below(&sim->chance, 12000) - 6000;
-	/* The rule about the age of repeats holds for steps of up to a second. */
-	node->skew_ms = sim->forgetful ? jump_ms % 400 : node->skew_ms + jump_ms;
+	node->skew_ms += jump_ms;
 	sim->counts.clock_jumps++;
 	sim_trace(sim, "%s: the clock jumps by %lld ms", sim_names[node->region], (long long)jump_ms);
 }

@@ -338,7 +338,6 @@ void node_kill(struct sim *sim, struct sim_node *node, enum actor actor)
 	process->up = false;
 	process->changed_ns = sim->now_ns;
 	if (actor == ACTOR_COORDINATOR) {
-		node->clock_refused += node->coordinator.counts.clock_refused;
 		coordinator_deinit(&node->coordinator);
 		disk_lose_process(sim, &node->disk);
 	} else if (actor == ACTOR_STREAMER) {

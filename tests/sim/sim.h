@@ -173,7 +173,7 @@ struct sim_node {
 		uint64_t lag_records, lag_ms, sampled_ns;
 		enum region_state state;
 	} health[REGIONS_MAX];
-	uint64_t upkeep_ns, clock_refused;
+	uint64_t upkeep_ns;
 	uint64_t memory_ns; /* since when it has been this memory */
 	struct store_id stores[REGIONS_MAX], met[REGIONS_MAX];
 	uint64_t durable_lsn, epoch;
@@ -254,7 +254,7 @@ struct sim {
 	uint32_t compare_ms, fault_gap_ms, sync_fail, append_refuse;
 	uint32_t snapshot_entries,
 	    budget_entries;  /* log between two snapshots; log kept whatever is acknowledged; 0: no limit */
-	uint8_t leap_region; /* whose clock jumps an hour or a year ahead; SIM_REGIONS_MAX: none */
+	uint8_t leap_region; /* whose clock jumps by an hour or a year; SIM_REGIONS_MAX: none */
 	bool leapt;
 	struct { /* a process that is to die between two of its effects */
 		bool armed;
