@@ -28,7 +28,7 @@
 	X(CORRUPT, -18, 5, "stored data does not match its checksum")                   \
 	X(SYNC_FAILED, -19, 5, "fdatasync failed; nothing of the group is acknowledged") \
 	X(NO_MEMORY, -20, 5, "out of memory")                                           \
-	X(CLOCK_AHEAD, -21, 3, "a remote clock is further ahead than max_clock_drift_ms") \
+	X(CLOCK_AHEAD, -21, 3, "this region's clock is ahead of the majority's by more than max_clock_drift_ms") \
 	X(FULL, -22, 3, "no room")                                                      \
 	X(EMPTY, -23, 1, "nothing there")                                               \
 	X(NEEDS_RESYNC, -24, 3, "records that are missing here are no longer in any log")       \

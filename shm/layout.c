@@ -108,7 +108,7 @@ uint64_t shm_abi(void)
 	    offsetof(struct shm_layout, inbound_bytes), offsetof(struct shm_coordinator, applied),
 	    offsetof(struct shm_coordinator, ready), offsetof(struct shm_coordinator, start_total_mib), offsetof(struct shm_link, acked_at_ns), offsetof(struct shm_link, inbound),
 	    offsetof(struct shm_link, inbound_code), offsetof(struct shm_link, seen), offsetof(struct shm_coordinator, stores),
-	    offsetof(struct shm_peer, clock_skew_ms), ACTORS, COUNTERS, HISTOGRAMS, HISTOGRAM_BUCKETS, REGIONS_MAX};
+	    offsetof(struct shm_peer, clock_offset_us), ACTORS, COUNTERS, HISTOGRAMS, HISTOGRAM_BUCKETS, REGIONS_MAX};
 	uint64_t abi = XXH3_64bits(figures, sizeof(figures));
 	/* Two builds may have as many counters, but others. */
 	for (uint32_t i = 0; i < COUNTERS; i++)

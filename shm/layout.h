@@ -72,6 +72,9 @@ struct shm_coordinator {
 	_Atomic uint32_t ready;
 	/* While it starts: MiB copied or applied, and of how many; 0: nothing that takes long. */
 	_Atomic uint32_t start_done_mib, start_total_mib;
+	_Atomic int64_t clock_ahead_ms; /* of the majority's; negative: behind */
+	_Atomic uint32_t clock_heard;   /* clocks that say so, the own one among them; 0: too few, nothing is known */
+	_Atomic uint32_t clock_against; /* region of the median */
 	struct vector_slot applied; /* durable and in the rows; stored before applied_lsn, so that it covers what that covers */
 	_Atomic uint64_t log_times_tag; /* of the store that the times are of; see shm_store_tag */
 	struct {
@@ -111,7 +114,7 @@ struct shm_peer { /* per peer region id; single figures, each atomic by itself *
 	_Atomic uint64_t lag_ms;        /* 0 when caught up, never negative */
 	_Atomic uint64_t sampled_at_ns; /* CLOCK_MONOTONIC */
 	_Atomic uint64_t answered_at_ns; /* the same, of its last answer to a heartbeat; 0: none yet */
-	_Atomic int64_t clock_skew_ms;
+	_Atomic int64_t clock_offset_us; /* its wall clock less CLOCK_MONOTONIC of this machine */
 };
 
 struct shm_layout {

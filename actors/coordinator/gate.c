@@ -11,7 +11,8 @@
 #include "actors/coordinator/port.h"
 #include "runtime/logline.h"
 
-#define FOUNDED_NAME "founded"
+#define FOUNDED_NAME   "founded"
+#define CLOCK_HEARD_NS 3000000000ull /* a clock counts that was told so recently */
 
 bool gate_is_reused(const struct port *port)
 {
@@ -31,12 +32,14 @@ static bool has_met(const struct port *port)
 
 void gate_update(struct port *port)
 {
-	int refuse = gate_is_reused(port)  ? ERR_REGION_REUSED
-	             : port->resync_peers  ? ERR_NEEDS_RESYNC
-	             : !has_met(port)      ? ERR_NOT_MET
-	             : port->draining      ? ERR_DRAINING
-	             : port->rows_are_full ? ERR_DISK_FULL
-	                                   : 0;
+	/* A full disk comes last, since it takes deletes: by a clock that is ahead they are not to be stamped. */
+	int refuse = gate_is_reused(port)   ? ERR_REGION_REUSED
+	             : port->resync_peers   ? ERR_NEEDS_RESYNC
+	             : !has_met(port)       ? ERR_NOT_MET
+	             : port->draining       ? ERR_DRAINING
+	             : port->clock_is_ahead ? ERR_CLOCK_AHEAD
+	             : port->rows_are_full  ? ERR_DISK_FULL
+	                                    : 0;
 	bool deletes = refuse == ERR_DISK_FULL && port->deletes_taken;
 	if (refuse == port->machine.refusing && deletes == port->machine.takes_deletes)
 		return;
@@ -45,9 +48,54 @@ void gate_update(struct port *port)
 	strong_refuse(port, refuse);
 	port->changed = true;
 	if (refuse)
-		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s reason=\"%s\"", error_name(refuse), error_text(refuse));
+		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s reason=\"%s\"", error_name(refuse),
+		    refuse == ERR_CLOCK_AHEAD ? port->clock_text : error_text(refuse));
 	else
 		logline(LOG_LEVEL_INFO, "writes_accepted", "reason=\"cause cleared\"");
+}
+
+void gate_reason_put(const struct port *port, struct coordinator_answer *answer)
+{
+	if (answer->code == ERR_CLOCK_AHEAD && !answer->reason)
+		answer->reason = port->clock_text;
+}
+
+/* Others' clocks are known by this machine's monotonic clock, so a step of the own wall clock shows in the very turn that
+ * would stamp by it. */
+static void clock_look(struct port *port)
+{
+	const struct topology *topology = &port->process.topology;
+	const struct shm_peer *peers = port->process.shm.layout->peers;
+	int64_t offset_us[REGIONS_MAX] = {0};
+	uint32_t heard = 0;
+	uint8_t own = port->process.region->id;
+	for (uint32_t i = 0; i < topology->region_count; i++) {
+		uint8_t id = topology->regions[i].id;
+		uint64_t answered_ns = atomic_load_explicit(&peers[id].answered_at_ns, memory_order_acquire);
+		if (id == own || !answered_ns || port->now.monotonic_ns > answered_ns + CLOCK_HEARD_NS)
+			continue;
+		heard |= 1u << id;
+		offset_us[id] = atomic_load_explicit(&peers[id].clock_offset_us, memory_order_relaxed);
+	}
+	offset_us[own] = skew_offset_us(port->now.wall_ms, port->now.monotonic_ns);
+	port->clock = skew_judge(offset_us, heard, own, topology->region_count);
+	int64_t ahead_ms = port->clock.ahead_us / 1000;
+	struct shm_coordinator *shm = &port->process.shm.layout->coordinator;
+	atomic_store_explicit(&shm->clock_ahead_ms, ahead_ms, memory_order_relaxed);
+	atomic_store_explicit(&shm->clock_against, port->clock.against, memory_order_relaxed);
+	atomic_store_explicit(&shm->clock_heard, port->clock.heard, memory_order_relaxed);
+	bool is_ahead = ahead_ms > (int64_t)topology->max_clock_drift_ms;
+	if (is_ahead) {
+		const struct region *against = topology_region_by_id(topology, port->clock.against);
+		snprintf(port->clock_text, sizeof port->clock_text,
+		    "this region's clock is %lld ms ahead of the majority's (%s is the median of %u clocks); the limit is %u "
+		    "ms",
+		    (long long)ahead_ms, against ? against->name : "?", port->clock.heard, topology->max_clock_drift_ms);
+	}
+	if (is_ahead == port->clock_is_ahead)
+		return;
+	port->clock_is_ahead = is_ahead;
+	gate_update(port);
 }
 
 /* A peer that holds more of this region's records than this region does takes nothing more from it: what would be acknowledged
@@ -57,6 +105,7 @@ void gate_look(struct port *port)
 {
 	struct shm_link *links = port->process.shm.layout->links;
 	uint32_t reused = port->reused_peers, resync = port->resync_peers;
+	clock_look(port);
 	for (uint32_t id = 0; id < REGIONS_MAX; id++) {
 		if (!(port->machine.options.regions & 1u << id) || id == port->machine.options.region)
 			continue;

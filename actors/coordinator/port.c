@@ -39,9 +39,11 @@ void port_fail(struct port *port, int code, const struct error_context *error)
 
 static void answers_take(struct port *port)
 {
-	const struct coordinator_effects *effects = &port->effects;
-	for (uint32_t i = 0; i < effects->answer_count; i++)
+	struct coordinator_effects *effects = &port->effects;
+	for (uint32_t i = 0; i < effects->answer_count; i++) {
+		gate_reason_put(port, &effects->answers[i]);
 		replies_add(&port->replies, &effects->answers[i]);
+	}
 }
 
 /* Hands what the last step wants appended to the log, and tells the machine. */
@@ -135,6 +137,12 @@ static void record_ahead_tell(const struct port *port)
 	    region ? region->name : "?", (unsigned long long)port->effects.inbound_ahead_ms);
 }
 
+/* The wall clock, put right where the majority says that it is behind: what others stamp is then not of the future. */
+static uint64_t inbound_wall_ms(const struct port *port)
+{
+	return port->clock.ahead_us < 0 ? port->now.wall_ms + (uint64_t)(-port->clock.ahead_us / 1000) : port->now.wall_ms;
+}
+
 static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 {
 	struct port *port = self;
@@ -145,7 +153,7 @@ static uint32_t inbound_drain(void *self, struct clock_now now, uint32_t limit)
 	while (handled < RECORDS_A_TURN_MAX && !port->failed && !inbound_is_held(port) &&
 	       !(code = ring_peek(&port->inbound, &kind, &bytes, &size))) {
 		struct coordinator_event event = {
-		    .type = COORDINATOR_INBOUND, .now_ms = now.wall_ms, .inbound = {.bytes = bytes, .size = size}};
+		    .type = COORDINATOR_INBOUND, .now_ms = inbound_wall_ms(port), .inbound = {.bytes = bytes, .size = size}};
 		coordinator_step(&port->machine, &event, &port->effects);
 		const uint8_t *entry = port->effects.inbound_entry;
 		if (port->effects.inbound_ahead_ms)
@@ -403,6 +411,7 @@ static void port_persist(void *self, struct clock_now now)
 		port->upkeep_at_ns = now.monotonic_ns + UPKEEP_EVERY_NS;
 		port->log_is_full = false;
 		port->apply_is_blocked = false;
+		gate_look(port);
 		upkeep(port);
 	}
 	if (apply_is_behind(port)) {

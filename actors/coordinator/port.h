@@ -12,6 +12,7 @@
 #include "actors/coordinator/pace.h"
 #include "actors/coordinator/replies.h"
 #include "actors/coordinator/strong.h"
+#include "core/clock_skew.h"
 #include "runtime/process.h"
 #include "shm/ring.h"
 #include "store/log.h"
@@ -64,6 +65,9 @@ struct port {
 	uint32_t resync_peers; /* bit a region that no longer has the records that are missing here */
 	bool is_founded;       /* the operator has said that there is nobody to be met first */
 	bool draining;
+	struct clock_judgement clock; /* as of this turn */
+	bool clock_is_ahead;          /* by more than the limit */
+	char clock_text[192];         /* by how much, and against whom */
 	int failed; /* the log is broken: nothing more is acknowledged */
 
 	struct strong strong;
@@ -94,6 +98,8 @@ int gate_start(struct port *port, struct error_context *error); /* after store_s
 void gate_look(struct port *port);
 /* Tells the machines when the reason has changed. */
 void gate_update(struct port *port);
+/* The answer to a refused write, with its reason in full where that is not fixed. */
+void gate_reason_put(const struct port *port, struct coordinator_answer *answer);
 /* True if a peer takes this store for wiped or restored: the region neither votes nor accepts writes. */
 bool gate_is_reused(const struct port *port);
 

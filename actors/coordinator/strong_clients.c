@@ -40,6 +40,7 @@ void strong_answer(struct port *port, const struct commit_answer *from)
 	} else if (error_exit_code(from->code) == 3 || error_exit_code(from->code) == 1) {
 		counter_add(counters, COUNTER_writes_refused, 1);
 	}
+	gate_reason_put(port, &answer);
 	replies_add_value(&port->replies, &answer, from->value, from->value_size);
 }
 

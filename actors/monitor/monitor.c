@@ -117,13 +117,12 @@ static void step_answer(struct monitor *m, const struct monitor_event *event, st
 		return;
 	peer->outstanding[place].number = 0;
 	uint64_t round_trip_us = since(event->now_ns, event->heartbeat.sent_ns) / 1000;
-	/* A clock that is centuries away is wrong whatever the exact figure; kept where the arithmetic holds. */
-	const uint64_t wall_ms_max = INT64_MAX / 4000;
-	uint64_t peer_wall_ms = event->heartbeat.wall_ms < wall_ms_max ? event->heartbeat.wall_ms : wall_ms_max;
-	int64_t skew_us = (int64_t)peer_wall_ms * 1000 + (int64_t)(round_trip_us / 2) - (int64_t)event->now_wall_ms * 1000;
 	peer->round_trip_us =
 	    peer->measured ? (uint64_t)smoothed((int64_t)peer->round_trip_us, (int64_t)round_trip_us) : round_trip_us;
-	peer->clock_skew_us = peer->measured ? smoothed(peer->clock_skew_us, skew_us) : skew_us;
+	/* The time that the peer shows lies between question and answer. The own wall clock has no part in it: it may be set.
+	 */
+	peer->clock = skew_range_of(
+	    peer->measured ? &peer->clock : NULL, event->heartbeat.wall_ms, event->heartbeat.sent_ns, event->now_ns);
 	peer->measured = true;
 	peer->answered_ns = event->now_ns;
 	peer->load_percent = event->heartbeat.load_percent;

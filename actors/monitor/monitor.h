@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "actors/monitor/lag.h"
+#include "core/clock_skew.h"
 #include "core/vector.h"
 #include "shm/layout.h"
 
@@ -72,7 +73,7 @@ struct monitor_peer {
 		uint64_t number, sent_ns;
 	} outstanding[MONITOR_OUTSTANDING];
 	uint64_t round_trip_us;
-	int64_t clock_skew_us;
+	struct clock_range clock;  /* its wall clock less this machine's monotonic one */
 	bool measured;
 	uint32_t load_percent;
 	bool acked_known; /* it has said what it holds; until then there is no lag to tell */

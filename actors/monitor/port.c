@@ -68,7 +68,7 @@ static void apply_publish(struct port *port, uint8_t p)
 	atomic_store_explicit(&published->lag_records, peer->lag.records, memory_order_relaxed);
 	atomic_store_explicit(&published->lag_bytes, peer->lag.bytes, memory_order_relaxed);
 	atomic_store_explicit(&published->lag_ms, peer->lag.ms, memory_order_relaxed);
-	atomic_store_explicit(&published->clock_skew_ms, peer->clock_skew_us / 1000, memory_order_relaxed);
+	atomic_store_explicit(&published->clock_offset_us, skew_range_middle_us(&peer->clock), memory_order_relaxed);
 	atomic_store_explicit(&published->answered_at_ns, peer->answered_ns, memory_order_relaxed);
 	atomic_store_explicit(&published->sampled_at_ns, port->now.monotonic_ns, memory_order_release);
 }

@@ -443,6 +443,12 @@ static int region(struct reads *reads, const struct request_operation *o, struct
 	message.raw_bytes_sent = counter_get(streamer, COUNTER_bytes_raw);
 	message.wire_bytes_sent = counter_get(streamer, COUNTER_bytes_sent);
 	message.in_doubt = counter_get(&reads->shm->counters[ACTOR_COORDINATOR], COUNTER_in_doubt);
+	const struct shm_coordinator *coordinator = &reads->shm->coordinator;
+	message.clock_ahead_ms = atomic_load_explicit(&coordinator->clock_ahead_ms, memory_order_relaxed);
+	message.clock_heard = atomic_load_explicit(&coordinator->clock_heard, memory_order_relaxed);
+	message.clock_against = atomic_load_explicit(&coordinator->clock_against, memory_order_relaxed);
+	message.records_ahead = counter_get(&reads->shm->counters[ACTOR_COORDINATOR], COUNTER_records_ahead);
+	message.records_ahead_ms = counter_get(&reads->shm->counters[ACTOR_COORDINATOR], COUNTER_records_ahead_ms);
 	int refusing = (int)atomic_load_explicit(&reads->shm->coordinator.refusing, memory_order_relaxed);
 	message.refusing = refusing ? (char *)(uintptr_t)error_name(refusing) : (char *)(uintptr_t) "";
 	message.coordinator_state = (char *)(uintptr_t)actor_state_name(

@@ -87,6 +87,11 @@ static void region_json(const struct survey *survey, const struct survey_region 
 		    (unsigned long long)r->conflicts_dropped, digest, version, (unsigned long long)r->map_bytes,
 		    (unsigned long long)r->log_bytes, (unsigned long long)r->raw_bytes_sent,
 		    (unsigned long long)r->wire_bytes_sent, (unsigned long long)r->in_doubt);
+		text_add(&json, ",\"records_ahead\":%llu,\"records_ahead_ms\":%llu", (unsigned long long)r->records_ahead,
+		    (unsigned long long)r->records_ahead_ms);
+		if (r->clock_heard)
+			text_add(&json, ",\"clock_ahead_ms\":%lld,\"clocks_heard\":%u", (long long)r->clock_ahead_ms,
+			    r->clock_heard);
 		if (rate->attached)
 			text_add(&json, ",\"writes_per_second\":%llu,\"reads_per_second\":%llu,\"received_per_second\":%llu",
 			    (unsigned long long)rate->writes, (unsigned long long)rate->reads,
@@ -177,6 +182,24 @@ static uint32_t complaints_print(const struct survey *survey, bool quiet)
 	return count;
 }
 
+/* Each region's clock against the majority's, as it says itself. */
+static void clocks_print(const struct survey *survey)
+{
+	const char *separator = "\nclocks: ";
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		const struct survey_region *r = &survey->regions[i];
+		if (!r->answered || !r->clock_heard)
+			continue;
+		printf("%s%s %+lld ms", separator, r->region->name, (long long)r->clock_ahead_ms);
+		if (r->records_ahead)
+			printf(" (took in %llu records from the future, up to %llu ms)", (unsigned long long)r->records_ahead,
+			    (unsigned long long)r->records_ahead_ms);
+		separator = ", ";
+	}
+	if (*separator == ',')
+		printf("\n");
+}
+
 /* Nothing when there is nothing to say. */
 static void in_doubt_print(const struct survey *survey)
 {
@@ -218,6 +241,8 @@ static int status_run(struct cli *cli)
 	}
 	if (!cli->json && answered && survey.region_count > 1)
 		peers_print(&survey);
+	if (!cli->json)
+		clocks_print(&survey);
 	if (!cli->json)
 		in_doubt_print(&survey);
 	uint32_t complaints = complaints_print(&survey, cli->json);

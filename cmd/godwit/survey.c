@@ -48,6 +48,11 @@ static void about_take(struct survey_region *r, const Godwit__Client__Region *ab
 	snprintf(r->refusing, sizeof r->refusing, "%s", about->refusing);
 	snprintf(r->coordinator_state, sizeof r->coordinator_state, "%.15s", about->coordinator_state);
 	r->coordinator_silent_ms = about->coordinator_silent_ms;
+	r->clock_ahead_ms = about->clock_ahead_ms;
+	r->clock_heard = about->clock_heard;
+	r->clock_against = about->clock_against;
+	r->records_ahead = about->records_ahead;
+	r->records_ahead_ms = about->records_ahead_ms;
 	r->peer_count = 0;
 	for (size_t i = 0; i < about->n_peers && r->peer_count < REGIONS_MAX; i++) {
 		const Godwit__Client__Peer *p = about->peers[i];

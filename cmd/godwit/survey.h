@@ -33,6 +33,9 @@ struct survey_region {
 	uint64_t coordinator_silent_ms;
 	struct vector applied;
 	uint64_t live_rows, conflicts, conflicts_dropped, map_bytes, log_bytes, raw_bytes_sent, wire_bytes_sent, in_doubt;
+	int64_t clock_ahead_ms;
+	uint32_t clock_heard, clock_against;
+	uint64_t records_ahead, records_ahead_ms;
 	uint32_t peer_count;
 	struct survey_peer peers[REGIONS_MAX];
 	struct survey_keyspace *keyspaces; /* by place in the topology */

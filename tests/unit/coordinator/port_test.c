@@ -83,6 +83,14 @@ int process_start(struct process *p, enum actor role, const struct option *table
 	return 0;
 }
 
+const struct region *topology_region_by_id(const struct topology *topology, uint32_t id)
+{
+	for (uint32_t i = 0; i < topology->region_count; i++)
+		if (topology->regions[i].id == id)
+			return &topology->regions[i];
+	return NULL;
+}
+
 void process_ready(struct process *p)
 {
 	cr_assert_eq(atomic_load(&p->shm.layout->coordinator.ready), 1);
@@ -959,6 +967,53 @@ static void reused(void)
 Test(port, T39_a_reused_region_takes_no_writes)
 {
 	cr_assert_eq(run(reused), 0);
+}
+
+/* Two others, heard a moment ago, whose clocks are right. */
+static void clocks_heard(int64_t behind_us)
+{
+	static const uint8_t ids[] = {PEER, 7};
+	port->process.topology.region_count = 3;
+	port->process.topology.regions[2].id = 7;
+	port->process.topology.max_clock_drift_ms = 500;
+	strcpy(port->process.topology.regions[1].name, "ireland");
+	strcpy(port->process.topology.regions[2].name, "mumbai");
+	for (size_t i = 0; i < sizeof ids; i++) {
+		atomic_store(&layout->peers[ids[i]].answered_at_ns, now.monotonic_ns);
+		atomic_store(&layout->peers[ids[i]].clock_offset_us, skew_offset_us(now.wall_ms, now.monotonic_ns) - behind_us);
+	}
+}
+
+static void clock_ahead(void)
+{
+	put(1);
+	cr_assert(answer_count == 0 && refused == 0, "nobody is heard");
+	clocks_heard(0);
+	now.wall_ms += 500;
+	put(2);
+	cr_assert(answer_count == 0 && refused == 0, "the limit itself is allowed");
+	now.wall_ms += 39500; /* set in this very turn */
+	put(3);
+	cr_assert(answer_count == 1 && answers[0].code == ERR_CLOCK_AHEAD && refused == ERR_CLOCK_AHEAD);
+	cr_assert(strstr(answers[0].reason, "40000 ms ahead"), "%s", answers[0].reason);
+	cr_assert(strstr(answers[0].reason, "ireland") || strstr(answers[0].reason, "mumbai"), "%s", answers[0].reason);
+	cr_assert_eq(atomic_load(&layout->coordinator.clock_ahead_ms), 40000);
+	cr_assert_eq(atomic_load(&layout->coordinator.clock_heard), 3);
+	now.wall_ms -= 40000;
+	put(4);
+	cr_assert(refused == 0 && answer_count == 1, "at once when it is right again");
+	now.wall_ms -= 86400000;
+	put(5);
+	cr_assert(refused == 0 && answer_count == 1, "behind: it refuses nothing");
+	now.wall_ms += 2 * 86400000ull;
+	now.monotonic_ns += 4 * SECOND;
+	put(6);
+	cr_assert(refused == 0 && answer_count == 1, "alone: nobody says that it is wrong");
+}
+
+Test(port, c5_own_writes_are_refused_while_the_clock_is_ahead)
+{
+	cr_assert_eq(run(clock_ahead), 0);
 }
 
 /* ---- shared memory, time, commands ---- */

@@ -174,6 +174,13 @@ void gate_update(struct port *p)
 	fake.refusals_updated++;
 }
 
+static uint64_t noted_lsn, noted_ns;
+void log_times_note(struct shm_coordinator *shm, uint64_t end_lsn, uint64_t now_ns)
+{
+	cr_assert_not_null(shm);
+	noted_lsn = end_lsn;
+	noted_ns = now_ns;
+}
 void strong_upkeep(struct port *p)
 {
 	cr_assert_eq(p, &port);
@@ -434,6 +441,7 @@ Test(upkeep, what_is_published_and_looked_after)
 	cr_assert_eq(atomic_load(&layout->coordinator.log_start_lsn), 20 * MIB);
 	cr_assert_eq(atomic_load(&layout->coordinator.log_bytes), 41 * MIB);
 	cr_assert_eq(atomic_load(&layout->coordinator.map_bytes), 777);
+	cr_assert(noted_lsn == port.appended_lsn && noted_ns == port.now.monotonic_ns, "c5: when the log grew");
 	port.now.monotonic_ns += 10 * SECOND - 1;
 	upkeep(&port);
 	cr_assert_eq(fake.readers_checked, 1);
