@@ -42,7 +42,8 @@ static void all_restart_as_after_much_log(void)
 	world_drop(w, 255, 255, 0);
 }
 
-/* Each distance, in each region, forward and back, with a restart of all while the clock is wrong and after it was put right. */
+/* Each distance, in each region, forward and back, with a restart of all while the clock is wrong and after it was put right.
+ */
 Test(clock, a2_a_wrong_clock_stops_nobody)
 {
 	static const int64_t off_ms[] = {1000, 40000, 7200000, YEAR_MS, -1000, -40000, -YEAR_MS};
@@ -83,6 +84,39 @@ Test(clock, a2_stamps_from_the_future_that_come_late)
 	put_is_ok(0, 4);
 }
 
+/* Region 0 alone has met a stamp of that year, and has forgotten all below it. Returns that stamp. */
+static uint64_t one_has_forgotten(void)
+{
+	put_is_ok(1, 99); /* some log to be cut */
+	world_streams(w);
+	w->regions[2].clock_ms = YEAR_MS;
+	world_put(w, 2, 1, "a", "far");
+	world_drop(w, 2, 1, 0);
+	world_deliver(w, ALL, COMMIT_PREPARE);
+	world_drop(w, 255, 255, 0);
+	w->regions[2].clock_ms = 0;
+	uint64_t far = commit_newest_hlc(w->regions[0].machine);
+	cr_assert_lt(commit_newest_hlc(w->regions[1].machine), far);
+	world_trim(w, 0);
+	world_drop(w, 255, 255, 0);
+	return far;
+}
+
+/* The reading that the first request had is older than what region 0 may have forgotten, so it is EXPIRED, and comes again as
+ * new. */
+Test(clock, a2_a_refusal_tells_the_stamp_to_be_above)
+{
+	uint64_t far = one_has_forgotten();
+	for (uint64_t route = 2; route <= 3; route++) {
+		world_put(w, 1, route, "k", "v");
+		world_wait(w, 1u | 2u, WORLD_SECOND / 2);
+		cr_assert(world_answer(w, route));
+	}
+	cr_assert_eq(world_answer(w, 2)->code, ERR_EXPIRED);
+	cr_assert_eq(world_answer(w, 3)->code, ERR_OK, "%s", error_name(world_answer(w, 3)->code));
+	cr_assert_gt(world_answer(w, 3)->version.hlc, far);
+}
+
 /* Nothing is made, logged or remembered of a stamp that no clock can have given. */
 Test(clock, a2_an_impossible_stamp_is_damage)
 {
@@ -91,7 +125,8 @@ Test(clock, a2_an_impossible_stamp_is_damage)
 	uint32_t entries = w->regions[1].count;
 	world_put(w, 0, 2, "b", "v");
 	for (uint32_t i = 0; i < w->message_count; i++)
-		w->messages[i].bytes[14] = 0xff; /* type, vote, decision, accepted value, flags, reason: 7 bytes; then the stamp */
+		w->messages[i].bytes[14] =
+		    0xff; /* type, vote, decision, accepted value, flags, reason: 7 bytes; then the stamp */
 	world_deliver(w, 2u | 1u, COMMIT_PREPARE);
 	cr_assert_eq(commit_newest_hlc(w->regions[1].machine), newest);
 	cr_assert_eq(w->regions[1].count, entries);

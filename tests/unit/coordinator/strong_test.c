@@ -98,7 +98,7 @@ static void inbound_appended(int code)
 
 Test(coordinator_strong, inbound_transactions_give_their_entry)
 {
-	uint64_t stamp = hlc_pack(NOW, 0);
+	uint64_t stamp = hlc_pack(NOW + DRIFT, 0);
 	inbound_commit(0, 1, stamp);
 	cr_assert(out.record && out.inbound_entry && out.inbound_entry_size == entry_size);
 	cr_assert_eq(memcmp(out.inbound_entry, entry, entry_size), 0);
