@@ -220,7 +220,7 @@ void strong_applied(struct port *port)
 bool strong_takes_streams(const struct port *port)
 {
 	const struct strong *strong = &port->strong;
-	return !strong->wanted || (strong->machine && commit_room(strong->machine) && !strong_room(port));
+	return !strong->wanted || (strong->machine && commit_streams_room(strong->machine) && !strong_room(port));
 }
 
 void strong_streamed(struct port *port, uint64_t end_lsn, const uint8_t *entry, size_t size)
@@ -369,6 +369,9 @@ static int machine_start(struct port *port, struct error_context *error)
 	if (code)
 		return error_set(error, code, "memory for strong transactions");
 	code = replay(port, port->durable_lsn, &entries, error);
+	if (!code && !commit_replayed(strong->machine))
+		code =
+		    error_set(error, ERR_NO_MEMORY, "the log holds more undecided strong transactions than there is room for");
 	/* The reader stood where the rows are. */
 	if (!code)
 		code = log_reader_seek(port->reader, port->applied.applied_lsn, error);

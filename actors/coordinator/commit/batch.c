@@ -55,11 +55,7 @@ static bool may_start(struct commit *c, const struct request *r)
 		const struct key *key = &c->keys[r->keys[i].key];
 		if (batch_find(c, key))
 			continue;
-		if (key->holders != NOBODY) {
-			if (!room(c))
-				return false;
-			settle_known(c, r->keys[i].key);
-		}
+		settle_known(c, r->keys[i].key);
 		if (key->holders != NOBODY || others_go_first(c, key, since))
 			return false;
 	}
@@ -318,9 +314,12 @@ static void begin(struct commit *c)
 	const struct batch *b = &c->batch;
 	if (!b->member_count)
 		return; /* nobody rides on nobody */
-	uint32_t size = body_build(c);
-	struct commit_id id = {.hlc = stamp_take(c, b->above), .region = c->options.region};
-	struct transaction *t = transaction_new(c, id, c->body, size);
+	struct transaction *t = NULL;
+	if (actions_have_room(c)) {
+		uint32_t size = body_build(c);
+		struct commit_id id = {.hlc = stamp_take(c, b->above), .region = c->options.region};
+		t = transaction_new(c, id, c->body, size, CLAIM_NEW);
+	}
 	if (t) {
 		if (b->member_count + b->rider_count > 1)
 			c->counts.shared += b->member_count + b->rider_count;

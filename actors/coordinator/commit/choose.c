@@ -85,8 +85,11 @@ uint16_t voters_of(const struct transaction *t)
 	return voters;
 }
 
-static bool lists(const struct reply *reply, struct commit_id id)
+/* Of a full list there may be more than it says. */
+static bool may_list(const struct reply *reply, struct commit_id id)
 {
+	if (reply->hold_count == REPLY_HOLDS_MAX)
+		return true;
 	for (uint32_t i = 0; i < reply->hold_count; i++)
 		if (commit_id_equal(reply->holds[i], id))
 			return true;
@@ -103,7 +106,7 @@ static bool passes_over(const struct commit *c, const struct transaction *t, str
 	uint32_t keeps = voters_of(t) | 1u << t->id.region;
 	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
 		const struct reply *reply = &t->recovery->replies[r];
-		if ((t->promises & 1u << r) && reply->accepted_value == COMMIT_COMMITTED && !lists(reply, b))
+		if ((t->promises & 1u << r) && reply->accepted_value == COMMIT_COMMITTED && !may_list(reply, b))
 			keeps |= 1u << r;
 	}
 	return (uint32_t)__builtin_popcount(c->options.regions & ~keeps & ~(1u << b.region)) < c->quorum - 1;

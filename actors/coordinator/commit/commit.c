@@ -90,9 +90,19 @@ uint32_t commit_held_keys(const struct commit *c)
 
 bool commit_room(const struct commit *c)
 {
-	return c->action_tail - c->action_head + c->action_reserve <= c->action_capacity &&
-	       c->applying_tail - c->applying_head + 4 * COMMIT_OPERATIONS_MAX <= c->applying_capacity &&
-	       c->key_count + 4 * COMMIT_OPERATIONS_MAX <= c->options.keys;
+	return c->action_tail - c->action_head + c->action_reserve + c->action_reserve / 2 <= c->action_capacity &&
+	       c->transaction_count + c->transactions_left[CLAIM_NEW] < c->options.transactions &&
+	       c->key_count + c->keys_left[CLAIM_NEW] + COMMIT_OPERATIONS_MAX <= c->options.keys;
+}
+
+bool commit_streams_room(const struct commit *c)
+{
+	return actions_have_room(c) && c->key_count + COMMIT_OPERATIONS_MAX <= c->options.keys;
+}
+
+bool commit_replayed(const struct commit *c)
+{
+	return !c->replay_failed;
 }
 
 uint64_t commit_oldest_lsn(const struct commit *c)
@@ -134,10 +144,23 @@ uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, u
 
 /* ---- effects ---- */
 
-bool room(const struct commit *c)
+static void work_ends(struct commit *c)
 {
-	return c->out->count + STEP_ROOM <= COMMIT_EFFECTS_MAX && c->out->scratch_used + STEP_SCRATCH <= COMMIT_SCRATCH &&
-	       c->freed_count + 4 * COMMIT_OPERATIONS_MAX <= c->freed_capacity;
+	if (c->out->count - c->work_effects > c->counts.work_effects)
+		c->counts.work_effects = c->out->count - c->work_effects;
+	if (c->out->scratch_used - c->work_scratch > c->counts.work_scratch)
+		c->counts.work_scratch = c->out->scratch_used - c->work_scratch;
+}
+
+bool room(struct commit *c)
+{
+	if (c->out->count + COMMIT_WORK_EFFECTS > COMMIT_EFFECTS_MAX ||
+	    c->out->scratch_used + COMMIT_WORK_SCRATCH > COMMIT_SCRATCH)
+		return false;
+	work_ends(c);
+	c->work_effects = c->out->count;
+	c->work_scratch = c->out->scratch_used;
+	return true;
 }
 
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type)
@@ -324,19 +347,23 @@ static void action_do(struct commit *c, const struct action *action)
 	case ACTION_PROMISED:
 		if (decided_find(c, action->id))
 			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to; /* since then, and not on disk perhaps */
-		else if (t && !rows_are_durable(c, t))
+		else if (t && (!settle_all(c, t) || !rows_are_durable(c, t)))
 			again(c, action);
 		else if (t && t->promised == action->ballot)
 			recover_promise_send(c, t, (uint8_t)action->to);
 		return;
 	case ACTION_RECOVER:
-		if (t && t->promised == action->ballot && t->ballot == action->ballot && t->phase == PHASE_PROMISING)
+		if (!t || t->promised != action->ballot || t->ballot != action->ballot || t->phase != PHASE_PROMISING)
+			return;
+		if (settle_all(c, t))
 			recover_own(c, t);
+		else
+			again(c, action);
 		return;
 	case ACTION_ACCEPTED:
 		if (decided_find(c, action->id)) {
 			later(c, ACTION_DECIDED, NULL, action->id)->to = action->to;
-		} else if (t && !rows_are_durable(c, t)) {
+		} else if (t && (!settle_all(c, t) || !rows_are_durable(c, t))) {
 			again(c, action);
 		} else if (t && t->accepted_ballot == action->ballot) {
 			struct commit_message *m = message_send(c, 1u << action->to, COMMIT_ACCEPTED, t->id);
@@ -415,21 +442,67 @@ static bool actions_drain(struct commit *c)
 	return true;
 }
 
-static void applying_drain(struct commit *c)
+static void applied_drain(struct commit *c)
 {
-	while (c->applying_head != c->applying_tail) {
-		struct applying *a = &c->applying[c->applying_head % c->applying_capacity];
-		if (a->ticket > c->applied || !room(c))
-			break;
-		c->applying_head++;
-		wake(c, a->key);
-		key_give(c, a->key);
+	while (c->apply_oldest != NOBODY && c->keys[c->apply_oldest].apply_ticket <= c->applied) {
+		uint32_t index = c->apply_oldest;
+		apply_remove(c, index);
+		wake(c, index);
+		key_give(c, index);
 	}
+}
+
+void leave_for_later(struct commit *c, struct transaction *t, bool yields)
+{
+	t->yields |= yields;
+	if (t->left)
+		return;
+	t->left = true;
+	t->left_older = c->left_newest;
+	t->left_newer = NOBODY;
+	if (t->left_older != NOBODY)
+		c->transactions[t->left_older].left_newer = transaction_index(c, t);
+	else
+		c->left_oldest = transaction_index(c, t);
+	c->left_newest = transaction_index(c, t);
+}
+
+void left_remove(struct commit *c, struct transaction *t)
+{
+	if (!t->left)
+		return;
+	t->left = false;
+	if (t->left_older != NOBODY)
+		c->transactions[t->left_older].left_newer = t->left_newer;
+	else
+		c->left_oldest = t->left_newer;
+	if (t->left_newer != NOBODY)
+		c->transactions[t->left_newer].left_older = t->left_older;
+	else
+		c->left_newest = t->left_older;
+}
+
+static bool left_drain(struct commit *c)
+{
+	while (c->left_oldest != NOBODY) {
+		if (!room(c))
+			return false;
+		struct transaction *t = &c->transactions[c->left_oldest];
+		left_remove(c, t);
+		if (t->decided_known) {
+			c->counts.noted++;
+			decide(c, t, COMMIT_COMMITTED, false, false);
+		} else if (t->yields) {
+			t->yields = false;
+			withdraw(c, t, 0, false);
+		}
+	}
+	return true;
 }
 
 static void prepares_run(struct commit *c, uint32_t key)
 {
-	while (c->keys[key].prepare_first != NOBODY && room(c)) {
+	while (c->keys[key].prepare_first != NOBODY && actions_have_room(c) && room(c)) {
 		struct transaction *t = &c->transactions[c->keys[key].prepare_first];
 		uint64_t serial = t->serial;
 		key_give(c, wait_remove(c, t));
@@ -608,14 +681,14 @@ static void drain(struct commit *c)
 	bool done = true;
 	if (c->started) {
 		done = actions_drain(c);
-		applying_drain(c);
+		applied_drain(c);
+		done = left_drain(c) && done;
 		done = wakes_drain(c) && done;
 		done = sweep_drain(c) && done;
-		done = wakes_drain(c) && done;
+		done = wakes_drain(c) && left_drain(c) && done;
+		done = done && c->wake_head == c->wake_tail;
 		done = done && (c->action_head == c->action_tail ||
 		                   c->actions[c->action_head % c->action_capacity].ticket > c->durable);
-		done = done && (c->applying_head == c->applying_tail ||
-		                   c->applying[c->applying_head % c->applying_capacity].ticket > c->applied);
 	}
 	c->out->more = !done;
 	bool alive = c->transaction_count || c->request_oldest != NOBODY || c->read_oldest != NOBODY || c->waiting_read_count;
@@ -706,12 +779,13 @@ void commit_step(struct commit *c, const struct commit_event *e, struct commit_e
 	out->timer_ns = 0;
 	out->count = out->scratch_used = 0;
 	c->out = out;
+	c->work_effects = c->work_scratch = 0;
 	if (e->now_ns > c->now_ns)
 		c->now_ns = e->now_ns;
 	if (e->now_ms)
 		c->now_ms = e->now_ms;
 	while (c->freed_count)
-		arena_give(&c->arena, c->freed[--c->freed_count]);
+		blob_give(c, c->freed[--c->freed_count]);
 	switch (e->type) {
 	case COMMIT_EVENT_TRANSACTION:
 		request_take(c, e);
@@ -755,5 +829,6 @@ void commit_step(struct commit *c, const struct commit_event *e, struct commit_e
 		break;
 	}
 	drain(c);
+	work_ends(c);
 	c->out = NULL;
 }

@@ -16,7 +16,7 @@
  *  3. DURABLE when a group is synced, with its highest ticket; APPLIED when the rows hold the log up to a ticket. Between the
  * two a row that `lookup` gives may be older than what the machine knows; never newer than DURABLE.
  *  4. An inbound stream record that is a COMMIT: append it to the log, then step STREAMED: it takes the next ticket. Not while
- *     commit_room() is false.
+ *     commit_streams_room() is false, which only the disk and the rows can cause.
  *  5. At start: apply the log to the rows to its end, commit_init with the stored bound, step REPLAY for every strong entry
  * still in the log, oldest first, then START. forgotten_hlc: 0 when the log still has its first entry, else what
  * commit_newest_hlc told when the first one replayed was appended, or later.
@@ -34,6 +34,9 @@
 #define COMMIT_HOLDS_MAX      8u
 #define COMMIT_EFFECTS_MAX    256u
 #define COMMIT_SCRATCH        (96u * 1024)
+/* A piece of work begins when so much is free, and adds no more than that before it asks again (state.h). */
+#define COMMIT_WORK_EFFECTS 24u
+#define COMMIT_WORK_SCRATCH (40u * 1024)
 
 /* The row as applied. Must give the same until the next APPLIED is stepped. False: the row is there and cannot be read, so this
  * region has no say about its key: it takes no transaction that touches it, votes on none, tells nobody what it holds (B2). */
@@ -196,6 +199,7 @@ struct commit_options {
 struct commit_counts { /* totals */
 	uint64_t commits, aborts, withdrawn, wounded, requeued, shared, recovered, recoveries, reads, reads_waited, noted,
 	    rescued;
+	uint64_t work_effects, work_scratch; /* not totals: most that one piece of work added */
 	uint64_t contradictions; /* a decision that differs from one known: a broken promise somewhere */
 };
 struct commit_in_doubt {
@@ -210,7 +214,11 @@ int commit_new(struct commit **c, const struct commit_options *options, uint64_t
 void commit_free(struct commit *c);
 void commit_step(struct commit *c, const struct commit_event *event, struct commit_effects *out);
 uint64_t commit_ticket(const struct commit *c); /* of the last entry */
-bool commit_room(const struct commit *c);
+bool commit_room(const struct commit *c);       /* for new work: clients' requests, others' PREPAREs */
+bool commit_streams_room(const struct commit *c); /* for a commit that comes by stream */
+/* After REPLAY: false when the tables did not hold all that was undecided. Such a machine must not be started: it would have
+ * forgotten votes and promises. */
+bool commit_replayed(const struct commit *c);
 uint64_t commit_oldest_lsn(const struct commit *c);
 /* For clients: of what is sent after they have it, no answer is forgotten yet. Any region takes another region's. */
 uint64_t commit_token(const struct commit *c);

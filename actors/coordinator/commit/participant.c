@@ -62,21 +62,33 @@ void wait_off(struct commit *c, struct transaction *t)
 	key_give(c, index);
 }
 
-bool settle_known(struct commit *c, uint32_t index)
+void settle_known(struct commit *c, uint32_t index)
 {
-	bool any = false;
 	for (uint32_t at = c->keys[index].holders; at != NOBODY;) {
 		struct transaction *t = &c->transactions[at >> 8];
-		if (t->decided_known) {
-			c->counts.noted++;
-			decide(c, t, COMMIT_COMMITTED, false, false);
-			any = true;
-			at = c->keys[index].holders;
-		} else {
-			at = t->operations[at & 255].next;
+		at = t->operations[at & 255].next;
+		if (!t->decided_known)
+			continue;
+		if (!room(c)) {
+			leave_for_later(c, t, false);
+			continue;
 		}
+		c->counts.noted++;
+		decide(c, t, COMMIT_COMMITTED, false, false);
+		at = c->keys[index].holders;
 	}
-	return any;
+}
+
+bool settle_all(struct commit *c, const struct transaction *t)
+{
+	bool all = true;
+	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
+		settle_known(c, t->operations[i].key);
+		uint32_t at = c->keys[t->operations[i].key].holders;
+		for (; at != NOBODY; at = c->transactions[at >> 8].operations[at & 255].next)
+			all &= !c->transactions[at >> 8].decided_known;
+	}
+	return all;
 }
 
 static bool passed_over(const struct transaction *h, const struct commit_message *m)
@@ -200,6 +212,22 @@ static uint64_t grace_ns(const struct commit *c)
 	return nearest_ns * GRACE_PERCENT / 100;
 }
 
+static bool can_be_withdrawn(const struct transaction *t)
+{
+	return t->coordinating && !t->committing && !t->withdrawn && !t->promised && !t->accepted_ballot && !t->decided_known;
+}
+
+bool make_way(struct commit *c, struct transaction *h)
+{
+	if (!can_be_withdrawn(h))
+		return false;
+	c->counts.wounded += !h->yields;
+	if (room(c))
+		return withdraw(c, h, 0, false);
+	leave_for_later(c, h, true);
+	return false;
+}
+
 /* The older goes first: what this region coordinates itself gives way, with an ABORT on a majority before the vote. */
 static void wound(struct commit *c, struct transaction *t)
 {
@@ -212,8 +240,7 @@ static void wound(struct commit *c, struct transaction *t)
 			uint64_t due_ns = h->since_ns + grace_ns(c);
 			if (c->now_ns < due_ns) {
 				timer_pull(c, due_ns);
-			} else if (withdraw(c, h, 0, false)) {
-				c->counts.wounded++;
+			} else if (make_way(c, h)) {
 				at = c->keys[t->operations[i].key].holders;
 			}
 		}
@@ -276,7 +303,7 @@ void participant_prepare(struct commit *c, uint8_t from, const struct commit_mes
 			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED)->version.hlc = c->forgotten_abort_hlc;
 			return;
 		}
-		if (!(t = transaction_new(c, m->id, m->body, m->body_size))) {
+		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_NEW))) {
 			refuse(c, m->id, COMMIT_NO, ERR_OVERLOADED);
 			return;
 		}
@@ -286,7 +313,7 @@ void participant_prepare(struct commit *c, uint8_t from, const struct commit_mes
 		return;
 	}
 	t->touched_ns = c->now_ns;
-	if (is_promised(t) || t->wait_key != NOBODY || !transaction_learn(c, t, m->body, m->body_size))
+	if (is_promised(t) || t->wait_key != NOBODY || !transaction_learn(c, t, m->body, m->body_size, CLAIM_NEW))
 		return;
 	if (t->voted) {
 		later(c, ACTION_VOTE, t, t->id)->to = 1u << from;
@@ -306,7 +333,7 @@ void participant_withdraw(struct commit *c, uint8_t from, const struct commit_me
 	}
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t) {
-		if (!(t = transaction_new(c, m->id, m->body, m->body_size)))
+		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY)))
 			return;
 		transaction_met(c, t);
 		t->forgot_abort = false; /* ABORT it is */
@@ -370,7 +397,7 @@ void participant_decided(struct commit *c, uint8_t from, const struct commit_mes
 		transaction_free(c, t);
 		return;
 	}
-	if (!t->operations && (!m->body || !transaction_learn(c, t, m->body, m->body_size)))
+	if (!t->operations && (!m->body || !transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY)))
 		return; /* the stream brings it */
 	for (uint32_t i = 0; i < t->body.operation_count; i++)
 		t->operations[i].previous = m->seen_count == t->body.operation_count ? m->seen[i].stamp : t->id;
@@ -401,25 +428,22 @@ void commit_rows(
 	for (uint32_t i = 0; i < body->operation_count; i++) {
 		struct commit_operation operation;
 		commit_body_operation(body, &at, &operation);
-		uint32_t index = key_take(c, operation.keyspace, operation.key, operation.key_size);
-		assert(index != NOBODY);
-		struct key *key = &c->keys[index];
+		uint64_t hash = key_hash(c, operation.keyspace, operation.key, operation.key_size);
 		struct commit_id version = id;
 		version.share = operation.share;
-		history_add(c, key, version, previous[i], operation.kind != COMMIT_CHECK, operation.kind == COMMIT_PUT);
-		if (c->started)
-			commit_row_apply(&key->row, id, previous[i], &operation);
+		history_add(c, hash, version, previous[i], operation.kind != COMMIT_CHECK, operation.kind == COMMIT_PUT);
+		if (applied)
+			continue; /* START loads the rows of keys that are in use */
+		uint32_t index = key_take(c, operation.keyspace, operation.key, operation.key_size, CLAIM_COMMIT);
+		assert(index != NOBODY); /* a transaction that is known has its keys; else commit_streams_room() was asked */
+		struct key *key = &c->keys[index];
+		commit_row_apply(&key->row, id, previous[i], &operation);
 		key->row.value = NULL;
 		struct contender *contender = &c->contenders[key->hash % CONTENDERS];
 		if (contender->key_hash == key->hash && contender->since == body->since)
 			contender->until_ns = 0; /* it was this one */
-		if (applied) {
-			key_give(c, index);
-			continue;
-		}
-		assert(c->applying_tail - c->applying_head < c->applying_capacity);
-		key->apply_ticket = c->ticket;
-		c->applying[c->applying_tail++ % c->applying_capacity] = (struct applying){c->ticket, index};
+		if (!apply_add(c, index))
+			key_give(c, index); /* it is in the list, with a reference of its own */
 	}
 	requests_learn(c, body, id);
 }
@@ -494,7 +518,7 @@ void streamed(struct commit *c, const uint8_t *bytes, size_t size)
 
 bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool final)
 {
-	if (!t->coordinating || t->committing || t->withdrawn || t->promised || t->accepted_ballot || t->decided_known)
+	if (!can_be_withdrawn(t))
 		return false;
 	c->counts.withdrawn++;
 	t->withdrawn = true;

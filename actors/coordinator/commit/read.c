@@ -134,7 +134,7 @@ static struct read *read_new(struct commit *c, uint16_t keyspace, const uint8_t 
 	uint32_t index = c->read_free;
 	if (index == NOBODY)
 		return NULL;
-	uint32_t taken = key_take(c, keyspace, key, key_size);
+	uint32_t taken = key_take(c, keyspace, key, key_size, CLAIM_NEW);
 	if (taken == NOBODY)
 		return NULL;
 	struct read *r = &c->reads[index];
@@ -280,7 +280,7 @@ void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
 		waiting_age_link(c, again);
 		return;
 	}
-	uint32_t index = key_take(c, m->keyspace, m->key, m->key_size);
+	uint32_t index = key_take(c, m->keyspace, m->key, m->key_size, CLAIM_NEW);
 	if (index == NOBODY)
 		return;
 	settle_known(c, index);

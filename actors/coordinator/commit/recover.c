@@ -17,15 +17,35 @@ uint64_t ballot_next(const struct commit *c, uint64_t above)
 
 void recover_end(struct commit *c, struct transaction *t)
 {
-	blob_free(c, t->recovery);
+	if (t->recovery)
+		look_give(c, t->recovery);
 	t->recovery = NULL;
 	t->phase = PHASE_NONE;
 	t->promises = t->accepts = 0;
 }
 
+static void yield_own(struct commit *c, struct transaction *t)
+{
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
+			struct transaction *h = &c->transactions[at >> 8];
+			at = h->operations[at & 255].next;
+			if (h != t && make_way(c, h))
+				at = c->keys[t->operations[i].key].holders;
+		}
+	}
+}
+
+/* What this region coordinates on the keys would be in the way of a COMMIT, and can be withdrawn meanwhile. */
+static void promise_yields(struct commit *c, struct transaction *t)
+{
+	if (t->operations && t->id.region != c->options.region && !is_echo(t))
+		yield_own(c, t);
+}
+
 void recover(struct commit *c, struct transaction *t)
 {
-	if (t->decided_known || t->noted || t->committing || !commit_room(c))
+	if (t->decided_known || t->noted || t->committing || !actions_have_room(c))
 		return;
 	if (t->phase == PHASE_PROMISING && t->promises == c->options.regions) {
 		uint64_t serial = t->serial;
@@ -34,12 +54,10 @@ void recover(struct commit *c, struct transaction *t)
 			return;
 	}
 	recover_end(c, t);
-	size_t operations = t->operations ? t->body.operation_count : 0;
-	t->recovery = arena_take(&c->arena, sizeof *t->recovery + operations * sizeof *t->recovery->seen);
-	if (!t->recovery)
+	if (!(t->recovery = look_take(c, t))) {
+		t->next_ns = c->now_ns + c->options.in_doubt_ns / 8;
 		return;
-	memset(t->recovery, 0, sizeof *t->recovery + operations * sizeof *t->recovery->seen);
-	t->recovery->seen_count = (uint32_t)operations;
+	}
 	wait_off(c, t);
 	t->ballot = ballot_next(c, t->promised > t->ballot ? t->promised : t->ballot);
 	t->promised = t->ballot;
@@ -49,12 +67,25 @@ void recover(struct commit *c, struct transaction *t)
 		hold(c, t);
 	c->counts.recoveries++;
 	append(c, COMMIT_ENTRY_PROMISE, t, t->ballot, 0, !t->body_logged, false);
+	promise_yields(c, t);
 	later(c, ACTION_RECOVER, t, t->id)->ballot = t->ballot;
-	if (t->holding)
-		yield_to(c, t);
 }
 
-/* What this region has to say of t, at this moment. seen may be NULL. */
+/* The oldest, in their order: when these are decided, the next look tells of others. */
+static void hold_add(struct reply *reply, struct commit_id id)
+{
+	uint32_t place = 0;
+	while (place < reply->hold_count && commit_id_compare(reply->holds[place], id) < 0)
+		place++;
+	if (place == REPLY_HOLDS_MAX || (place < reply->hold_count && commit_id_equal(reply->holds[place], id)))
+		return;
+	if (reply->hold_count < REPLY_HOLDS_MAX)
+		reply->hold_count++;
+	memmove(&reply->holds[place + 1], &reply->holds[place], (reply->hold_count - 1 - place) * sizeof *reply->holds);
+	reply->holds[place] = id;
+}
+
+/* What this region has to say of t, at this moment, with all settled (settle_all). seen may be NULL. */
 static void state_of(
     struct commit *c, struct transaction *t, struct reply *reply, struct commit_seen *seen, struct proof *proof)
 {
@@ -71,7 +102,6 @@ static void state_of(
 		reply->coordinates = false;
 	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
 		uint32_t index = t->operations[i].key;
-		settle_known(c, index);
 		history_below(c, &c->keys[index], t->id, &seen[i], proof);
 		proof->forgotten |= c->keys[index].damaged;
 		/* What its own vote or the value accepted here names. */
@@ -89,13 +119,7 @@ static void state_of(
 			}
 			if (went_on(h, t))
 				continue;
-			bool listed = false;
-			for (uint32_t j = 0; j < reply->hold_count; j++)
-				listed |= commit_id_equal(reply->holds[j], h->id);
-			if (!listed && reply->hold_count == REPLY_HOLDS_MAX)
-				reply->forgotten = true; /* too many to tell: as good as not knowing */
-			else if (!listed)
-				reply->holds[reply->hold_count++] = h->id;
+			hold_add(reply, h->id);
 		}
 	}
 	/* Committed under another name, and that needed the same keys: t is not, or the other one could not be. */
@@ -121,11 +145,11 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 		return;
 	}
 	if (!t) {
-		if (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size)))
+		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY)))
 			return;
 		transaction_met(c, t);
 	} else if (m->body) {
-		transaction_learn(c, t, m->body, m->body_size);
+		transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY);
 	}
 	if (m->ballot > t->promised) {
 		recover_end(c, t);
@@ -134,6 +158,7 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 		if (t->operations && !is_echo(t))
 			hold(c, t);
 		append(c, COMMIT_ENTRY_PROMISE, t, m->ballot, 0, !t->body_logged, false);
+		promise_yields(c, t);
 	} else if (m->ballot < t->promised) {
 		return;
 	}
@@ -142,8 +167,6 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 	struct action *action = later(c, ACTION_PROMISED, t, t->id);
 	action->to = from;
 	action->ballot = m->ballot;
-	if (t->holding)
-		yield_to(c, t);
 }
 
 void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
@@ -194,9 +217,12 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 	bool pass = true;
 	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
 		const struct reply *reply = &t->recovery->replies[r];
+		bool is_full = reply->hold_count == REPLY_HOLDS_MAX; /* there may be more: these first, whatever they are */
+		if ((t->promises & 1u << r) && is_full)
+			pass = false;
 		for (uint32_t i = 0; (t->promises & 1u << r) && i < reply->hold_count; i++) {
 			struct commit_id id = reply->holds[i];
-			if (is_over(t, id))
+			if (is_over(t, id) && !is_full)
 				continue;
 			if (decided_find(c, id)) {
 				pass = false; /* since then: ask again */
@@ -204,12 +230,12 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 			}
 			struct transaction *b = transaction_find(c, id);
 			if (!b) {
-				if (r != c->options.region)
+				if (r != c->options.region && room(c))
 					message_send(c, 1u << r, COMMIT_FETCH, id);
 				pass = false;
 				continue;
 			}
-			bool may = c->n > 3 && needs_abort_of(c, b, t) &&
+			bool may = !is_full && c->n > 3 && needs_abort_of(c, b, t) &&
 			           (commit_id_compare(t->id, b->id) > 0 || !needs_abort_of(c, t, b));
 			if (may && t->over_count < COMMIT_HOLDS_MAX) {
 				t->over[t->over_count++] = id;
@@ -245,18 +271,6 @@ static void evidence_of(struct commit *c, struct transaction *t, struct evidence
 }
 
 /* ---- accepting ---- */
-
-static void yield_own(struct commit *c, struct transaction *t)
-{
-	for (uint32_t i = 0; i < t->body.operation_count; i++) {
-		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
-			struct transaction *h = &c->transactions[at >> 8];
-			at = h->operations[at & 255].next;
-			if (h != t && withdraw(c, h, 0, false))
-				at = c->keys[t->operations[i].key].holders;
-		}
-	}
-}
 
 /* False when it must not be accepted now; *blocker says because of whom, or stays NULL. */
 static bool may_accept(
@@ -380,7 +394,7 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	if (!t || t->phase != PHASE_PROMISING || m->ballot != t->ballot || m->hold_count > COMMIT_HOLDS_MAX)
 		return;
 	if (!t->operations && m->body) {
-		transaction_learn(c, t, m->body, m->body_size); /* what this is about: from the start */
+		transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY); /* what this is about: from the start */
 		return;
 	}
 	struct reply *reply = &t->recovery->replies[from];
@@ -451,7 +465,7 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 		return;
 	}
 	if (!t) {
-		if (!commit_room(c) || !(t = transaction_new(c, m->id, m->body, m->body_size)))
+		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY)))
 			return;
 		transaction_met(c, t);
 		if (is_echo(t)) {
@@ -460,7 +474,7 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 		}
 	}
 	if (m->body)
-		transaction_learn(c, t, m->body, m->body_size);
+		transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY);
 	if (m->ballot < t->promised && !BROKEN(M5))
 		return;
 	if (t->accepted_ballot != m->ballot) {
@@ -509,7 +523,7 @@ void recover_blocked(struct commit *c, uint8_t from, const struct commit_message
 		struct transaction *b = transaction_find(c, m->holds[i]);
 		if (b) {
 			look_first(c, b);
-		} else if (!decided_find(c, m->holds[i])) {
+		} else if (!decided_find(c, m->holds[i]) && room(c)) {
 			message_send(c, 1u << from, COMMIT_FETCH, m->holds[i]);
 		}
 	}
@@ -532,9 +546,9 @@ void recover_fetch(struct commit *c, uint8_t from, const struct commit_message *
 void recover_known(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	(void)from;
-	if (!m->body || decided_find(c, m->id) || transaction_find(c, m->id) || !commit_room(c))
+	if (!m->body || decided_find(c, m->id) || transaction_find(c, m->id))
 		return;
-	struct transaction *t = transaction_new(c, m->id, m->body, m->body_size);
+	struct transaction *t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY);
 	if (!t)
 		return;
 	transaction_met(c, t);

@@ -9,13 +9,15 @@ static struct transaction *slot(struct commit *c, const struct commit_body *body
 {
 	struct transaction *t = transaction_find(c, c->head.id);
 	if (t) {
-		if (body->bytes)
-			transaction_learn(c, t, body->bytes, body->size);
+		if (body->bytes && !transaction_learn(c, t, body->bytes, body->size, CLAIM_REPLAY))
+			c->replay_failed = true;
 		return t;
 	}
-	t = transaction_new(c, c->head.id, body->bytes, body->size);
+	t = transaction_new(c, c->head.id, body->bytes, body->size, CLAIM_REPLAY);
 	if (t)
 		transaction_met(c, t);
+	else
+		c->replay_failed = true;
 	return t;
 }
 
@@ -31,7 +33,8 @@ static void replay_commit(struct commit *c, const struct commit_event *e, const 
 		transaction_free(c, t);
 	} else if (!e->replay.streamed && (t || (t = slot(c, body)))) {
 		unhold(c, t);
-		transaction_learn(c, t, body->bytes, body->size);
+		if (!transaction_learn(c, t, body->bytes, body->size, CLAIM_REPLAY))
+			c->replay_failed = true;
 		t->noted = true;
 		t->coordinating = false;
 		for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++)

@@ -11,6 +11,8 @@
  */
 #ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
 #define GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
+#include <assert.h>
+
 #include "actors/coordinator/commit/commit.h"
 #include "actors/coordinator/memory.h"
 #include "core/broken.h"
@@ -22,9 +24,28 @@
 #define KEY_INLINE      40u
 #define REPLY_HOLDS_MAX COMMIT_HOLDS_MAX
 #define RESEND_NS_MIN   100000000ull
-#define STEP_ROOM       24u /* effects that one piece of work may add */
-#define STEP_SCRATCH    (40u * 1024)
 
+/* The budget of one piece of work: a message, an action, one turn of a queue or of a sweep. It begins when room() says so, with
+ * COMMIT_WORK_EFFECTS and COMMIT_WORK_SCRATCH free. Whatever may go on for long (what to settle, whom to withdraw, whom to ask
+ * about) asks room() at each turn and leaves the rest for later, see later_*() below; so a piece needs no more than one turn of
+ * one loop and what lies outside of its loops. The most of each:
+ *
+ *   one turn         withdraw: ACCEPT, WITHDRAW · settle: COMMIT · confirm: ASK · fetch: FETCH           2 effects, 1 entry
+ *   outside of them  a timer: three entries of carry_on(), two of withdraw(), one of recover(),
+ *                    and the message that goes with it                                                   8 effects, 6 entries
+ *   scratch          two messages with something about each operation, an entry for each of the above, a key
+ *
+ * The machine counts the most that a piece has added (commit_counts); all tests and simulators look at that. The other bounds
+ * hold by construction: `wakes` and the list of what is being applied have each key once, the list of what is left for later
+ * each transaction once, and no more blobs can be freed than the arena has blocks. For actions see tables_init. */
+#define SEEN_SCRATCH  (COMMIT_OPERATIONS_MAX * sizeof(struct commit_seen))
+#define ENTRY_SCRATCH (48u + COMMIT_OPERATIONS_MAX * 9u)
+static_assert(8 + 2 * 2 <= COMMIT_WORK_EFFECTS && 2 * COMMIT_WORK_EFFECTS <= COMMIT_EFFECTS_MAX, "effects of a piece of work");
+static_assert(
+    2 * SEEN_SCRATCH + 7 * ENTRY_SCRATCH + KEY_SIZE_MAX <= COMMIT_WORK_SCRATCH && 2 * COMMIT_WORK_SCRATCH <= COMMIT_SCRATCH,
+    "scratch of a piece of work");
+
+#define ARENA_BLOCK 256u
 struct arena {
 	uint8_t *bytes;
 	uint64_t size;
@@ -32,8 +53,18 @@ struct arena {
 	uint8_t *orders;   /* by block: 0 not a start, else order + 1, with 0x80 when free */
 	uint64_t used;
 };
+/* Zeroed, and in memory only as far as they are used; NULL when there are none. */
+void *pages_take(size_t size);
+void pages_give(void *pages, size_t size);          /* pages may be NULL */
+int arena_init(struct arena *arena, uint64_t size); /* a power of two, 4096 or more: 0 or ERR_NO_MEMORY */
+void arena_deinit(struct arena *arena);
 void *arena_take(struct arena *arena, size_t size); /* NULL when there is no room */
 void arena_give(struct arena *arena, void *memory);
+
+/* For what room in a table is taken. Work that frees a table must never wait for room in it, so each kind leaves some to those
+ * below (tables_init): what is begun waits or is refused; messages of recoveries and withdrawals, which bring transactions not
+ * known here, go on; a commit by stream needs places for its keys alone, and gives them back when it is in the rows. */
+enum claim { CLAIM_NEW, CLAIM_RECOVERY, CLAIM_COMMIT, CLAIM_REPLAY = CLAIM_COMMIT, CLAIMS };
 
 struct operation_state {
 	uint32_t key;
@@ -50,6 +81,8 @@ struct reply { /* to RECOVER */
 	struct commit_id holds[REPLY_HOLDS_MAX];
 };
 struct recovery {
+	uint32_t transaction;
+	uint64_t begun_ns;
 	struct reply replies[REGIONS_MAX];
 	struct vector assigned; /* of all who replied */
 	uint32_t seen_count;    /* operations known when the look began */
@@ -67,6 +100,8 @@ struct transaction {
 	bool coordinating, waiting, holding, voted, logged, committing, withdrawn, decided_known, noted, sent, urgent;
 	bool forgot_abort, forgot_commit; /* it may have been decided here before it was met (again) */
 	bool body_logged;
+	bool left, yields; /* in the list of what is left for later; withdraw it then */
+	uint32_t left_newer, left_older;
 	uint8_t accepted_value;
 	uint64_t promised, accepted_ballot;
 	uint16_t voters; /* regions that are known to have voted YES, by a value that was accepted */
@@ -85,6 +120,7 @@ struct transaction {
 	uint32_t promises, accepts, attempts;
 	uint64_t ballot;
 	struct recovery *recovery;
+	uint64_t looked_ns; /* when it had one of the places for looks */
 	uint32_t over_count;
 	struct commit_id over[COMMIT_HOLDS_MAX];
 };
@@ -164,14 +200,15 @@ struct key {
 	uint8_t *bytes; /* inline_bytes, or this slot's place in long_keys */
 	struct commit_row row; /* newest committed; value not kept */
 	bool damaged;          /* the store could not read it, and row says nothing */
-	uint64_t apply_ticket;
+	uint64_t apply_ticket; /* of its newest commit; until that is applied it is in a list in this order */
+	uint32_t apply_newer, apply_older;
 	uint32_t holders;       /* transaction << 8 | operation */
 	uint32_t prepare_first; /* transactions waiting, in the order of goes_first */
 	uint32_t request_first, request_last; /* in order of arrival: request << 8 | operation */
 	uint64_t batch;                       /* the batch that has it, and where */
 	uint32_t batch_place;
 	uint32_t read_first, read_last; /* questions that wait, in the order in which they came */
-	bool waking;
+	bool waking, applying;
 };
 
 /* Another region wants this key and will come. A hint: a newer one takes the place of an older one with the same hash. */
@@ -223,10 +260,6 @@ struct action { /* waits for a ticket */
 	struct commit_answer answer; /* REFUSED: code, version, number (which request or operation), is_read (final) */
 	uint8_t vote;
 };
-struct applying {
-	uint64_t ticket;
-	uint32_t key;
-};
 /* The last decisions of one kind. Apart, because who forgets an ABORT has to say so, while a forgotten COMMIT shows in the
  * rows: no row of its keys is older. */
 struct decided {
@@ -271,9 +304,14 @@ struct commit {
 	int refusing;
 	bool started;
 	struct memory memory;
-	struct arena arena;
+	struct arena arena, spare; /* spare: for CLAIM_RECOVERY, when the other is full */
+	/* Looks when the arena is full. One that lasts gives its place to another. */
+	uint8_t *looks;
+	uint32_t *looks_free;
+	uint32_t look_count, look_free_count;
+	uint64_t look_ends_ns; /* none of them gives way before */
 	void **freed; /* given back when the next step begins */
-	uint32_t freed_count, freed_capacity;
+	uint32_t freed_count;
 
 	struct transaction *transactions;
 	uint32_t transaction_free, transaction_newest, transaction_oldest, transaction_count;
@@ -289,6 +327,8 @@ struct commit {
 	uint8_t *long_keys; /* KEY_SIZE_MAX a slot: a key that has a slot has room for its bytes */
 	uint32_t *key_buckets;
 	uint32_t key_free, key_count, held_keys;
+	uint32_t keys_left[CLAIMS], transactions_left[CLAIMS]; /* to others */
+	bool replay_failed;
 	struct read *reads;
 	uint32_t read_free, read_newest, read_oldest;
 	uint64_t read_id;
@@ -298,9 +338,9 @@ struct commit {
 
 	struct action *actions;
 	uint64_t action_head, action_tail;
-	struct applying *applying;
-	uint64_t applying_head, applying_tail;
-	uint32_t action_capacity, action_reserve, applying_capacity;
+	uint32_t action_capacity, action_reserve;
+	uint32_t apply_oldest, apply_newest; /* keys */
+	uint32_t left_oldest, left_newest;   /* transactions */
 	uint64_t ticket, durable, durable_lsn, applied;
 	struct decisions committed, aborted;
 	struct history *history;
@@ -317,14 +357,15 @@ struct commit {
 	enum { SWEEP_NONE, SWEEP_TRANSACTIONS, SWEEP_REQUESTS, SWEEP_READS } sweep;
 	struct commit_counts counts;
 	struct commit_effects *out; /* of this step */
+	uint32_t work_effects, work_scratch; /* where the piece of work under way began */
 	struct commit_head head;    /* scratch of entries */
 	uint8_t *body;              /* scratch of a new body, COMMIT_BODY_MAX */
 };
 
-/* For what one event leaves to be done once the disk has it. */
+/* For what one event leaves to be done once the disk has it, beside what nothing can hold back (tables_init). */
 static inline bool actions_have_room(const struct commit *c)
 {
-	return c->action_tail - c->action_head + c->action_reserve / 2 <= c->action_capacity;
+	return c->action_tail - c->action_head + c->action_reserve <= c->action_capacity;
 }
 
 /* Four of the longest round trips seen: what was lost is asked again before others have to wait for it. */
@@ -346,27 +387,36 @@ static inline bool is_forgotten(const struct commit *c, uint64_t after)
 /* table.c */
 int tables_init(struct commit *c);
 void tables_free(struct commit *c);
+/* Room for a look at t, all zero; NULL: none now. */
+struct recovery *look_take(struct commit *c, struct transaction *t);
+void look_give(struct commit *c, struct recovery *look);
+void blob_give(struct commit *c, void *blob); /* now */
 void blob_free(struct commit *c, void *blob); /* after this step's effects are done */
 struct transaction *transaction_find(const struct commit *c, struct commit_id id);
 /* NULL when there is no room. bytes may be NULL: the body is not known. */
-struct transaction *transaction_new(struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size);
+struct transaction *transaction_new(
+    struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size, enum claim claim);
 /* True: the body is known (now). A look at t that began without the body ends: it has no room for what others saw. */
-bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size);
+bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size, enum claim claim);
 void transaction_free(struct commit *c, struct transaction *t);
 static inline uint32_t transaction_index(const struct commit *c, const struct transaction *t)
 {
 	return (uint32_t)(t - c->transactions);
 }
-uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *key, uint32_t size); /* NOBODY when there is no room */
+/* NOBODY when there is no room. */
+uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *key, uint32_t size, enum claim claim);
+uint64_t key_hash(const struct commit *c, uint16_t keyspace, const uint8_t *key, uint32_t size);
 void key_give(struct commit *c, uint32_t key);
 void key_load(struct commit *c, struct key *key);
 void hold(struct commit *c, struct transaction *t);
 void unhold(struct commit *c, struct transaction *t);
 void wake(struct commit *c, uint32_t key);
+/* The key's newest commit has the last ticket. False: it was in the list before. */
+bool apply_add(struct commit *c, uint32_t key);
+void apply_remove(struct commit *c, uint32_t key);
 uint8_t decided_find(const struct commit *c, struct commit_id id);
 void decided_add(struct commit *c, struct commit_id id, uint8_t value);
-void history_add(
-    struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live);
+void history_add(struct commit *c, uint64_t key_hash, struct commit_id id, struct commit_id previous, bool writes, bool live);
 struct proof {
 	bool dead;      /* a commit above it replaced one below it: it never commits */
 	bool committed; /* it is there, or a commit names it as what it replaced */
@@ -393,7 +443,11 @@ uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t,
 struct action *later(struct commit *c, enum action_type type, struct transaction *t, struct commit_id id);
 void answer_later(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
 void previous_put(struct commit *c, const struct transaction *t, struct commit_message *m);
-bool room(const struct commit *c);
+/* For one more piece of work, which begins if it says so. */
+bool room(struct commit *c);
+/* For when there is no room; `more` says that something is left. yields: t is to be withdrawn, else settled if it can be. */
+void leave_for_later(struct commit *c, struct transaction *t, bool yields);
+void left_remove(struct commit *c, struct transaction *t);
 bool rows_are_durable(const struct commit *c, const struct transaction *t); /* the rows of t's keys, as they are known here */
 uint64_t stamp_take(struct commit *c, uint64_t above);
 uint64_t stamp_now(const struct commit *c); /* a reading of the same clock: gives nothing out */
@@ -414,7 +468,12 @@ struct repeat repeat_find(struct commit *c, const struct transaction *t, bool st
 /* The first transaction that stands in the way of t on one of its keys; NULL. What is known to be committed is noted first. */
 struct transaction *conflict(
     struct commit *c, struct transaction *t, bool accepting, const struct commit_message *m, uint32_t *key);
-bool settle_known(struct commit *c, uint32_t key);
+/* Notes what is known to be committed on the key, as far as there is room; the rest is left for later, and in the way. */
+void settle_known(struct commit *c, uint32_t key);
+/* The same on all of t's keys. True: nothing is left. */
+bool settle_all(struct commit *c, const struct transaction *t);
+/* h makes way, now or, when there is no room, later. True: now, so that holders have changed perhaps. */
+bool make_way(struct commit *c, struct transaction *h);
 /* Decides here. The entry is appended; locks go; whoever waits is woken. */
 void decide(struct commit *c, struct transaction *t, uint8_t value, bool streamed, bool in_log);
 bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool final);
@@ -494,7 +553,6 @@ void look_plan(struct commit *c, struct transaction *t);
 void look_again(struct commit *c, struct transaction *t);
 void look_first(struct commit *c, struct transaction *b);
 void look_behind(struct commit *c, const struct transaction *t);
-void yield_to(struct commit *c, const struct transaction *t);
 
 /* wait.c */
 void request_take(struct commit *c, const struct commit_event *e);

@@ -13,20 +13,90 @@ static uint32_t id_hash(struct commit_id id)
 	return (uint32_t)(((id.hlc ^ (uint64_t)id.region << 56) * 0x9e3779b97f4a7c15ull) >> 32);
 }
 
+/* What nobody but recoveries may take lets a few of the largest transactions in at once, whatever is undecided here; and of the
+ * keys, streams have room for two of the largest commits. */
+static void tables_reserve(struct commit *c)
+{
+	uint32_t largest = COMMIT_OPERATIONS_MAX;
+	c->keys_left[CLAIM_COMMIT] = 0;
+	c->keys_left[CLAIM_RECOVERY] = 2 * largest;
+	c->keys_left[CLAIM_NEW] = 2 * largest + (c->options.keys / 8 > 2 * largest ? c->options.keys / 8 : 2 * largest);
+	c->transactions_left[CLAIM_NEW] = c->options.transactions / 8 + 1;
+}
+
+#define LOOK_SIZE ((sizeof(struct recovery) + COMMIT_OPERATIONS_MAX * sizeof(struct commit_seen) + 63) & ~(size_t)63)
+
+static struct recovery *look_at(const struct commit *c, uint32_t place)
+{
+	return (struct recovery *)(void *)(c->looks + place * LOOK_SIZE);
+}
+
+/* The look that has lasted longest ends, if it had time to be answered: its transaction looks again later. */
+static void look_end_oldest(struct commit *c)
+{
+	if (c->now_ns < c->look_ends_ns)
+		return;
+	const struct recovery *oldest = look_at(c, 0);
+	for (uint32_t i = 1; i < c->look_count; i++)
+		if (look_at(c, i)->begun_ns < oldest->begun_ns)
+			oldest = look_at(c, i);
+	c->look_ends_ns = oldest->begun_ns + c->options.in_doubt_ns;
+	if (c->look_ends_ns <= c->now_ns)
+		recover_end(c, &c->transactions[oldest->transaction]);
+}
+
+/* Whoever had a place comes again when all others could have had one. */
+static bool is_turn(const struct commit *c, const struct transaction *t)
+{
+	uint64_t turns = c->transaction_count / c->look_count + 1;
+	return !t->looked_ns || c->now_ns >= t->looked_ns + turns * c->options.in_doubt_ns;
+}
+
+struct recovery *look_take(struct commit *c, struct transaction *t)
+{
+	uint32_t operations = t->operations ? t->body.operation_count : 0;
+	size_t size = sizeof(struct recovery) + operations * sizeof(struct commit_seen);
+	struct recovery *look = arena_take(&c->arena, size);
+	if (!look) {
+		if (!is_turn(c, t))
+			return NULL;
+		if (!c->look_free_count)
+			look_end_oldest(c);
+		if (!c->look_free_count)
+			return NULL;
+		look = look_at(c, c->looks_free[--c->look_free_count]);
+		t->looked_ns = c->now_ns;
+	}
+	memset(look, 0, size);
+	look->transaction = transaction_index(c, t);
+	look->begun_ns = c->now_ns;
+	look->seen_count = operations;
+	return look;
+}
+
+void look_give(struct commit *c, struct recovery *look)
+{
+	uint8_t *at = (uint8_t *)look;
+	if (at >= c->looks && at < c->looks + c->look_count * LOOK_SIZE)
+		c->looks_free[c->look_free_count++] = (uint32_t)((size_t)(at - c->looks) / LOOK_SIZE);
+	else
+		blob_free(c, look);
+}
+
 int tables_init(struct commit *c)
 {
 	struct commit_options *o = &c->options;
 	c->memory_size = o->memory;
-	c->applying_capacity = 4 * o->keys;
-	/* What timers may add at once, and as much again for what waits for the disk. */
-	c->action_reserve = o->requests + 2 * o->transactions + 4096;
-	c->action_capacity = 2 * c->action_reserve;
-	c->freed_capacity = 4 * COMMIT_OPERATIONS_MAX + 2 * o->transactions;
+	/* What nothing can hold back while the disk stands still: an answer to each request, and each transaction withdrawn and
+	 * decided; and what one event adds. Messages, own transactions that begin, ballots and votes come only while that much
+	 * is free, clients' requests and streams while half as much again is. */
+	c->action_reserve = o->requests + 2 * o->transactions + 4 * COMMIT_OPERATIONS_MAX;
+	c->action_capacity = 2 * c->action_reserve + 4096;
 	c->transactions = calloc(o->transactions, sizeof *c->transactions);
 	c->transaction_buckets = calloc(o->keys, sizeof *c->transaction_buckets);
 	c->requests = calloc(o->requests, sizeof *c->requests);
 	c->keys = calloc(o->keys, sizeof *c->keys);
-	c->long_keys = malloc((size_t)o->keys * KEY_SIZE_MAX);
+	c->long_keys = pages_take((size_t)o->keys * KEY_SIZE_MAX);
 	c->key_buckets = calloc(o->keys, sizeof *c->key_buckets);
 	c->reads = calloc(o->reads, sizeof *c->reads);
 	c->waiting_reads = calloc(o->reads, sizeof *c->waiting_reads);
@@ -34,7 +104,6 @@ int tables_init(struct commit *c)
 		c->waiting_read_bucket_count *= 2;
 	c->waiting_read_buckets = malloc(c->waiting_read_bucket_count * sizeof *c->waiting_read_buckets);
 	c->actions = calloc(c->action_capacity, sizeof *c->actions);
-	c->applying = calloc(c->applying_capacity, sizeof *c->applying);
 	for (int i = 0; i < 2; i++) {
 		struct decisions *d = i ? &c->aborted : &c->committed;
 		d->list = calloc(c->memory_size, sizeof *d->list);
@@ -44,21 +113,19 @@ int tables_init(struct commit *c)
 	c->history_buckets = calloc(c->memory_size, sizeof *c->history_buckets);
 	c->body = malloc(COMMIT_BODY_MAX);
 	c->wakes = calloc(o->keys, sizeof *c->wakes);
-	c->freed = calloc(c->freed_capacity, sizeof *c->freed);
-	c->arena.size = o->arena;
-	c->arena.bytes = aligned_alloc(4096, o->arena);
-	c->arena.orders = calloc(o->arena / 256, 1);
+	c->freed = calloc((o->arena + o->arena / 8) / ARENA_BLOCK, sizeof *c->freed);
+	c->look_count = c->look_free_count = o->transactions / 64 > 8 ? o->transactions / 64 : 8;
+	c->looks = malloc(c->look_count * LOOK_SIZE);
+	c->looks_free = calloc(c->look_count, sizeof *c->looks_free);
 	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->long_keys || !c->key_buckets ||
-	    !c->reads || !c->waiting_reads || !c->waiting_read_buckets || !c->actions || !c->applying || !c->committed.list ||
+	    !c->reads || !c->waiting_reads || !c->waiting_read_buckets || !c->actions || !c->committed.list ||
 	    !c->committed.buckets || !c->aborted.list || !c->aborted.buckets || !c->history || !c->history_buckets ||
-	    !c->wakes || !c->body || !c->freed || !c->arena.bytes || !c->arena.orders)
+	    !c->wakes || !c->body || !c->freed || !c->looks || !c->looks_free || arena_init(&c->arena, o->arena) < 0 ||
+	    arena_init(&c->spare, o->arena / 8) < 0)
 		return ERR_NO_MEMORY;
-	for (uint32_t i = 0; i < sizeof c->arena.free / sizeof *c->arena.free; i++)
-		c->arena.free[i] = NOBODY;
-	uint32_t order = (uint32_t)__builtin_ctzll(o->arena / 256);
-	*(uint64_t *)(void *)c->arena.bytes = UINT64_MAX; /* next and previous: NOBODY */
-	c->arena.free[order] = 0;
-	c->arena.orders[0] = (uint8_t)((order + 1) | 0x80);
+	for (uint32_t i = 0; i < c->look_count; i++)
+		c->looks_free[i] = i;
+	tables_reserve(c);
 	for (uint32_t i = 0; i < o->keys; i++) {
 		c->transaction_buckets[i] = c->key_buckets[i] = NOBODY;
 		c->keys[i].chain = i + 1 < o->keys ? i + 1 : NOBODY;
@@ -76,6 +143,7 @@ int tables_init(struct commit *c)
 	c->transaction_newest = c->transaction_oldest = NOBODY;
 	c->request_newest = c->request_oldest = c->request_gathering = NOBODY;
 	c->read_newest = c->read_oldest = NOBODY;
+	c->apply_newest = c->apply_oldest = c->left_newest = c->left_oldest = NOBODY;
 	/* What is under way is remembered as well, and never forgotten: there must be room for more than that. */
 	uint32_t answers = c->memory_size;
 	while (answers < 2 * o->requests)
@@ -85,20 +153,29 @@ int tables_init(struct commit *c)
 
 void tables_free(struct commit *c)
 {
-	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->long_keys, c->key_buckets, c->reads,
-	    c->waiting_reads, c->waiting_read_buckets, c->actions, c->applying, c->committed.list, c->committed.buckets,
-	    c->aborted.list, c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->arena.bytes,
-	    c->arena.orders};
+	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads,
+	    c->waiting_reads, c->waiting_read_buckets, c->actions, c->committed.list, c->committed.buckets, c->aborted.list,
+	    c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->looks, c->looks_free};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]);
+	pages_give(c->long_keys, (size_t)c->options.keys * KEY_SIZE_MAX);
+	arena_deinit(&c->arena);
+	arena_deinit(&c->spare);
 	memory_deinit(&c->memory);
+}
+
+void blob_give(struct commit *c, void *blob)
+{
+	uint8_t *at = blob;
+	bool is_spare = at >= c->spare.bytes && at < c->spare.bytes + c->spare.size;
+	arena_give(is_spare ? &c->spare : &c->arena, blob);
 }
 
 void blob_free(struct commit *c, void *blob)
 {
 	if (!blob)
 		return;
-	assert(c->freed_count < c->freed_capacity);
+	assert(c->freed_count < (c->arena.size + c->spare.size) / ARENA_BLOCK);
 	c->freed[c->freed_count++] = blob;
 }
 
@@ -120,7 +197,7 @@ struct transaction *transaction_find(const struct commit *c, struct commit_id id
 	return at == NOBODY ? NULL : &c->transactions[at];
 }
 
-bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size)
+bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *bytes, uint32_t size, enum claim claim)
 {
 	if (t->operations)
 		return true;
@@ -129,6 +206,8 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 		return false;
 	size_t states = body.operation_count * sizeof *t->operations;
 	uint8_t *blob = arena_take(&c->arena, states + size);
+	if (!blob && claim != CLAIM_NEW)
+		blob = arena_take(&c->spare, states + size);
 	if (!blob)
 		return false;
 	struct operation_state *operations = (struct operation_state *)(void *)blob;
@@ -140,7 +219,7 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 		struct commit_operation operation;
 		commit_body_operation(&body, &at, &operation);
 		operations[i] = (struct operation_state){.next = NOBODY};
-		operations[i].key = key_take(c, operation.keyspace, operation.key, operation.key_size);
+		operations[i].key = key_take(c, operation.keyspace, operation.key, operation.key_size, claim);
 		good = operations[i].key != NOBODY;
 		if (good && c->keys[operations[i].key].damaged) {
 			key_give(c, operations[i].key);
@@ -157,7 +236,7 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 	if (!good) {
 		for (uint32_t j = 0; j + 1 < i; j++)
 			key_give(c, operations[j].key);
-		arena_give(&c->arena, blob);
+		blob_give(c, blob);
 		return false;
 	}
 	t->operations = operations;
@@ -169,9 +248,10 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 	return true;
 }
 
-struct transaction *transaction_new(struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size)
+struct transaction *transaction_new(
+    struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size, enum claim claim)
 {
-	if (c->transaction_free == NOBODY)
+	if (c->transaction_count + c->transactions_left[claim] >= c->options.transactions)
 		return NULL;
 	uint32_t index = c->transaction_free;
 	struct transaction *t = &c->transactions[index];
@@ -179,7 +259,7 @@ struct transaction *transaction_new(struct commit *c, struct commit_id id, const
 	memset(t, 0, sizeof *t);
 	t->id = id;
 	t->id.share = 0;
-	if (bytes && !transaction_learn(c, t, bytes, size)) {
+	if (bytes && !transaction_learn(c, t, bytes, size, claim)) {
 		t->newer = next_free;
 		return NULL;
 	}
@@ -208,6 +288,7 @@ void transaction_free(struct commit *c, struct transaction *t)
 	uint32_t index = transaction_index(c, t);
 	assert(t->serial && !t->holding && t->wait_key == NOBODY && t->requests == NOBODY);
 	recover_end(c, t);
+	left_remove(c, t);
 	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++)
 		key_give(c, t->operations[i].key);
 	blob_free(c, t->operations);
@@ -244,11 +325,16 @@ void key_load(struct commit *c, struct key *key)
 	key->row.value_size = 0;
 }
 
-uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uint32_t size)
+uint64_t key_hash(const struct commit *c, uint16_t keyspace, const uint8_t *bytes, uint32_t size)
 {
 	/* The history tells keys apart by this alone, and clients choose the keys: nobody can know the seed, another at each
 	 * start. */
-	uint64_t hash = XXH3_64bits_withSeed(bytes, size, c->options.incarnation ^ (uint64_t)keyspace << 48);
+	return XXH3_64bits_withSeed(bytes, size, c->options.incarnation ^ (uint64_t)keyspace << 48);
+}
+
+uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uint32_t size, enum claim claim)
+{
+	uint64_t hash = key_hash(c, keyspace, bytes, size);
 	uint32_t *bucket = &c->key_buckets[hash & (c->options.keys - 1)];
 	for (uint32_t at = *bucket; at != NOBODY; at = c->keys[at].chain) {
 		struct key *key = &c->keys[at];
@@ -257,7 +343,7 @@ uint32_t key_take(struct commit *c, uint16_t keyspace, const uint8_t *bytes, uin
 			return at;
 		}
 	}
-	if (c->key_free == NOBODY)
+	if (c->key_count + c->keys_left[claim] >= c->options.keys)
 		return NOBODY;
 	uint32_t index = c->key_free;
 	struct key *key = &c->keys[index];
@@ -343,6 +429,40 @@ void wake(struct commit *c, uint32_t index)
 	c->wakes[c->wake_tail++ % c->options.keys] = index;
 }
 
+/* ---- keys whose newest commit is not in the rows yet ---- */
+
+void apply_remove(struct commit *c, uint32_t index)
+{
+	struct key *key = &c->keys[index];
+	if (key->apply_older != NOBODY)
+		c->keys[key->apply_older].apply_newer = key->apply_newer;
+	else
+		c->apply_oldest = key->apply_newer;
+	if (key->apply_newer != NOBODY)
+		c->keys[key->apply_newer].apply_older = key->apply_older;
+	else
+		c->apply_newest = key->apply_older;
+	key->applying = false;
+}
+
+bool apply_add(struct commit *c, uint32_t index)
+{
+	struct key *key = &c->keys[index];
+	bool added = !key->applying;
+	if (!added)
+		apply_remove(c, index);
+	key->applying = true;
+	key->apply_ticket = c->ticket;
+	key->apply_older = c->apply_newest;
+	key->apply_newer = NOBODY;
+	if (key->apply_older != NOBODY)
+		c->keys[key->apply_older].apply_newer = index;
+	else
+		c->apply_oldest = index;
+	c->apply_newest = index;
+	return added;
+}
+
 /* ---- what was decided ---- */
 
 static bool kept(const struct commit *c, uint64_t count, uint64_t place)
@@ -387,14 +507,13 @@ void decided_add(struct commit *c, struct commit_id id, uint8_t value)
 	*bucket = place;
 }
 
-void history_add(
-    struct commit *c, const struct key *key, struct commit_id id, struct commit_id previous, bool writes, bool live)
+void history_add(struct commit *c, uint64_t hash, struct commit_id id, struct commit_id previous, bool writes, bool live)
 {
-	uint64_t *bucket = &c->history_buckets[key->hash & (c->memory_size - 1)];
+	uint64_t *bucket = &c->history_buckets[hash & (c->memory_size - 1)];
 	uint64_t place = ++c->history_count;
 	struct history *h = &c->history[place & (c->memory_size - 1)];
-	*h = (struct history){
-	    .key_hash = key->hash, .next = *bucket, .id = id, .previous = previous, .writes = writes, .live = live};
+	*h =
+	    (struct history){.key_hash = hash, .next = *bucket, .id = id, .previous = previous, .writes = writes, .live = live};
 	*bucket = place;
 }
 

@@ -85,21 +85,3 @@ void look_behind(struct commit *c, const struct transaction *t)
 		}
 	}
 }
-
-/* t is in recovery: what this region runs on its keys gets no votes before that is over, and would only be in the way of it. As
- * many as the step has room for; the others withdraw when t is to be accepted. */
-void yield_to(struct commit *c, const struct transaction *t)
-{
-	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
-		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
-			struct transaction *h = &c->transactions[at >> 8];
-			at = h->operations[at & 255].next;
-			if (h == t || !h->coordinating)
-				continue;
-			if (!room(c))
-				return;
-			if (withdraw(c, h, 0, false))
-				at = c->keys[t->operations[i].key].holders;
-		}
-	}
-}

@@ -241,7 +241,7 @@ void request_confirm(struct commit *c, struct request *r)
 			continue;
 		r->confirm_at = i;
 		r->state = REQUEST_CONFIRMING;
-		if (!read_confirm(c, r, &operation))
+		if (!room(c) || !read_confirm(c, r, &operation))
 			request_retry(c, r, request_pause_ns(r));
 		return;
 	}
@@ -421,7 +421,7 @@ static bool keys_take(struct commit *c, const struct commit_event *e, struct req
 	uint32_t count = e->transaction.count, taken = 0;
 	for (; taken < count; taken++) {
 		const struct commit_operation *o = &e->transaction.operations[taken];
-		uint32_t index = key_take(c, o->keyspace, o->key, o->key_size);
+		uint32_t index = key_take(c, o->keyspace, o->key, o->key_size, CLAIM_NEW);
 		if (index == NOBODY)
 			break;
 		keys[taken] = (struct request_key){.key = index, .next = NOBODY, .previous = NOBODY};

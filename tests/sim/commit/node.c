@@ -166,6 +166,9 @@ static void step(struct sim *sim, struct sim_node *node, struct commit_event eve
 		}
 		if (commit_counts(node->machine)->contradictions)
 			sim_fail(sim, SIM_SAFETY, "region %u was told two outcomes", node->region);
+		if (commit_counts(node->machine)->work_effects > COMMIT_WORK_EFFECTS ||
+		    commit_counts(node->machine)->work_scratch > COMMIT_WORK_SCRATCH)
+			sim_fail(sim, SIM_SAFETY, "a piece of work of region %u was larger than its budget", node->region);
 		if (!out->more)
 			break;
 		event.type = COMMIT_EVENT_CONTINUE;
@@ -191,7 +194,7 @@ void node_message(struct sim *sim, struct sim_node *node, uint8_t from, const ui
 
 void node_stream(struct sim *sim, struct sim_node *node, const struct sim_event *event)
 {
-	if (event->sequence != node->sequences.sequence[event->origin] + 1 || !commit_room(node->machine))
+	if (event->sequence != node->sequences.sequence[event->origin] + 1 || !commit_streams_room(node->machine))
 		return;
 	struct sim_entry entry = {.type = COMMIT_ENTRY_COMMIT,
 	    .streamed = true,
@@ -375,6 +378,7 @@ void node_start(struct sim *sim, struct sim_node *node)
 		            .size = node->entries[i].size,
 		            .lsn = i,
 		            .streamed = node->entries[i].streamed}});
+	assert(commit_replayed(node->machine));
 	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_START});
 	sim_push(
 	    sim, sim->now_ns, (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});

@@ -201,6 +201,8 @@ static void step(struct world *w, uint8_t index, struct commit_event event)
 		}
 		event.type = COMMIT_EVENT_CONTINUE;
 	} while (effects.more);
+	const struct commit_counts *counts = commit_counts(region->machine);
+	assert(counts->work_effects <= COMMIT_WORK_EFFECTS && counts->work_scratch <= COMMIT_WORK_SCRATCH);
 	if (!region->slow_disk && region->durable != region->count)
 		world_sync(w, index);
 }
@@ -254,6 +256,7 @@ void world_start_damaged(struct world *w, uint8_t index, const char *damaged)
 		    (struct commit_event){.type = COMMIT_EVENT_REPLAY,
 		        .replay = {region->entries[i].type, region->entries[i].bytes, region->entries[i].size, region->cut + i,
 		            region->entries[i].streamed}});
+	assert(commit_replayed(region->machine));
 	step(w, index, (struct commit_event){.type = COMMIT_EVENT_START});
 }
 
