@@ -169,10 +169,7 @@ static bool admit(struct commit *c, struct request *r)
 	}
 	struct look look = look_at(c, r);
 	if (look.fit == FIT_HOLDS || look.fit == FIT_RIDES) {
-		/* What ends with the transaction is bounded: the keys of those who ride, too. */
 		if (b->member_count + b->rider_count == COMMIT_REQUESTS_MAX)
-			return false;
-		if (look.fit == FIT_RIDES && b->rider_keys + r->operation_count > COMMIT_OPERATIONS_MAX)
 			return false;
 		if (look.fit == FIT_HOLDS && (b->key_count + look.new_keys > COMMIT_OPERATIONS_MAX ||
 		                                 (int64_t)b->size + look.growth > (int64_t)COMMIT_BODY_MAX))
@@ -185,10 +182,9 @@ static bool admit(struct commit *c, struct request *r)
 		return true;
 	}
 	request_unwait(c, r);
-	if (look.fit == FIT_RIDES) {
+	if (look.fit == FIT_RIDES)
 		b->riders[b->rider_count++] = (uint32_t)(r - c->requests);
-		b->rider_keys += r->operation_count;
-	} else if (look.fit == FIT_BROKEN)
+	else if (look.fit == FIT_BROKEN)
 		request_end(c, r, ERR_CHECK_FAILED, NULL, none);
 	else if (look.fit == FIT_DAMAGED)
 		request_end(c, r, ERR_ROW_DAMAGED, NULL, none);
@@ -244,7 +240,7 @@ static void close_behind(struct commit *c, const struct request *r)
 static void clear(struct batch *b)
 {
 	b->serial++;
-	b->key_count = b->member_count = b->rider_count = b->rider_keys = 0;
+	b->key_count = b->member_count = b->rider_count = 0;
 	b->above = 0;
 	b->since = UINT64_MAX;
 	b->size = COMMIT_BODY_BEGIN_SIZE + 2;

@@ -286,7 +286,7 @@ struct batch {
 	uint64_t serial, above, since;
 	size_t size; /* of the body */
 	bool ack_all;
-	uint32_t key_count, member_count, rider_count, rider_keys;
+	uint32_t key_count, member_count, rider_count;
 	struct batch_key keys[COMMIT_OPERATIONS_MAX];
 	uint32_t members[COMMIT_REQUESTS_MAX], riders[COMMIT_REQUESTS_MAX];
 };

@@ -180,7 +180,6 @@ Test(share, A15_a_chain_of_conditions_is_decided_in_order)
 	wrong.share = 1;
 	struct commit_operation stale = put_if("k", "4", wrong), right = put_if("k", "5", version_of(w, 4));
 	ask(w, 1, 6, 1, &stale);
-	deliver_all(w);
 	cr_assert_eq(code_of(w, 6), ERR_CHECK_FAILED);
 	ask(w, 1, 7, 1, &right);
 	deliver_all(w);
@@ -450,12 +449,13 @@ Test(share, A15_nobody_is_overtaken)
 	ask(w, 0, 1, 2, (struct commit_operation[]){put("a", "1"), put("b", "1")});
 	ask(w, 0, 2, 2, (struct commit_operation[]){put("b", "2"), put("c", "2")});
 	ask(w, 0, 3, 1, (struct commit_operation[]){put("c", "3")});
+	ask(w, 0, 5, 2, (struct commit_operation[]){put("e", "5"), put("b", "5")}); /* first at one, not at the other */
 	ask(w, 0, 4, 1, (struct commit_operation[]){put("free", "4")});
 	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 4, "the holder's, and that of who wants none of these");
 	struct commit_body body = body_begun(w);
-	cr_assert_eq(body.request_count, 3);
+	cr_assert_eq(body.request_count, 4);
 	deliver_all(w);
-	row_is(w, "b", "2", version_of(w, 2));
+	row_is(w, "b", "5", version_of(w, 5));
 	row_is(w, "c", "3", version_of(w, 3));
 	world_free(w);
 }
@@ -526,5 +526,92 @@ Test(share, A15_who_waits_leaves_keys_to_others)
 	for (uint64_t i = 1000; i < route; i++)
 		cr_assert_eq(code_of(w, i), ERR_OK);
 	cr_assert_eq(code_of(w, 1), ERR_OK);
+	world_free(w);
+}
+
+/* A version is asked for beside "absent", of one row: both are kept, as the version says all that "absent" does. */
+Test(share, A15_conditions_of_two_on_one_row_are_both_kept)
+{
+	struct world *w = world_new(3);
+	struct commit_operation gone = world_operation(COMMIT_DELETE, "k", NULL);
+	ask(w, 0, 1, 1, &gone);
+	deliver_all(w);
+	hold_keys(w, (const char *const[]){"h"}, 1);
+	struct commit_operation absent[] = {put("h", "2"), put_if_absent("k", NULL)},
+	                        version[] = {put_if("k", "3", version_of(w, 1)), put("h", "3")};
+	absent[1].kind = COMMIT_CHECK;
+	ask(w, 0, 2, 2, absent);
+	ask(w, 0, 3, 2, version);
+	struct commit_body body = body_begun(w);
+	uint32_t at = body.operations_at;
+	struct commit_operation o;
+	commit_body_operation(&body, &at, &o);
+	commit_body_operation(&body, &at, &o);
+	cr_assert(body.request_count == 2 && o.kind == COMMIT_PUT && o.share == 1);
+	cr_assert(o.condition == COMMIT_IF_VERSION && commit_id_equal(o.expected, version_of(w, 1)));
+	deliver_all(w);
+	row_is(w, "k", "3", version_of(w, 3));
+	row_is(w, "h", "3", version_of(w, 3));
+	world_free(w);
+}
+
+/* Who needs all regions does not share with who needs a majority. */
+Test(share, A15_all_and_quorum_do_not_mix)
+{
+	struct world *w = world_new(3);
+	struct commit_operation a = put("a", "1");
+	hold_keys(w, (const char *const[]){"a"}, 1);
+	ask(w, 0, 1, 1, &a);
+	w->ack_all = true;
+	ask(w, 0, 2, 1, &a);
+	w->ack_all = false;
+	ask(w, 0, 3, 1, &a);
+	struct commit_body body = body_begun(w);
+	cr_assert(body.request_count == 1 && !body.ack_all);
+	deliver_all(w);
+	cr_assert(!commit_id_equal(version_of(w, 1), version_of(w, 2)) && !commit_id_equal(version_of(w, 2), version_of(w, 3)));
+	world_free(w);
+}
+
+/* One that cannot join keeps those behind it out, and nobody else. */
+Test(share, A15_who_cannot_join_does_not_end_the_batch)
+{
+	struct world *w = world_new(3);
+	hold_keys(w, (const char *const[]){"a", "b"}, 2);
+	world_deliver(w, ALL, COMMIT_PREPARE);
+	ask(w, 0, 9, 1, (struct commit_operation[]){put("z", "9")}); /* nobody votes for it for now */
+	world_drop(w, 0, 255, COMMIT_PREPARE);
+	ask(w, 0, 1, 2, (struct commit_operation[]){put("a", "1"), put("b", "1")});
+	ask(w, 0, 2, 2, (struct commit_operation[]){put("a", "2"), put("z", "2")});
+	ask(w, 0, 3, 1, (struct commit_operation[]){put("b", "3")});
+	ask(w, 0, 4, 1, (struct commit_operation[]){put("a", "4")});
+	struct commit_body body = body_begun(w);
+	cr_assert_eq(body.request_count, 2, "%u", body.request_count);
+	deliver_all(w);
+	cr_assert(code_of(w, 1) == ERR_OK && code_of(w, 3) == ERR_OK && code_of(w, 2) == 1 && code_of(w, 4) == 1);
+	world_wait(w, ALL, WORLD_SECOND);
+	world_streams(w);
+	row_is(w, "a", "4", version_of(w, 4));
+	row_is(w, "z", "2", version_of(w, 2));
+	world_free(w);
+}
+
+/* A condition that was decided on what an earlier member writes says nothing of the row, and is not to blame for it. */
+Test(share, A15_a_no_blames_only_who_met_the_row)
+{
+	struct world *w = world_new(3);
+	struct commit_operation first = put_if_absent("a", "1"), gone = world_operation(COMMIT_DELETE, "a", NULL),
+	                        late = put_if_absent("a", "3");
+	put_without_0(w, 99, "a");
+	ask(w, 0, 9, 2, (struct commit_operation[]){put("b", "9"), put("c", "9")});
+	ask(w, 0, 1, 2, (struct commit_operation[]){first, put("b", "1")});
+	ask(w, 0, 2, 2, (struct commit_operation[]){gone, put("b", "2")});
+	ask(w, 0, 3, 2, (struct commit_operation[]){late, put("b", "3")});
+	world_wait(w, ALL, WORLD_SECOND);
+	world_streams(w);
+	cr_assert_eq(code_of(w, 1), ERR_CHECK_FAILED, "%d", code_of(w, 1));
+	cr_assert(commit_id_equal(version_of(w, 2), version_of(w, 3)));
+	row_is(w, "a", "3", version_of(w, 3));
+	row_is(w, "b", "3", version_of(w, 3));
 	world_free(w);
 }
