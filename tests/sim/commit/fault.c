@@ -1,49 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/commit/sim.h"
 
-void fault_draw(struct sim *sim)
+/* A wrong clock: for good, or for a while, and then what it was. Sometimes over a restart. */
+static void clock_jump(struct sim *sim, struct sim_node *node)
 {
 	struct chance *chance = &sim->chance;
-	static const uint32_t gaps_ms[] = {100, 300, 1000, 3000, 10000};
-	static const uint32_t thinks_ms[] = {2, 20, 100, 400};
-	sim->n = chance_of(chance, 600) ? 3 : 5;
-	sim->keys = 1 + (uint32_t)chance_below(chance, SIM_KEYS_MAX);
-	if (chance_of(chance, 400))
-		sim->keys = 1 + (uint32_t)chance_below(chance, 3);
-	sim->fault_gap_ms = gaps_ms[chance_below(chance, 5)];
-	sim->think_ms = thinks_ms[chance_below(chance, 4)];
-	sim->late_sync = chance_of(chance, 400) ? (uint32_t)chance_below(chance, 100) : 0;
-	sim->losses_left = chance_of(chance, 300) ? (uint32_t)chance_below(chance, sim->n / 2 + 1) : 0;
-	sim->lose_after_ok = chance_of(chance, 500) ? 50 : 0;
-	sim->forgets = chance_of(chance, 300);
-	sim->memory = sim->forgets ? 8u << chance_below(chance, 5) : 16384;
-	sim->damages = sim->seed % 4 == 3; /* drawn apart: the other seeds stay what they were */
-	sim->blind = 10 + (uint32_t)chance_below(chance, 40);
-	bool lossy = chance_of(chance, 600), skewed = chance_of(chance, 400);
-	for (uint32_t a = 0; a < sim->n; a++) {
-		sim->nodes[a].skew_ms = skewed ? (int64_t)chance_below(chance, 300) - 150 : 0;
-		for (uint32_t b = 0; b < sim->n; b++) {
-			struct sim_link *link = &sim->links[a][b];
-			link->delay_ns = (1 + chance_below(chance, 80)) * SIM_MS;
-			link->jitter_ns = chance_below(chance, 20) * SIM_MS;
-			link->loss = lossy ? (uint32_t)chance_below(chance, 150) : 0;
-			link->duplicate = lossy ? (uint32_t)chance_below(chance, 150) : 0;
-			link->reorder = lossy ? (uint32_t)chance_below(chance, 150) : 0;
-		}
+	const struct sim_shape *s = &sim->shape;
+	uint64_t off_ms = s->clock_ms / 2 + chance_below(chance, s->clock_ms / 2 + 1),
+	         while_ms = 50u << chance_below(chance, 9);
+	bool ahead = chance_of(chance, 500), for_good = chance_of(chance, 300), restarts = chance_of(chance, 250);
+	struct sim_event back = {.kind = SIM_CLOCK, .region = node->region, .skew_ms = node->skew_ms};
+	node->skew_ms = ahead ? (int64_t)off_ms : -(int64_t)off_ms;
+	sim->counts.clocks++;
+	sim_trace(sim, "the clock of %u is off by %lld ms", node->region, (long long)node->skew_ms);
+	if (!for_good)
+		sim_push(sim, sim->now_ns + while_ms * SIM_MS, back);
+	if (restarts && node->up) {
+		node_kill(sim, node, true);
+		sim_push(sim, sim->now_ns + chance_below(chance, 2 * while_ms) * SIM_MS,
+		    (struct sim_event){.kind = SIM_START, .region = node->region});
 	}
 }
 
-void fault_draw_hot(struct sim *sim)
+void fault_clock(struct sim *sim, const struct sim_event *event)
 {
-	static const uint32_t round_trips_ms[3][3] = {{0, 75, 190}, {75, 0, 110}, {190, 110, 0}};
-	sim->hot = true;
-	sim->n = 3;
-	sim->keys = 1;
-	sim->memory = 16384;
-	sim->think_ms = 1;
-	for (uint32_t a = 0; a < 3; a++)
-		for (uint32_t b = 0; b < 3; b++)
-			sim->links[a][b].delay_ns = round_trips_ms[a][b] * SIM_MS / 2;
+	if (sim->calm)
+		return;
+	sim->nodes[event->region].skew_ms = event->skew_ms;
+	sim_trace(sim, "the clock of %u is off by %lld ms again", event->region, (long long)event->skew_ms);
+}
+
+void fault_begin(struct sim *sim)
+{
+	for (uint32_t i = 0; i < sim->shape.clocks; i++)
+		if (chance_of(&sim->chance, 300))
+			clock_jump(sim, &sim->nodes[(sim->seed + i) % sim->n]);
+	sim_push(sim, sim->shape.fault_gap_ms * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
 }
 
 static void start_later(struct sim *sim, struct sim_node *node)
@@ -56,6 +48,8 @@ static void start_later(struct sim *sim, struct sim_node *node)
 static void cut_links(struct sim *sim)
 {
 	struct chance *chance = &sim->chance;
+	if (sim->n == 1)
+		return;
 	uint64_t shape = chance_below(chance, 5);
 	uint32_t a = (uint32_t)chance_below(chance, sim->n), b = (a + 1 + (uint32_t)chance_below(chance, sim->n - 1)) % sim->n;
 	sim->counts.cuts++;
@@ -78,11 +72,39 @@ static void heal_links(struct sim *sim)
 			sim->links[i][j].cut = false;
 }
 
+/* A start, and while it has hardly begun the next one; or a region that takes no requests for a while. */
+static void restart_or_refuse(struct sim *sim, struct sim_node *node)
+{
+	struct chance *chance = &sim->chance;
+	if (!node->up)
+		return;
+	if (chance_of(chance, 400)) {
+		node_refuse(sim, node, chance_of(chance, 500) ? ERR_DISK_FULL : ERR_DRAINING);
+		sim_push(sim, sim->now_ns + (1 + chance_below(chance, 3000)) * SIM_MS,
+		    (struct sim_event){.kind = SIM_TAKE, .region = node->region});
+		return;
+	}
+	sim->counts.crashes++;
+	uint64_t at_ns = sim->now_ns;
+	bool first = true;
+	node_kill(sim, node, chance_of(chance, 500));
+	for (uint64_t times = 1 + chance_below(chance, 4); times > 0; times--) {
+		at_ns += (1 + chance_below(chance, 150)) * SIM_MS;
+		sim_push(sim, at_ns, (struct sim_event){.kind = SIM_START, .region = node->region, .code = !first});
+		first = false;
+	}
+}
+
 void fault_next(struct sim *sim)
 {
 	struct chance *chance = &sim->chance;
 	struct sim_node *node = &sim->nodes[chance_below(chance, sim->n)];
-	switch (chance_below(chance, 14)) {
+	const struct sim_shape *s = &sim->shape;
+	uint64_t kinds = 15 + (s->wide & SIM_WIDE_CLOCKS ? 3 : 0) + (s->wide & SIM_WIDE_RESTARTS ? 4 : 0);
+	uint64_t kind = chance_below(chance, kinds);
+	if (kind >= 18 || (kind >= 15 && !(s->wide & SIM_WIDE_CLOCKS)))
+		kind = 18;
+	switch (kind) {
 	case 0:
 	case 1:
 		if (node->up) {
@@ -100,7 +122,7 @@ void fault_next(struct sim *sim)
 		}
 		break;
 	case 4:
-		if (sim->losses_left && node->up && !sim->lose_after_ok) {
+		if (sim->losses_left && node->up && !s->lose_after_ok) {
 			sim->losses_left--;
 			sim->counts.losses++;
 			node_lose(sim, node);
@@ -109,7 +131,7 @@ void fault_next(struct sim *sim)
 	case 5:
 		if (node->up) {
 			sim->counts.pauses++;
-			node->paused_until_ns = sim->now_ns + chance_below(chance, 3000) * SIM_MS;
+			node->paused_until_ns = sim->now_ns + chance_below(chance, s->pause_ms) * SIM_MS;
 			sim_trace(sim, "%u paused", node->region);
 		}
 		break;
@@ -130,11 +152,23 @@ void fault_next(struct sim *sim)
 		if (node->up)
 			node_peers(sim, node, chance_of(chance, 700) ? ~0u : (uint32_t)chance_next(chance));
 		break;
+	case 14:
+		if (chance_of(chance, 300)) {
+			node->disk_until_ns = sim->now_ns + chance_below(chance, s->pause_ms) * SIM_MS;
+			sim_trace(sim, "the disk of %u stands still", node->region);
+		}
+		break;
+	case 15:
+	case 16:
+	case 17:
+		clock_jump(sim, &sim->nodes[(sim->seed + chance_below(chance, s->clocks)) % sim->n]);
+		break;
+	case 18:
+		restart_or_refuse(sim, node);
+		break;
 	}
-	if (sim->damages && chance_of(chance, 200))
-		node->damaged[chance_below(chance, sim->keys)] = true;
-	sim_push(sim, sim->now_ns + (1 + chance_below(chance, 2 * sim->fault_gap_ms)) * SIM_MS,
-	    (struct sim_event){.kind = SIM_FAULT});
+	sim_push(
+	    sim, sim->now_ns + (1 + chance_below(chance, 2 * s->fault_gap_ms)) * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
 }
 
 static bool has_damage(const struct sim *sim, const struct sim_node *node)
@@ -152,6 +186,7 @@ void fault_end(struct sim *sim)
 	for (uint32_t i = 0; i < sim->n; i++) {
 		struct sim_node *node = &sim->nodes[i];
 		node->skew_ms = 0;
+		node->disk_until_ns = 0;
 		if (node->paused_until_ns > sim->now_ns)
 			node->paused_until_ns = sim->now_ns;
 		if (has_damage(sim, node))
@@ -159,6 +194,8 @@ void fault_end(struct sim *sim)
 		node_start(sim, node);
 		if (node->up)
 			node_peers(sim, node, ~0u);
+		if (node->up)
+			node_refuse(sim, node, 0);
 		for (uint32_t j = 0; j < sim->n; j++)
 			sim->links[i][j].loss = sim->links[i][j].duplicate = sim->links[i][j].reorder = 0;
 	}

@@ -7,22 +7,40 @@
 #include "actors/coordinator/commit/message.h"
 #include "tests/sim/commit/sim.h"
 
-static uint32_t key_of(const uint8_t *key, uint32_t size)
+/* "k0042", and as much more as a key of that length needs. */
+uint32_t key_put(const struct sim *sim, uint32_t key, uint8_t out[KEY_SIZE_MAX])
 {
-	assert(size == 3 && key[0] == 'k');
-	return (uint32_t)(key[1] - '0') * 10 + (uint32_t)(key[2] - '0');
+	uint32_t size = sim->shape.key_sizes[key];
+	memset(out, 'x', size);
+	out[0] = 'k';
+	for (uint32_t i = 4, rest = key; i > 0; i--, rest /= 10)
+		out[i] = (uint8_t)('0' + rest % 10);
+	return size;
+}
+
+uint32_t key_of(const uint8_t *key, uint32_t size)
+{
+	uint32_t number = 0;
+	assert(size >= 5 && key[0] == 'k');
+	for (uint32_t i = 1; i < 5; i++)
+		number = number * 10 + (uint32_t)(key[i] - '0');
+	return number;
 }
 
 static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t size, struct commit_row *row)
 {
-	(void)keyspace;
 	struct sim_node *node = user;
 	uint32_t index = key_of(key, size);
+	assert(index < node->sim->keys && size == node->sim->shape.key_sizes[index] &&
+	       keyspace == node->sim->shape.key_all[index]);
 	*row = node->rows[index].row;
-	node->value_scratch[index] = node->rows[index].value;
-	row->value = (const uint8_t *)&node->value_scratch[index];
-	row->value_size = sizeof(uint32_t);
-	return !node->damaged[index];
+	struct sim_row *have = &node->rows[index];
+	row->value_size = node->sim->shape.value_size;
+	if (!have->bytes && !(have->bytes = calloc(1, row->value_size)))
+		abort();
+	memcpy(have->bytes, &have->value, sizeof have->value);
+	row->value = have->bytes;
+	return !have->damaged;
 }
 
 static void apply_to_rows(struct sim_node *node, const struct sim_entry *entry)
@@ -49,17 +67,41 @@ static void apply_to_rows(struct sim_node *node, const struct sim_entry *entry)
 	}
 }
 
-static void entry_add(struct sim *sim, struct sim_node *node, struct sim_entry entry)
+/* Where the streams find it; and what it says, once for all. */
+static void entry_note(struct sim_node *node, struct sim_entry *entry, uint64_t index)
+{
+	static struct commit_head head;
+	struct commit_body body;
+	if (entry->type != COMMIT_ENTRY_BOUND) {
+		int code = commit_entry_open(entry->bytes, entry->size, &head, &body);
+		assert(code == 0);
+		entry->id = head.id;
+		entry->gives = entry->type == COMMIT_ENTRY_PREPARE || entry->type == COMMIT_ENTRY_COMMIT ||
+		               (entry->type == COMMIT_ENTRY_ACCEPT && head.value == COMMIT_COMMITTED);
+	}
+	if (!entry->streamed)
+		return;
+	uint8_t origin = entry->origin;
+	node->sequences.sequence[origin] = entry->sequence;
+	if (entry->sequence >= node->streamed_capacity[origin]) {
+		uint32_t capacity = 2 * (uint32_t)entry->sequence + 64;
+		node->streamed[origin] = realloc(node->streamed[origin], capacity * sizeof(uint32_t));
+		assert(node->streamed[origin]);
+		node->streamed_capacity[origin] = capacity;
+	}
+	node->streamed[origin][entry->sequence] = (uint32_t)index;
+}
+
+static void entry_add(struct sim_node *node, struct sim_entry entry)
 {
 	if (node->count == node->capacity) {
 		node->capacity = node->capacity ? node->capacity * 2 : 256;
 		node->entries = realloc(node->entries, node->capacity * sizeof *node->entries);
 		assert(node->entries);
 	}
-	node->entries[node->count++] = entry;
-	if (entry.streamed)
-		node->sequences.sequence[entry.origin] = entry.sequence;
-	(void)sim;
+	node->entries[node->count] = entry;
+	entry_note(node, &node->entries[node->count], node->count);
+	node->count++;
 }
 
 static void sync_start(struct sim *sim, struct sim_node *node)
@@ -67,10 +109,12 @@ static void sync_start(struct sim *sim, struct sim_node *node)
 	if (node->syncing || node->count == node->durable)
 		return;
 	node->syncing = node->count;
-	uint64_t took = 100000 + chance_below(&sim->chance, 3 * SIM_MS);
-	if (!sim->calm && chance_of(&sim->chance, sim->late_sync))
+	uint64_t took =
+	    sim->local ? 300000 + chance_below(&sim->chance, 400000) : 100000 + chance_below(&sim->chance, 3 * SIM_MS);
+	if (!sim->calm && chance_of(&sim->chance, sim->shape.late_sync))
 		took += chance_below(&sim->chance, 400 * SIM_MS);
-	sim_push(sim, sim->now_ns + took,
+	uint64_t from_ns = node->disk_until_ns > sim->now_ns ? node->disk_until_ns : sim->now_ns;
+	sim_push(sim, from_ns + took,
 	    (struct sim_event){.kind = SIM_SYNCED, .region = node->region, .incarnation = node->incarnation});
 }
 
@@ -87,7 +131,7 @@ static void effect_append(struct sim *sim, struct sim_node *node, const struct c
 		memcpy(entry.bytes + effect->append.head_size, effect->append.body, effect->append.body_size);
 	if (entry.streamed)
 		entry.sequence = node->sequences.sequence[node->region] + 1;
-	entry_add(sim, node, entry);
+	entry_add(node, entry);
 	if (sim->trace && entry.type != COMMIT_ENTRY_BOUND) {
 		static const char *const names[] = {"PREPARE", "PROMISE", "ACCEPT", "COMMIT", "ABORT"};
 		static struct commit_head head;
@@ -113,6 +157,8 @@ static void effect_send(struct sim *sim, struct sim_node *node, const struct com
 	assert(bytes && commit_message_encode(m, bytes, size) == (long)size);
 	for (uint8_t to = 0; to < sim->n; to++) {
 		if (!(effect->send.to & 1u << to))
+			continue;
+		if (m->type == COMMIT_DECIDED && !sim->calm && chance_of(&sim->chance, sim->shape.lost_decisions))
 			continue;
 		sim_trace(sim, "%u -> %u %s %s ballot %llu vote %u decision %u", node->region, to, message_names[m->type],
 		    sim_id(m->id), (unsigned long long)m->ballot, m->vote, m->decision);
@@ -142,8 +188,8 @@ static void effect_answer(struct sim *sim, struct sim_node *node, const struct c
 		return;
 	sim_push(sim, sim->now_ns + chance_below(&sim->chance, 2 * SIM_MS), event);
 	/* The coordinator's disk is thrown away straight after an ok. */
-	if (!sim->calm && !a->is_read && a->code == ERR_OK && sim->lose_after_ok && sim->losses_left &&
-	    chance_of(&sim->chance, sim->lose_after_ok)) {
+	if (!sim->calm && !a->is_read && a->code == ERR_OK && sim->shape.lose_after_ok && sim->losses_left &&
+	    chance_of(&sim->chance, sim->shape.lose_after_ok)) {
 		sim_push(sim, sim->now_ns, (struct sim_event){.kind = SIM_FAULT, .region = node->region, .code = 1});
 	}
 }
@@ -204,7 +250,7 @@ void node_stream(struct sim *sim, struct sim_node *node, const struct sim_event 
 	    .bytes = malloc(event->size)};
 	assert(entry.bytes);
 	memcpy(entry.bytes, event->bytes, event->size);
-	entry_add(sim, node, entry);
+	entry_add(node, entry);
 	static struct commit_head head;
 	struct commit_body body;
 	commit_entry_open(entry.bytes, entry.size, &head, &body);
@@ -219,10 +265,10 @@ void node_synced(struct sim *sim, struct sim_node *node)
 		check_entry(sim, node, &node->entries[i]);
 	node->durable = node->syncing;
 	node->syncing = 0;
-	sim_push(sim, sim->now_ns + chance_below(&sim->chance, SIM_MS),
+	sim_push(sim, sim->now_ns + chance_below(&sim->chance, sim->local ? 100000 : SIM_MS),
 	    (struct sim_event){.kind = SIM_APPLY, .region = node->region, .incarnation = node->incarnation});
 	node->oldest = commit_oldest_lsn(node->machine);
-	if (sim->forgets && node->count == node->durable && chance_of(&sim->chance, 50)) {
+	if (sim->shape.forgets && node->count == node->durable && chance_of(&sim->chance, 50)) {
 		node->mark = node->count;
 		node->mark_hlc = commit_newest_hlc(node->machine);
 	}
@@ -254,42 +300,46 @@ void node_pump(struct sim *sim, struct sim_node *node)
 		uint64_t next[REGIONS_MAX];
 		memcpy(next, peer->sequences.sequence, sizeof next);
 		uint32_t sent = 0;
-		for (uint64_t i = 0; i < node->durable && sent < 50; i++) {
-			const struct sim_entry *entry = &node->entries[i];
-			if (!entry->streamed || entry->sequence != next[entry->origin] + 1)
+		for (uint8_t origin = 0; origin < sim->n; origin++) {
+			/* Mostly each region sends its own, while it can. */
+			if (origin != node->region && sim->nodes[origin].up && chance_of(&sim->chance, 700))
 				continue;
-			if (entry->origin != node->region && sim->nodes[entry->origin].up && chance_of(&sim->chance, 700))
-				continue;
-			next[entry->origin]++;
-			sent++;
-			sim_network(sim, node->region, to,
-			    (struct sim_event){.kind = SIM_STREAM,
-			        .region = to,
-			        .peer = node->region,
-			        .origin = entry->origin,
-			        .sequence = entry->sequence,
-			        .bytes = entry->bytes,
-			        .size = entry->size});
+			while (sent < 50 && next[origin] < node->sequences.sequence[origin]) {
+				uint32_t index = node->streamed[origin][++next[origin]];
+				if (index >= node->durable)
+					break;
+				const struct sim_entry *entry = &node->entries[index];
+				sent++;
+				sim_network(sim, node->region, to,
+				    (struct sim_event){.kind = SIM_STREAM,
+				        .region = to,
+				        .peer = node->region,
+				        .origin = entry->origin,
+				        .sequence = entry->sequence,
+				        .bytes = entry->bytes,
+				        .size = entry->size});
+			}
 		}
 	}
-	sim_push(sim, sim->now_ns + (10 + chance_below(&sim->chance, 60)) * SIM_MS,
+	uint64_t pause_ms = sim->local ? 3 : 10 + chance_below(&sim->chance, 60);
+	sim_push(sim, sim->now_ns + pause_ms * SIM_MS,
 	    (struct sim_event){.kind = SIM_PUMP, .region = node->region, .incarnation = node->incarnation});
 }
 
-void node_request(struct sim *sim, struct sim_node *node, uint32_t index, bool moved)
+void node_request(struct sim *sim, struct sim_node *node, const struct sim_event *event)
 {
-	const struct sim_operation *op = &sim->operations[index];
-	char keys[SIM_OPS_KEYS][8];
-	for (uint32_t i = 0; i < op->count; i++)
-		snprintf(keys[i], sizeof keys[i], "k%02u", op->accesses[i].key % 100);
+	static uint8_t keys[SIM_OPS_KEYS][KEY_SIZE_MAX], values[SIM_OPS_KEYS][8192];
+	const struct sim_operation *op = &sim->operations[event->operation];
+	uint64_t deadline_ns = sim->now_ns + op->timeout_ns;
 	if (op->kind == SIM_READ) {
 		step(sim, node,
 		    (struct commit_event){.type = COMMIT_EVENT_READ,
-		        .read = {.route = index,
+		        .read = {.route = event->operation,
 		            .number = op->number,
-		            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
-		            .key = (const uint8_t *)keys[0],
-		            .key_size = 3}});
+		            .deadline_ns = deadline_ns,
+		            .keyspace = sim->shape.key_all[op->accesses[0].key],
+		            .key = keys[0],
+		            .key_size = key_put(sim, op->accesses[0].key, keys[0])}});
 		return;
 	}
 	struct commit_operation operations[SIM_OPS_KEYS];
@@ -297,25 +347,34 @@ void node_request(struct sim *sim, struct sim_node *node, uint32_t index, bool m
 		const struct sim_access *a = &op->accesses[i];
 		operations[i] = (struct commit_operation){.kind = a->kind,
 		    .condition = a->condition,
-		    .key = (const uint8_t *)keys[i],
-		    .key_size = 3,
+		    .keyspace = sim->shape.key_all[a->key],
+		    .key = keys[i],
+		    .key_size = key_put(sim, a->key, keys[i]),
 		    .expected = a->expected,
-		    .value = (const uint8_t *)&a->value,
-		    .value_size = a->kind == COMMIT_PUT ? sizeof a->value : 0};
+		    .value = values[i],
+		    .value_size = a->kind == COMMIT_PUT ? sim->shape.value_size : 0};
+		memcpy(values[i], &a->value, sizeof a->value);
 	}
+	/* What it has waited in a region that was paused counts to its age, as with the port. */
+	uint64_t waited_ms = (sim->now_ns - event->arrived_ns) / SIM_MS;
 	step(sim, node,
 	    (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
-	        .transaction = {.route = index | (uint64_t)moved << 32,
+	        .transaction = {.route = event->operation | (uint64_t)event->moved << 32,
 	            .client_id = sim->clients[op->client].id,
 	            .number = op->number,
 	            .settled = op->number - 1,
-	            .deadline_ns = sim->now_ns + (op->deadline_ns - op->start_ns),
+	            .deadline_ns = deadline_ns,
 	            .after = op->after,
-	            .moved = moved,
-	            .age_ms = op->copies > 1 ? (sim->now_ns - op->start_ns) / SIM_MS + 1 : 0,
+	            .age_ms = event->age_ms + waited_ms,
+	            .moved = event->moved,
 	            .ack_all = op->ack_all,
 	            .count = op->count,
 	            .operations = operations}});
+}
+
+void node_refuse(struct sim *sim, struct sim_node *node, int code)
+{
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = code});
 }
 
 void node_peers(struct sim *sim, struct sim_node *node, uint32_t mask)
@@ -331,9 +390,12 @@ void node_start(struct sim *sim, struct sim_node *node)
 	node->incarnation++;
 	node->durable = node->applied = node->base = node->count;
 	node->syncing = node->timer_ns = 0;
-	memset(node->rows, 0, sizeof node->rows);
-	for (uint32_t i = 0; i < sim->keys; i++)
-		node->damaged[i] = sim->damages && !sim->calm && chance_of(&sim->chance, 150);
+	node->sim = sim;
+	if (!node->rows && !(node->rows = calloc(sim->keys, sizeof *node->rows)))
+		abort();
+	for (uint32_t k = 0; k < sim->keys; k++)
+		node->rows[k] = (struct sim_row){.bytes = node->rows[k].bytes,
+		    .damaged = sim->shape.wide & SIM_WIDE_DAMAGE && !sim->calm && chance_of(&sim->chance, 150)};
 	node->sequences = (struct vector){0};
 	uint64_t bound = 0;
 	for (uint64_t i = 0; i < node->count; i++) {
@@ -351,18 +413,18 @@ void node_start(struct sim *sim, struct sim_node *node)
 	struct commit_options options = {.region = node->region,
 	    .regions = (1u << sim->n) - 1,
 	    .incarnation = chance_next(&sim->chance),
-	    .transactions = 512,
-	    .requests = sim->forgets ? 16 : 256,
-	    .reads = 128,
-	    .keys = 8192,
-	    .memory = sim->memory,
-	    .arena = 8u << 20,
+	    .transactions = sim->shape.transactions,
+	    .requests = sim->shape.requests,
+	    .reads = sim->shape.reads,
+	    .keys = sim->shape.table_keys,
+	    .memory = sim->shape.memory,
+	    .arena = sim->shape.arena,
 	    .lookup = lookup,
 	    .user = node,
 	    .assigned = &node->sequences,
-	    .carry_lsn = sim->forgets ? 20 : 0,
-	    .resend_ns = 200 * SIM_MS,
-	    .in_doubt_ns = 400 * SIM_MS,
+	    .carry_lsn = sim->shape.forgets ? 20 : 0,
+	    .resend_ns = sim->shape.resend_ms * SIM_MS,
+	    .in_doubt_ns = sim->shape.in_doubt_ms * SIM_MS,
 	    .unstreamed_ns = 2000 * SIM_MS};
 	/* Part of the log may be gone. */
 	uint64_t from = node->mark < node->oldest ? node->mark : node->oldest;
@@ -396,16 +458,13 @@ void node_kill(struct sim *sim, struct sim_node *node, bool machine)
 		keep += chance_below(&sim->chance, node->syncing - keep + 1);
 	while (node->count > keep)
 		free(node->entries[--node->count].bytes);
-	node->paused_until_ns = 0;
+	node->paused_until_ns = node->disk_until_ns = 0;
 	sim_trace(sim, "%u dies%s", node->region, machine ? " with its machine" : "");
 }
 
 void node_lose(struct sim *sim, struct sim_node *node)
 {
-	node_kill(sim, node, true);
-	while (node->count)
-		free(node->entries[--node->count].bytes);
-	node->durable = node->mark = node->oldest = 0;
+	node_kill(sim, node, true); /* the entries stay, for the judge alone: what was on it when it was lost */
 	node->lost = true;
 	sim_trace(sim, "%u has lost its disk", node->region);
 }
@@ -417,4 +476,9 @@ void node_free(struct sim_node *node)
 	while (node->count)
 		free(node->entries[--node->count].bytes);
 	free(node->entries);
+	for (uint32_t k = 0; node->rows && k < node->sim->keys; k++)
+		free(node->rows[k].bytes);
+	free(node->rows);
+	for (uint32_t r = 0; r < SIM_REGIONS_MAX; r++)
+		free(node->streamed[r]);
 }

@@ -90,6 +90,8 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 {
 	struct sim_node *node = &sim->nodes[event->region];
 	bool to_node = event->kind <= SIM_PUMP || event->kind == SIM_REQUEST;
+	if (event->kind == SIM_REQUEST && !event->arrived_ns)
+		event->arrived_ns = sim->now_ns;
 	bool own = event->kind == SIM_SYNCED || event->kind == SIM_APPLY || event->kind == SIM_TIMER || event->kind == SIM_PUMP;
 	if (to_node && node->up && sim->now_ns < node->paused_until_ns) {
 		sim_push(sim, node->paused_until_ns, *event);
@@ -116,7 +118,7 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 			node_pump(sim, node);
 			break;
 		case SIM_REQUEST:
-			node_request(sim, node, event->operation, event->moved);
+			node_request(sim, node, event);
 			break;
 		case SIM_CLIENT:
 			client_turn(sim, event->client);
@@ -125,7 +127,16 @@ static void dispatch(struct sim *sim, struct sim_event *event)
 			client_answer(sim, event);
 			break;
 		case SIM_START:
+			if (event->code && !sim->calm)
+				node_kill(sim, node, false); /* one start after the other */
 			node_start(sim, node);
+			break;
+		case SIM_CLOCK:
+			fault_clock(sim, event);
+			break;
+		case SIM_TAKE:
+			if (node->up)
+				node_refuse(sim, node, 0);
 			break;
 		case SIM_FAULT:
 			if (event->code && sim->losses_left && node->up && !sim->calm) {
@@ -163,47 +174,77 @@ static bool all_quiet(struct sim *sim)
 	return clients_idle(sim) && check_quiet(sim);
 }
 
-static void begin(struct sim *sim, uint64_t seed, uint32_t operations, bool trace, void (*draw)(struct sim *sim))
+static bool all_probed(struct sim *sim)
+{
+	return clients_have_probed(sim) && check_quiet(sim);
+}
+
+void world_begin(struct sim *sim, uint64_t seed, const struct sim_flags *flags, void (*draw)(struct sim *sim))
 {
 	sim->seed = seed;
-	sim->trace = trace;
+	sim->flags = *flags;
+	sim->trace = flags->trace;
 	sim->chance.state = seed;
-	sim->wanted = operations;
 	sim->wall_ms = 1900000000000ull;
-	sim->operations = calloc(operations + SIM_CLIENTS, sizeof *sim->operations);
-	if (!sim->operations)
-		abort();
 	draw(sim);
+	sim->n = sim->shape.n;
+	sim->keys = sim->shape.keys;
+	sim->losses_left = sim->shape.losses;
+	sim->wanted = flags->operations;
+	/* A transaction of many keys is as much work as many. */
+	uint32_t work = sim->shape.txn_keys * (1 + sim->shape.value_size / 256);
+	if (!sim->hot && work > 8)
+		sim->wanted = 40 + sim->wanted * 8 / work;
 	for (uint8_t r = 0; r < sim->n; r++) {
 		sim->nodes[r].region = r;
 		sim->nodes[r].effects = malloc(sizeof *sim->nodes[r].effects);
 		node_start(sim, &sim->nodes[r]);
 	}
-	for (uint32_t i = 0; i < SIM_CLIENTS; i++) {
-		sim->clients[i].id = chance_next(&sim->chance) | 1;
-		sim->clients[i].region = (uint8_t)(i % sim->n);
-		sim_push(sim, chance_below(&sim->chance, 20 * SIM_MS), (struct sim_event){.kind = SIM_CLIENT, .client = i});
-	}
+	clients_begin(sim);
 }
 
-void sim_run(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
+static bool never(struct sim *sim)
 {
-	begin(sim, seed, operations, trace, fault_draw);
-	sim_push(sim, sim->fault_gap_ms * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
-	run_until(sim, 3600ull * 1000 * SIM_MS, all_issued);
-	if (!all_issued(sim))
-		sim_fail(sim, SIM_LIVENESS, "clients issued only %u operations in an hour", sim->issued);
+	(void)sim;
+	return false;
+}
+
+void world_run(struct sim *sim, uint64_t until_ns)
+{
+	run_until(sim, until_ns, never);
+}
+
+/* The faults end, and all has to come right. */
+void world_end(struct sim *sim)
+{
 	sim_trace(sim, "---- the faults end");
 	fault_end(sim);
+	uint64_t end_ns = sim->now_ns;
 	run_until(sim, sim->now_ns + SIM_LIVE_NS, all_quiet);
+	sim->quiet_ns = check_may_be_stuck(sim) ? 0 : sim->now_ns - end_ns;
+	if (sim->shape.wide & SIM_WIDE_PROBE && !check_may_be_stuck(sim) && all_quiet(sim)) {
+		sim_trace(sim, "---- every key from every region");
+		clients_probe(sim);
+		run_until(sim, sim->now_ns + SIM_LIVE_NS, all_probed);
+	}
 	check_end(sim);
 }
 
-void sim_run_hot(struct sim *sim, uint64_t seed, uint32_t operations, bool trace)
+void sim_run(struct sim *sim, uint64_t seed, const struct sim_flags *flags)
 {
-	uint32_t by_region[SIM_REGIONS_MAX] = {0};
+	world_begin(sim, seed, flags, shape_draw);
+	fault_begin(sim);
+	run_until(sim, 3600ull * 1000 * SIM_MS, all_issued);
+	if (!all_issued(sim))
+		sim_fail(sim, SIM_LIVENESS, "clients issued only %u operations in an hour", sim->issued);
+	world_end(sim);
+}
+
+void sim_run_hot(struct sim *sim, uint64_t seed, const struct sim_flags *flags)
+{
+	uint32_t by_region[SIM_REGIONS_MAX] = {0}, okay = 0, patient = 0;
 	uint64_t aborts = 0, longest_ns = 0;
-	begin(sim, seed, operations, trace, fault_draw_hot);
+	world_begin(sim, seed, flags, shape_draw_hot);
 	run_until(sim, 3600ull * 1000 * SIM_MS, all_issued);
 	uint64_t took_ns = sim->now_ns;
 	fault_end(sim);
@@ -212,16 +253,22 @@ void sim_run_hot(struct sim *sim, uint64_t seed, uint32_t operations, bool trace
 	for (uint32_t i = 0; i < sim->operation_count; i++) {
 		const struct sim_operation *op = &sim->operations[i];
 		by_region[sim->clients[op->client].region]++;
-		longest_ns = op->end_ns - op->start_ns > longest_ns ? op->end_ns - op->start_ns : longest_ns;
+		okay += op->outcome == SIM_OK;
+		patient += op->outcome == SIM_OK && !sim->clients[op->client].impatient;
+		if (op->outcome == SIM_OK)
+			longest_ns = op->end_ns - op->start_ns > longest_ns ? op->end_ns - op->start_ns : longest_ns;
 	}
 	for (uint32_t r = 0; r < sim->n; r++)
 		aborts += commit_counts(sim->nodes[r].machine)->withdrawn;
 	check_end(sim);
-	printf("one key from three regions: %.1f ms a commit, %.2f withdrawn a commit; requests %u %u %u, the longest %.0f ms\n",
-	    (double)took_ns / 1e6 / (double)commits, (double)aborts / (double)commits, by_region[0], by_region[1], by_region[2],
-	    (double)longest_ns / 1e6);
+	printf("%.1f ok/s, %.1f of them of patient clients, %u of %u not ok\n", okay / ((double)took_ns / 1e9),
+	    patient / ((double)took_ns / 1e9), sim->operation_count - okay, sim->operation_count);
+	printf(
+	    "%u keys from three regions: %.1f ms a commit, %.2f withdrawn a commit; requests %u %u %u, the longest %.0f ms\n",
+	    sim->keys, (double)took_ns / 1e6 / (double)commits, (double)aborts / (double)commits, by_region[0], by_region[1],
+	    by_region[2], (double)longest_ns / 1e6);
 	/* In virtual time, so that it is the same on any machine. */
-	if ((double)took_ns / 1e6 / (double)commits > HOT_COMMIT_MS_MAX)
+	if (sim->keys == 1 && !sim->shape.impatient && (double)took_ns / 1e6 / (double)commits > HOT_COMMIT_MS_MAX)
 		sim_fail(sim, SIM_LIVENESS, "a hot key commits less often than once in one and a half round trips");
 }
 
@@ -235,5 +282,6 @@ void sim_release(struct sim *sim)
 	for (uint32_t i = 0; i < sim->decision_count; i++)
 		free(sim->decisions[i].body);
 	free(sim->decisions);
-	free(sim->operations);
+	free(sim->decision_places);
+	clients_free(sim);
 }
