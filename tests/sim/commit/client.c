@@ -221,7 +221,11 @@ void client_answer(struct sim *sim, const struct sim_event *event)
 		return;
 	assert(client->open == event->operation + 1);
 	op->code = event->code;
-	if (op->probe && event->code != ERR_OK)
+	/* With the token that came with this answer: again, as a new one. Where little is remembered, others may be faster. */
+	if (op->probe && event->code == ERR_EXPIRED && (!op->after || sim->shape.forgets) && client->again < SIM_PROBED_AGAIN) {
+		client->again++;
+		client->probed--;
+	} else if (op->probe && event->code != ERR_OK)
 		sim_fail(sim, SIM_LIVENESS, "in the end a write of key %u in region %u is answered %s", op->accesses[0].key,
 		    client->region, error_name(event->code));
 	if (event->code == ERR_OK || (op->kind == SIM_READ && event->code == ERR_NOT_FOUND)) {
@@ -245,7 +249,7 @@ void client_answer(struct sim *sim, const struct sim_event *event)
 		return;
 	}
 	/* Nobody knows: ask again, or leave it. */
-	if (event->code == ERR_UNKNOWN_OUTCOME || event->code == ERR_EXPIRED ||
+	if (event->code == ERR_UNKNOWN_OUTCOME || (event->code == ERR_EXPIRED && op->copies > 1) ||
 	    (op->copies > 1 && !(event->code == ERR_CHECK_FAILED && event->moved))) {
 		sim->counts.unknown++;
 		operation_end(sim, event->operation, SIM_UNKNOWN);

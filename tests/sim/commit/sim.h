@@ -16,14 +16,15 @@
 
 #include "actors/coordinator/commit/commit.h"
 
-#define SIM_REGIONS_MAX 7u
-#define SIM_CLIENTS_MAX 96u
-#define SIM_KEYS_MAX    2048u
-#define SIM_OPS_KEYS    COMMIT_OPERATIONS_MAX
-#define SIM_PROBED_MAX  12u /* keys that are written from every region in the end */
-#define SIM_MS          1000000ull
-#define SIM_LIVE_NS     (120ull * 1000000000)
-#define SIM_PROBE_NS    (20ull * 1000000000)
+#define SIM_REGIONS_MAX  7u
+#define SIM_CLIENTS_MAX  96u
+#define SIM_KEYS_MAX     2048u
+#define SIM_OPS_KEYS     COMMIT_OPERATIONS_MAX
+#define SIM_PROBED_AGAIN 20u
+#define SIM_PROBED_MAX   12u /* keys that are written from every region in the end */
+#define SIM_MS           1000000ull
+#define SIM_LIVE_NS      (120ull * 1000000000)
+#define SIM_PROBE_NS     (20ull * 1000000000)
 
 /* In what a world may be wide; which of it is, comes from the seed. */
 #define SIM_WIDE_TABLE(X)                                                                                                      \
@@ -172,7 +173,7 @@ struct sim_client {
 	uint8_t region;
 	bool impatient, probes;
 	uint32_t open; /* operation + 1 */
-	uint32_t probed;
+	uint32_t probed, again;
 	struct sim_seen *seen;          /* one a key */
 	uint32_t *operations, capacity; /* by number, from 1 on */
 };
