@@ -167,6 +167,8 @@ void fault_next(struct sim *sim)
 		restart_or_refuse(sim, node);
 		break;
 	}
+	if (s->wide & SIM_WIDE_DAMAGE && chance_of(chance, 200))
+		node->rows[chance_below(chance, sim->keys)].damaged = true;
 	sim_push(
 	    sim, sim->now_ns + (1 + chance_below(chance, 2 * s->fault_gap_ms)) * SIM_MS, (struct sim_event){.kind = SIM_FAULT});
 }
@@ -174,8 +176,8 @@ void fault_next(struct sim *sim)
 static bool has_damage(const struct sim *sim, const struct sim_node *node)
 {
 	bool any = false;
-	for (uint32_t i = 0; i < sim->keys; i++)
-		any |= node->damaged[i];
+	for (uint32_t i = 0; node->rows && i < sim->keys; i++)
+		any |= node->rows[i].damaged;
 	return any;
 }
 

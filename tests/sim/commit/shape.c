@@ -99,6 +99,7 @@ static uint32_t wide_draw(struct chance *chance, uint32_t allowed)
 	    [SIM_BIT_CLOCKS] = 350,
 	    [SIM_BIT_RESTARTS] = 150,
 	    [SIM_BIT_DOUBT] = 200,
+	    [SIM_BIT_DAMAGE] = 250,
 	    [SIM_BIT_PROBE] = 1000};
 	uint32_t wide = 0;
 	for (uint32_t bit = 0; bit < SIM_WIDE_BITS; bit++)

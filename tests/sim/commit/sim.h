@@ -39,6 +39,7 @@
 	X(LATE, "late")         /* pauses and repeats beyond what is remembered */                                             \
 	X(CLOCKS, "clocks")     /* clocks off by up to a year */                                                               \
 	X(DOUBT, "doubt")       /* hurried recoveries, one against the other, of coordinators that fall all the time */        \
+	X(DAMAGE, "damage")     /* rows that a region cannot read until its next start */                                      \
 	X(RESTARTS, "restarts") /* starts one after the other; regions that refuse */                                          \
 	X(PROBE, "probe")       /* in the end every key is written from every region */
 enum sim_wide_bit {
@@ -53,7 +54,7 @@ enum sim_wide {
 #undef X
 };
 #define SIM_WIDE_EVERY   ((1u << SIM_WIDE_BITS) - 1)
-#define SIM_WIDE_DEFAULT (SIM_WIDE_EVERY & ~(SIM_WIDE_ALL_KEYS | SIM_WIDE_FULL))
+#define SIM_WIDE_DEFAULT (SIM_WIDE_EVERY & ~(SIM_WIDE_ALL_KEYS | SIM_WIDE_FULL | SIM_WIDE_PROBE))
 
 enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
 
@@ -115,6 +116,7 @@ struct sim_row {
 	struct commit_row row;
 	uint32_t value;
 	uint8_t *bytes; /* owned: the value as it is read, value_size of the shape */
+	bool damaged;   /* until the next start, which makes the rows anew (B2) */
 };
 struct sim_node {
 	uint8_t region;
