@@ -26,7 +26,8 @@ struct memory_answer {
 	uint64_t hlc;
 	uint64_t added_ns; /* monotonic: the request was first sent before that */
 	uint8_t state;
-	bool for_all;     /* of a strong refusal: it holds for whatever copies are in other regions */
+	/* Of a strong refusal: it holds for whatever copies are in other regions. Of a strong commit: every region has it on its disk. */
+	bool for_all;
 	bool has_version; /* {own region: sequence} is a true version: the write has seen all of its region's before it */
 };
 

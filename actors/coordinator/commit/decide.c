@@ -211,7 +211,7 @@ void gathering_timer(struct commit *c, struct request *r, bool is_late)
 	if (is_late) {
 		if (!r->answered)
 			answer_later(
-			    c, r, ERR_UNKNOWN_OUTCOME, "committed, but not yet known to be in all regions", r->version);
+			    c, r, ERR_UNKNOWN_OUTCOME, commit_not_everywhere, r->version);
 		r->answered = true;
 		uint32_t *link = &c->request_gathering;
 		while (*link != (uint32_t)(r - c->requests))
@@ -241,8 +241,11 @@ static void request_committed(struct commit *c, const struct transaction *t, str
 	bool by_all = c->n <= 3 || t->yes == c->others;
 	if (t->body.ack_all && !by_all && !r->answered)
 		request_gather(c, r, version, t->yes | 1u << c->options.region);
-	else
+	else {
+		if (by_all)
+			r->has = c->options.regions;
 		request_end(c, r, ERR_OK, NULL, version);
+	}
 }
 
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value)

@@ -506,6 +506,7 @@ bool coordinator_is_hopeless(const struct commit *c, const struct transaction *t
 void coordinator_send(struct commit *c, struct transaction *t);
 void coordinator_finish(struct commit *c, struct transaction *t, uint8_t value);
 uint32_t votes_needed(const struct commit *c, const struct transaction *t);
+static const char commit_not_everywhere[] = "committed, but not yet known to be in all regions";
 void requests_gathered(struct commit *c, uint8_t region, struct commit_id id); /* `region` has this COMMIT on its disk */
 void gathering_timer(struct commit *c, struct request *r, bool is_late);
 

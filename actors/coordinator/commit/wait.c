@@ -94,6 +94,18 @@ static int outcome(struct commit *c, const struct request *r, int code, const ch
 	return code == ERR_EXPIRED ? code : ERR_UNKNOWN_OUTCOME;
 }
 
+/* Under `ack: all`, committed is not enough for ok: somebody else may have committed it, with a majority. */
+static bool is_not_everywhere(const struct commit *c, const struct request *r, int code)
+{
+	return r->ack_all && code == ERR_OK && r->has != c->options.regions;
+}
+
+static void answer_outcome(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
+{
+	bool is_open = is_not_everywhere(c, r, code);
+	answer_later(c, r, is_open ? ERR_UNKNOWN_OUTCOME : code, is_open ? commit_not_everywhere : reason, version);
+}
+
 /* A refusal is remembered: a repeat that is still on its way must not be applied after it. */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
 {
@@ -101,12 +113,12 @@ void request_end(struct commit *c, struct request *r, int code, const char *reas
 	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
 	if (answer && answer->state == MEMORY_PARKED) {
 		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
-		answer->for_all = r->uncertain;
+		answer->for_all = code ? r->uncertain : !is_not_everywhere(c, r, code);
 		answer->hlc = code ? later_of(commit_token(c) - 1, r->after) : version.hlc;
 		answer->sequence = code ? (uint64_t)-code : version.region | (uint64_t)version.share << 8;
 	}
 	if (!r->answered)
-		answer_later(c, r, code, reason, version);
+		answer_outcome(c, r, code, reason, version);
 	request_unwait(c, r);
 	request_free(c, r);
 }
@@ -293,7 +305,7 @@ static void active_timer(struct commit *c, struct request *r, bool is_late)
 		struct commit_id version = no_version;
 		const char *reason = NULL;
 		int code = outcome(c, r, BROKEN(M16) ? ERR_NO_QUORUM : ERR_UNKNOWN_OUTCOME, &reason, &version);
-		answer_later(c, r, code, reason, version);
+		answer_outcome(c, r, code, reason, version);
 		r->answered = true;
 	}
 	/* One that is impatient does not stop the others (A7). */
@@ -377,7 +389,8 @@ static bool is_repeat(struct commit *c, const struct commit_event *e)
 	}
 	struct commit_id version = {
 	    .hlc = known->hlc, .region = (uint8_t)known->sequence, .share = (uint16_t)(known->sequence >> 8)};
-	answer_now(c, e, ERR_OK, NULL, version);
+	bool is_open = e->transaction.ack_all && !known->for_all;
+	answer_now(c, e, is_open ? ERR_UNKNOWN_OUTCOME : ERR_OK, is_open ? commit_not_everywhere : NULL, version);
 	return true;
 }
 
