@@ -91,7 +91,6 @@ uint32_t commit_held_keys(const struct commit *c)
 bool commit_room(const struct commit *c)
 {
 	return c->action_tail - c->action_head + c->action_reserve + c->action_reserve / 2 <= c->action_capacity &&
-	       c->transaction_count + c->transactions_left[CLAIM_NEW] < c->options.transactions &&
 	       c->key_count + c->keys_left[CLAIM_NEW] + COMMIT_OPERATIONS_MAX <= c->options.keys;
 }
 

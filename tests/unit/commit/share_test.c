@@ -615,3 +615,23 @@ Test(share, A15_a_no_blames_only_who_met_the_row)
 	row_is(w, "b", "3", version_of(w, 3));
 	world_free(w);
 }
+
+/* Transactions are in the table until the stream has brought them: a hitch of that refuses nobody, new requests wait. */
+Test(share, A4_a_full_table_of_transactions_makes_requests_wait)
+{
+	static char keys[80][16];
+	struct world *w = world_new_with(3, &(struct commit_options){.transactions = 64});
+	w->deadline_ns = 20 * WORLD_SECOND;
+	for (uint32_t i = 0; i < 80; i++) {
+		snprintf(keys[i], sizeof keys[i], "key-%u", i);
+		ask(w, 0, 1000 + i, 1, (struct commit_operation[]){put(keys[i], "1")});
+		cr_assert_eq(code_of(w, 1000 + i), 1, "%u: %s", i, error_name(code_of(w, 1000 + i)));
+	}
+	for (int i = 0; i < 40; i++) {
+		world_wait(w, ALL, WORLD_SECOND / 10);
+		world_streams(w);
+	}
+	for (uint32_t i = 0; i < 80; i++)
+		cr_assert_eq(code_of(w, 1000 + i), ERR_OK, "%u: %s", i, error_name(code_of(w, 1000 + i)));
+	world_free(w);
+}
