@@ -243,8 +243,16 @@ const char *survey_peer_state(const struct survey_peer *p, char reason[static 25
 
 bool survey_has_met(const struct survey *survey, char who[static 256])
 {
+	uint32_t answered = 0;
+	for (uint32_t i = 0; i < survey->region_count; i++)
+		answered += survey->regions[i].answered;
 	for (uint32_t i = 0; i < survey->region_count; i++) {
 		const struct survey_region *r = &survey->regions[i];
+		/* Its streams are there a moment before that is on its disk. */
+		if (r->answered && answered > 1 && strcmp(r->refusing, error_name(ERR_NOT_MET)) == 0) {
+			snprintf(who, 256, "%s has met nobody yet", r->region->name);
+			return false;
+		}
 		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
 			const struct survey_peer *p = &r->peers[j];
 			int place = topology_region_index(&survey->cli->topology, p->id);

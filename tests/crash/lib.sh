@@ -4,12 +4,13 @@
 hit_wait_ms=20000
 declare -A pids
 
-# start REGION: a supervisor of our own, so that the region has an environment of its own.
+# start REGION: a supervisor of our own, so that the region has an environment of its own. Stores are wiped on purpose: each is said to be
+# of a new cluster, so that it takes writes at once.
 start() {
 	local region=$1 dir=$work/data/$1
 	: >"$work/ready.$region"
 	setsid "$GODWIT_BIN/godwit-supervisor" --dir "$work/data" --region "$region" --topology "$work/topology.yaml" \
-		--link-base "$link_base" --actor-flag coordinator:--log-segment-mib=4 --ready-fd 9 9>>"$work/ready.$region" \
+		--link-base "$link_base" --actor-flag coordinator:--log-segment-mib=4 --actor-flag coordinator:--new-cluster --ready-fd 9 9>>"$work/ready.$region" \
 		>>"$dir/supervisor.stderr" 2>&1 </dev/null &
 	pids[$region]=$!
 	disown $!
