@@ -26,18 +26,6 @@ struct catalog {
 	struct keyspace keyspaces[KEYSPACES_MAX];
 };
 
-static const char *const levels[] = {"eventual", "session", "causal", "strong"};
-static const char *const strategies[] = {"lww", "fww", "priority"};
-static const char *const acknowledges[] = {"one", "quorum", "all"};
-
-static int word_find(const char *const *words, int count, const char *text)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(words[i], text) == 0)
-			return i;
-	return -1;
-}
-
 static uint64_t checksum(const char *bytes, size_t size)
 {
 	return XXH3_64bits(bytes, size);
@@ -52,15 +40,15 @@ static bool line_parse(struct catalog *catalog, const char *line)
 	if (sscanf(line, "%u %63s %15s %15s %15s%n", &id, name, level, strategy, acknowledge, &used) != 5 || line[used] != 0 ||
 	    id >= KEYSPACES_MAX || catalog->keyspaces[id].name[0])
 		return false;
-	int l = word_find(levels, 4, level), s = word_find(strategies, 3, strategy), a = word_find(acknowledges, 3, acknowledge);
-	if (l < 0 || s < 0 || a < 0)
-		return false;
 	struct keyspace *k = &catalog->keyspaces[id];
+	while (k->level <= LEVEL_STRONG && strcmp(level_name(k->level), level) != 0)
+		k->level++;
+	while (k->strategy <= STRATEGY_PRIORITY && strcmp(strategy_name(k->strategy), strategy) != 0)
+		k->strategy++;
+	while (k->acknowledge <= ACKNOWLEDGE_ALL && strcmp(acknowledge_name(k->acknowledge), acknowledge) != 0)
+		k->acknowledge++;
 	memcpy(k->name, name, sizeof k->name);
-	k->level = (enum level)l;
-	k->strategy = (enum strategy)s;
-	k->acknowledge = (enum acknowledge)a;
-	return true;
+	return k->level <= LEVEL_STRONG && k->strategy <= STRATEGY_PRIORITY && k->acknowledge <= ACKNOWLEDGE_ALL;
 }
 
 static bool catalog_parse(struct catalog *catalog, char *text)
@@ -128,8 +116,8 @@ static int catalog_write(const struct topology *topology, uint32_t next, const c
 	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
 		const struct keyspace *k = &topology->keyspaces[i];
 		if (k->name[0])
-			text_add(&text, "%u %s %s %s %s\n", i, k->name, levels[k->level], strategies[k->strategy],
-			    acknowledges[k->acknowledge]);
+			text_add(&text, "%u %s %s %s %s\n", i, k->name, level_name(k->level), strategy_name(k->strategy),
+			    acknowledge_name(k->acknowledge));
 	}
 	text_add(&text, "next %u ", next);
 	text_add(&text, "checksum %016" PRIx64 "\n", checksum(text.bytes, text.size));

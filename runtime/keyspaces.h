@@ -5,8 +5,8 @@
  * those of another.
  *
  * REGION_DIR/keyspaces is text, so that an operator can read it: a line "godwit-keyspaces 1", then a line
- * "ID NAME LEVEL STRATEGY ACK" a keyspace in the order of ids, then "next ID checksum XXXXXXXXXXXXXXXX": the lowest id that was never given away, and
- * XXH3 of all that stands before the word "checksum". It is replaced whole (written beside, synced, renamed), by the supervisor under the region's lock. */
+ * "ID NAME LEVEL STRATEGY ACK" a keyspace in the order of ids, then "next ID checksum HEX": the lowest id that was never given away, and
+ * XXH3 (64 bits) of all that stands before the word "checksum". It is replaced whole (written beside, synced, renamed), by the supervisor under the region's lock. */
 #ifndef GODWIT_RUNTIME_KEYSPACES_H
 #define GODWIT_RUNTIME_KEYSPACES_H
 #include <stdbool.h>

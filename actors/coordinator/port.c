@@ -411,7 +411,6 @@ static void port_persist(void *self, struct clock_now now)
 		port->upkeep_at_ns = now.monotonic_ns + UPKEEP_EVERY_NS;
 		port->log_is_full = false;
 		port->apply_is_blocked = false;
-		gate_look(port);
 		upkeep(port);
 	}
 	if (apply_is_behind(port)) {

@@ -125,7 +125,7 @@ static int machine_start(struct port *port, const struct log_recovered *found, s
 	uint64_t floor = 0;
 	for (size_t i = 0; i < sizeof stamps / sizeof *stamps; i++)
 		floor = stamps[i] > floor ? stamps[i] : floor;
-	/* Logs from before strong stamps had a bound of their own: the common one counts. */
+	/* No strong stamp was ever given out: then the next ones begin above the eventual ones, which tell the time as well. */
 	port->commit_floor = meta->commit_bound > found->commit_bound ? meta->commit_bound : found->commit_bound;
 	if (!port->commit_floor)
 		port->commit_floor = floor;

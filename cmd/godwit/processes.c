@@ -185,15 +185,22 @@ uint32_t processes_stop_all(const char *dir, uint32_t wait_ms, uint32_t *left)
 	return count;
 }
 
-int processes_turn(const char *dir)
+int processes_turn(const char *dir, uint32_t wait_ms)
 {
 	char path[400];
 	snprintf(path, sizeof path, "%s/commands.lock", dir);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		fprintf(stderr, "waiting for another command that starts or stops regions of %s\n", dir);
-		while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
-			;
+	uint64_t end_ns = cli_now_ns() + wait_ms * 1000000ull;
+	for (bool told = false; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; told = true) {
+		int reason = errno == EWOULDBLOCK ? EBUSY : errno;
+		if (reason != EBUSY || cli_now_ns() >= end_ns) {
+			close(fd);
+			errno = reason;
+			return -1;
+		}
+		if (!told)
+			fprintf(stderr, "waiting for another command that starts or stops regions of %s\n", dir);
+		cli_sleep_ms(20);
 	}
 	return fd;
 }

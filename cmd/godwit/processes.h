@@ -21,9 +21,9 @@ int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *ki
 /* Supervisors and link emulators that were started with --dir DIR (absolute) and run, whatever became of the directory: SIGTERM, and SIGKILL
  * after wait_ms. Returns how many there were; *left: that did not end. */
 uint32_t processes_stop_all(const char *dir, uint32_t wait_ms, uint32_t *left);
-/* Taken by whoever starts or stops programs of DIR, until the descriptor is closed; waits for another, and says so. -1: no such
- * directory, or not ours to lock (errno). */
-int processes_turn(const char *dir);
+/* Taken by whoever starts or stops programs of DIR, until the descriptor is closed; waits for another at most wait_ms, and says so.
+ * -1 with errno: no such directory, not ours to lock, or EBUSY, still taken. */
+int processes_turn(const char *dir, uint32_t wait_ms);
 
 struct process_spawned {
 	pid_t pid;

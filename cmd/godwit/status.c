@@ -55,12 +55,6 @@ static void rate_end(struct rate *rate)
 	shm_detach(&rate->shm);
 }
 
-static const char *peer_name(const struct survey *survey, uint32_t id)
-{
-	const struct region *region = topology_region_by_id(&survey->cli->topology, id);
-	return region ? region->name : "?";
-}
-
 static bool is_well(const char *state)
 {
 	return strcmp(state, "up") == 0;
@@ -100,7 +94,7 @@ static void region_json(const struct survey *survey, const struct survey_region 
 		for (uint32_t i = 0; i < r->peer_count; i++) {
 			const struct survey_peer *p = &r->peers[i];
 			text_add(&json, "%s{", i ? "," : "");
-			json_add_text(&json, "name", peer_name(survey, p->id));
+			json_add_text(&json, "name", survey_region_name(survey, p->id));
 			text_add(&json, ",");
 			json_add_text(&json, "state", survey_peer_state(p, reason));
 			text_add(&json, ",");
@@ -147,7 +141,7 @@ static void peers_print(const struct survey *survey)
 			const char *state = survey_peer_state(p, reason);
 			bool is_heard = strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0;
 			snprintf(trip, sizeof trip, "%.1f ms", (double)p->round_trip_us / 1000);
-			printf("%-16s %-16s %s%-12s%s %10s %12s %10s %10s %9llu\n", r->region->name, peer_name(survey, p->id),
+			printf("%-16s %-16s %s%-12s%s %10s %12s %10s %10s %9llu\n", r->region->name, survey_region_name(survey, p->id),
 			    is_well(state) ? cli_green() : cli_red(), state, cli_plain(), is_heard ? trip : "-",
 			    p->lag_known ? grouped(p->lag_records, records) : "-",
 			    p->lag_known ? bytes_format(p->lag_bytes, bytes) : "-",
@@ -175,7 +169,7 @@ static uint32_t complaints_print(const struct survey *survey, bool quiet)
 			if (count++ == 0 && !quiet)
 				printf("\n");
 			if (!quiet)
-				printf("%s to %s is %s%s%s\n", r->region->name, peer_name(survey, r->peers[j].id), state,
+				printf("%s to %s is %s%s%s\n", r->region->name, survey_region_name(survey, r->peers[j].id), state,
 				    reason[0] ? ": " : "", reason);
 		}
 	}

@@ -177,7 +177,7 @@ void digest_format(struct digest digest, char out[static 40])
 
 #define COORDINATOR_SILENT_MS 3000u
 
-static const char *peer_name(const struct survey *survey, uint32_t id)
+const char *survey_region_name(const struct survey *survey, uint32_t id)
 {
 	const struct region *region = topology_region_by_id(&survey->cli->topology, id);
 	return region ? region->name : "?";
@@ -206,11 +206,11 @@ const char *survey_region_state(const struct survey *survey, const struct survey
 	for (uint32_t i = 0; i < r->peer_count; i++) {
 		const struct survey_peer *p = &r->peers[i];
 		if (strcmp(p->inbound, "refused") == 0) {
-			snprintf(reason, 256, "%s refuses it its stream: %s", peer_name(survey, p->id), p->inbound_reason);
+			snprintf(reason, 256, "%s refuses it its stream: %s", survey_region_name(survey, p->id), p->inbound_reason);
 			return "refused";
 		}
 		if (strcmp(p->inbound, "needs_resync") == 0) {
-			snprintf(reason, 256, "%s no longer has the records that are missing here", peer_name(survey, p->id));
+			snprintf(reason, 256, "%s no longer has the records that are missing here", survey_region_name(survey, p->id));
 			return "needs_resync";
 		}
 	}
@@ -262,7 +262,7 @@ bool survey_has_met(const struct survey *survey, char who[static 256])
 				continue;
 			char reason[256];
 			const char *state = survey_peer_state(p, reason);
-			snprintf(who, 256, "%s to %s: %s%s%.100s", r->region->name, peer_name(survey, p->id), state,
+			snprintf(who, 256, "%s to %s: %s%s%.100s", r->region->name, survey_region_name(survey, p->id), state,
 			    reason[0] ? ", " : "", reason);
 			return false;
 		}

@@ -54,6 +54,7 @@ void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t 
 /* Keyspaces of a level that this version serves: eventual ones acknowledged here, and strong ones. */
 uint64_t survey_keyspaces_served(const struct topology *topology);
 struct digest survey_digest_sum(const struct survey_region *region, uint64_t keyspaces);
+const char *survey_region_name(const struct survey *survey, uint32_t id); /* "?": not in the topology */
 void digest_format(struct digest digest, char out[static 40]);
 /* A word for the region as a whole and, if it is not "up", why, in words; reason may get empty. */
 const char *survey_region_state(const struct survey *survey, const struct survey_region *region, char reason[static 256]);

@@ -23,6 +23,7 @@
 #define START_LOOK_MS    1000u
 #define STOP_WAIT_MS     20000u
 #define MEET_WAIT_MS     10000u
+#define TURN_WAIT_MS     120000u /* an `up` that only waits is over by then; one that restores a snapshot can be stopped by Ctrl-C */
 #define IPC_PATH_MAX     107u
 #define IPC_NAME_LONGEST "coordinator.admin"
 #define LINK_PROGRAM     "link"
@@ -397,6 +398,12 @@ static void topology_settle(struct cli *cli, bool is_good)
 		unlink(kept);
 }
 
+static int turn_error(const struct cli *cli, struct error_context *error)
+{
+	return errno == EBUSY ? error_set(error, ERR_OVERLOADED, "another command starts or stops regions of %s, and does not end", cli->dir)
+	                      : error_set(error, ERR_IO, "%s: %s", cli->dir, strerror(errno));
+}
+
 static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_t began_ns)
 {
 	static struct process_spawned spawned[REGIONS_MAX];
@@ -410,8 +417,8 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 	int turn = -1, code = dir_make(cli->dir, &error);
 	if (!code)
 		code = cli_dir_resolve(cli, &error);
-	if (!code && (turn = processes_turn(cli->dir_path)) < 0)
-		code = error_set(&error, ERR_IO, "%s: %s", cli->dir_path, strerror(errno));
+	if (!code && (turn = processes_turn(cli->dir_path, TURN_WAIT_MS)) < 0)
+		code = turn_error(cli, &error);
 	if (code)
 		return cli_fail_error(cli, code, &error);
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
@@ -561,9 +568,9 @@ static int down_run(struct cli *cli)
 	exit_code = regions_pick(cli, &down_regions, &mask);
 	if (exit_code)
 		return exit_code;
-	int turn = processes_turn(cli->dir_path);
+	int turn = processes_turn(cli->dir_path, TURN_WAIT_MS);
 	if (turn < 0 && errno != ENOENT)
-		return cli_fail(cli, ERR_IO, "%s: %s", cli->dir, strerror(errno));
+		return cli_fail_error(cli, turn_error(cli, &error), &error);
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 		char dir[320];
 		cli_region_dir(cli, &cli->topology.regions[i], dir);

@@ -120,6 +120,39 @@ Test(recovery, A17_what_may_be_committed_is_not_passed_over)
 	world_free(w);
 }
 
+/* 4 coordinates t. 0 has voted for it, 1 has accepted its COMMIT, 2 holds b of 3: if 1 does not hold b, too few are left to vote for it.
+ * A list of eight may be cut off (A10), and then says nothing of what is not in it. Returns what may be passed over. */
+static uint32_t passed_over_with(uint32_t listed_by_1)
+{
+	static struct commit c;
+	static union {
+		struct recovery recovery;
+		uint8_t bytes[sizeof(struct recovery)];
+	} memory;
+	struct transaction t = {.id = {.hlc = 100, .region = 4}, .promises = 7, .recovery = &memory.recovery};
+	memset(&memory, 0, sizeof memory);
+	c.options.regions = 31;
+	c.quorum = 3;
+	struct reply *replies = memory.recovery.replies;
+	replies[0].yes = true;
+	replies[1].accepted_value = COMMIT_COMMITTED;
+	replies[1].hold_count = listed_by_1;
+	for (uint32_t i = 0; i < listed_by_1; i++)
+		replies[1].holds[i] = (struct commit_id){.hlc = 10 + i, .region = 3};
+	replies[2].hold_count = 1;
+	replies[2].holds[0] = (struct commit_id){.hlc = 50, .region = 3};
+	over_take(&c, &t);
+	cr_assert(t.over_count == 0 || (t.over_count == 1 && is_over(&t, replies[2].holds[0])));
+	return t.over_count;
+}
+
+Test(recovery, A17_a_list_that_may_be_cut_off_proves_nothing)
+{
+	cr_expect_eq(passed_over_with(0), 1);
+	cr_expect_eq(passed_over_with(REPLY_HOLDS_MAX - 1), 1);
+	cr_expect_eq(passed_over_with(REPLY_HOLDS_MAX), 0);
+}
+
 /* With `ack: all`, everybody has voted, no vote comes back, and the others finish it. */
 static struct world *finished_by_others(void)
 {
