@@ -239,6 +239,24 @@ void strong_refuse(struct port *port, int code)
 
 /* ---- time ---- */
 
+/* Where the next start may begin to read: the log before the last but one such mark is not kept for it. */
+static void mark(struct port *port)
+{
+	struct strong *strong = &port->strong;
+	uint8_t body[LOG_COMMIT_MARK_SIZE];
+	uint64_t end_lsn;
+	/* It hears of what is durable only with entries of its own. */
+	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_DURABLE,
+	                      .durable = {.ticket = strong->durable_ticket, .lsn = port->durable_lsn}});
+	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
+	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
+	if (log_append(port->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
+		return; /* the next second will do */
+	strong->marked = true;
+	strong->mark_lsn = port->appended_lsn = end_lsn;
+	pace_gather(&port->pace, sizeof body, false);
+}
+
 void strong_tick(struct port *port)
 {
 	struct strong *strong = &port->strong;
@@ -246,6 +264,10 @@ void strong_tick(struct port *port)
 		return;
 	strong_peers_look(port);
 	strong_starts_show(port);
+	/* By the log's growth, whoever writes, and not by the clock: with one a second, two marks of a fast writer stood further apart
+	 * than a small budget reaches; what they keep could not be dropped, and a full log, which no longer grows, stayed full. */
+	if (port->appended_lsn >= strong->mark_lsn + ROWS_REREAD_STEP / 2)
+		mark(port);
 	if (!strong->timer_ns || port->now.monotonic_ns < strong->timer_ns)
 		return;
 	strong->timer_ns = 0;
@@ -279,27 +301,6 @@ static void counts_publish(struct port *port)
 	*then = *now;
 }
 
-/* Where the next start may begin to read. Once a second at most, when something came; and as the log grows by other writes, which
- * would have to be kept otherwise. */
-static void mark(struct port *port)
-{
-	struct strong *strong = &port->strong;
-	uint8_t body[LOG_COMMIT_MARK_SIZE];
-	uint64_t end_lsn;
-	if (strong->marked && port->appended_lsn < strong->mark_lsn + ROWS_REREAD_STEP / 2)
-		return;
-	/* It hears of what is durable only with entries of its own. */
-	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_DURABLE,
-	                      .durable = {.ticket = strong->durable_ticket, .lsn = port->durable_lsn}});
-	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
-	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
-	if (log_append(port->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
-		return; /* the next second will do */
-	strong->marked = true;
-	strong->mark_lsn = port->appended_lsn = end_lsn;
-	pace_gather(&port->pace, sizeof body, false);
-}
-
 static int machine_start(struct port *port, struct error_context *error);
 
 static bool rows_hold_all(const struct port *port)
@@ -319,7 +320,8 @@ void strong_upkeep(struct port *port)
 	if (!strong->machine || port->failed)
 		return;
 	counts_publish(port);
-	mark(port);
+	if (!strong->marked)
+		mark(port); /* something came since the last one */
 }
 
 /* ---- start and end ---- */

@@ -593,16 +593,29 @@ Test(strong_port, a_mark_says_where_a_start_may_begin)
 	play(1, &effect);
 	strong_upkeep(&port);
 	cr_assert_eq(append_count, 3);
-	port.appended_lsn += ROWS_REREAD_STEP / 2 - 1;
+	strong_tick(&port);
 	strong_upkeep(&port);
 	cr_assert_eq(append_count, 3);
+}
+
+/* D7: with one a second, the marks of a fast writer stand further apart than a small budget reaches, and a full log stays full. */
+Test(strong_port, D7_marks_follow_the_growth_of_the_log_and_not_the_clock)
+{
+	strong_upkeep(&port);
+	cr_assert_eq(append_count, 1);
+	port.appended_lsn += ROWS_REREAD_STEP / 2 - 1;
+	strong_tick(&port);
+	strong_upkeep(&port);
+	cr_assert_eq(append_count, 1);
 	port.appended_lsn++;
 	append_code = ERR_DISK_FULL;
-	strong_upkeep(&port);
-	cr_assert_eq(failed, 0, "the next second will do");
+	strong_tick(&port);
+	cr_assert(failed == 0 && append_count == 1, "the next turn will do");
 	append_code = 0;
-	strong_upkeep(&port);
-	cr_assert_eq(append_count, 4, "other writes, which would have to be kept otherwise");
+	strong_tick(&port);
+	cr_assert(append_count == 2 && appended[1].type == LOG_COMMIT_MARK, "by other writes, in the very turn");
+	strong_tick(&port);
+	cr_assert_eq(append_count, 2);
 }
 
 Test(strong_port, counts_are_published_once)
