@@ -463,7 +463,9 @@ static int limit_check(const struct rows *rows, struct error_context *error)
 
 static int environment_open(struct rows *rows, const char *path, struct error_context *error)
 {
-	const unsigned common = MDB_NOSUBDIR | MDB_NOTLS;
+	/* Rows are met at random. Read-ahead would fill the page cache in pieces of up to 2 MiB, and on ext4 with large folios a byte
+	 * stored through the mapping then costs the disk the whole piece. */
+	const unsigned common = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
 	MDB_txn *txn;
 	MDB_stat stat;
 

@@ -402,7 +402,7 @@ static void port_persist(void *self, struct clock_now now)
 	strong_durable(port);
 	strong_tick(port);
 	/* First, so that the disk works while the rows are written. */
-	uint64_t waiting = coordinator_parked_count(&port->machine);
+	uint64_t waiting = coordinator_parked_count(&port->machine) + strong_waiting(port);
 	if (pace_is_due(&port->pace, waiting, now.monotonic_ns)) {
 		log_flush(port->log);
 		pace_flushed(&port->pace, waiting, now.monotonic_ns);

@@ -191,6 +191,12 @@ static uint64_t tickets_upto(const struct strong *strong, uint64_t ticket, uint6
 	return ticket;
 }
 
+uint64_t strong_waiting(const struct port *port)
+{
+	uint64_t waiting = port->strong.ticket - port->strong.durable_ticket;
+	return waiting > STRONG_FEW ? waiting : 0;
+}
+
 void strong_durable(struct port *port)
 {
 	struct strong *strong = &port->strong;

@@ -26,6 +26,7 @@
 #include "store/starts.h"
 
 #define STRONG_TICKETS      (1u << 20) /* entries of the machine in the log and not yet in the rows */
+#define STRONG_FEW          16u
 #define STRONG_BATCH_MAX    (256u * 1024)
 #define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
 #define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
@@ -82,6 +83,10 @@ int strong_room(const struct port *port);
 /* May a transaction of another region be appended? */
 bool strong_takes_streams(const struct port *port);
 void strong_streamed(struct port *port, uint64_t end_lsn, const uint8_t *entry, size_t size);
+/* For the pace of groups: entries of transactions that are not known to be durable, since somebody waits for each; 0 when they
+ * are STRONG_FEW or less. A handful goes to the disk at once: to wait for more would cost each of its up to three waits for a disk
+ * PACE_GAP_NS. */
+uint64_t strong_waiting(const struct port *port);
 /* Before the log is flushed; before and after the rows change; refusals that changed; once a second. */
 void strong_durable(struct port *port);
 void strong_apply_begin(struct port *port);

@@ -450,7 +450,7 @@ void commit_rows(
 
 void decide(struct commit *c, struct transaction *t, uint8_t value, bool ours, bool in_log)
 {
-	assert(!decided_find(c, t->id));
+	assert(!t->noted && !t->committing);
 	wait_off(c, t);
 	recover_end(c, t);
 	decided_add(c, t->id, value);

@@ -343,6 +343,7 @@ struct commit {
 	uint32_t left_oldest, left_newest;   /* transactions */
 	uint64_t ticket, durable, durable_lsn, applied;
 	struct decisions committed, aborted;
+	uint64_t decided_hlc[REGIONS_MAX]; /* the latest of each region's that was decided */
 	struct history *history;
 	uint64_t history_count;
 	uint64_t *history_buckets;

@@ -38,6 +38,7 @@ static struct {
 	uint64_t end_lsn;
 } entries[ENTRIES];
 static uint32_t entry_count, entries_applied, flushes;
+static uint64_t strong_waits;
 static uint64_t end_lsn, durable_lsn, apply_upto;
 static int append_code, completed_code, apply_code;
 static bool buffered;
@@ -400,6 +401,12 @@ void strong_apply_begin(struct port *p)
 void strong_durable(struct port *p)
 {
 	cr_assert_eq(p, port);
+}
+
+uint64_t strong_waiting(const struct port *p)
+{
+	cr_assert_eq(p, port);
+	return strong_waits;
 }
 
 uint64_t strong_deadline_ns(const struct port *p)
@@ -1064,8 +1071,15 @@ static void deadlines(void)
 	strong_deadline = now.monotonic_ns + 5;
 	cr_assert_eq(actor.deadline_ns(port), now.monotonic_ns + 5);
 	strong_deadline = LOOP_NEVER;
-	port->pace = (struct pace){.bytes = 1, .flushed_ns = now.monotonic_ns};
+	port->pace = (struct pace){.bytes = 1, .own = true, .flushed_ns = now.monotonic_ns, .most = 50 * 256};
 	cr_assert_eq(actor.deadline_ns(port), now.monotonic_ns + PACE_GAP_NS);
+	uint32_t started = flushes;
+	strong_waits = 49;
+	actor.persist(port, now);
+	cr_assert_eq(flushes, started, "fewer entries of transactions than lately");
+	strong_waits = 50;
+	actor.persist(port, now);
+	cr_assert_eq(flushes, started + 1);
 }
 
 Test(port, when_it_has_to_wake)

@@ -537,6 +537,22 @@ Test(strong_port, M1_the_machine_hears_what_is_durable_and_what_is_applied)
 	cr_assert(event_count == 3 && events[2].durable.ticket == 3);
 }
 
+/* Many that wait are worth a wait for more, a handful is not; what is durable waits no more. */
+Test(strong_port, groups_grow_when_many_wait)
+{
+	for (uint32_t i = 1; i <= STRONG_FEW + 2; i++) {
+		struct commit_effect effect = append_of(COMMIT_ENTRY_PREPARE, false, "h", "body");
+		play(1, &effect);
+		cr_assert_eq(strong_waiting(&port), i <= STRONG_FEW ? 0 : i);
+	}
+	port.durable_lsn = port.strong.ticket_lsn[1];
+	strong_durable(&port);
+	cr_assert_eq(strong_waiting(&port), STRONG_FEW + 1);
+	port.durable_lsn = port.strong.ticket_lsn[2];
+	strong_durable(&port);
+	cr_assert_eq(strong_waiting(&port), 0);
+}
+
 Test(strong_port, a_streamed_transaction_takes_a_ticket)
 {
 	machine.ticket = 1;
