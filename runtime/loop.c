@@ -17,6 +17,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "runtime/descriptors.h"
+
 #define SOURCES_MAX       128u
 #define CPU_TIME_EVERY_NS (100ull * 1000000u)
 #define MILLISECOND_NS    1000000ull
@@ -213,6 +215,7 @@ static void loop_count_time(struct loop *loop, uint64_t now_ns)
 {
 	struct rusage usage;
 	loop->cpu_time_read_ns = now_ns;
+	descriptors_tell(loop->counters);
 	if (loop->counters)
 		counter_set(loop->counters, COUNTER_turned_ms, now_ns / MILLISECOND_NS);
 	if (!loop->counters || getrusage(RUSAGE_SELF, &usage) != 0)

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/descriptors.h"
 #include "runtime/keyspaces.h"
 #include "runtime/logline.h"
 #include "runtime/socket.h"
@@ -220,6 +221,7 @@ int process_start(struct process *p, enum actor actor, const struct option *own_
 		}
 	}
 	signal(SIGXFSZ, SIG_IGN); /* beyond ulimit -f: an error with a reason, not a signal without one */
+	descriptors_start();
 	snprintf(name, sizeof name, "gw-%s", actor_name(actor));
 	prctl(PR_SET_NAME, name);
 	logline_init("-", actor_name(actor), NULL);

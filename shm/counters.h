@@ -42,6 +42,7 @@
 	X(frames_received, "frames received")                                   \
 	X(frames_refused, "malformed or foreign messages refused")              \
 	X(keys_refused, "connections with an unknown key refused")              \
+	X(connections_refused, "connections refused to keep descriptors for the store") \
 	X(resubscribes, "streams started again")                                \
 	X(heartbeats_sent, "heartbeats sent")                                   \
 	X(heartbeats_received, "heartbeats received")                           \

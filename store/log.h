@@ -117,7 +117,7 @@ struct log_entry {
 	uint32_t size;
 };
 struct log_reader;
-/* Any process. */
+/* Any process. ERR_UNREACHABLE when there is no log yet, ERR_OVERLOADED when there is no descriptor for it (from the other calls, too). */
 int log_reader_open(struct log_reader **reader, const char *dir, struct error_context *error);
 void log_reader_close(struct log_reader *reader);
 /* ERR_NEEDS_RESYNC when that position is gone. */
@@ -126,7 +126,8 @@ int log_reader_seek(struct log_reader *reader, uint64_t lsn, struct error_contex
  * headers only. ERR_NEEDS_RESYNC when the oldest segment's vector is already past `from` in one of those origins. */
 int log_reader_seek_vector(struct log_reader *reader, const struct vector *from, uint32_t origins, struct error_context *error);
 /* Next entry that ends at or before limit_lsn. ERR_EMPTY at the limit, ERR_CORRUPT with file and offset, ERR_NEEDS_RESYNC if
- * the segment was removed under the reader. */
+ * the segment was removed under the reader, ERR_OVERLOADED when there is no descriptor for the next segment: then, as with
+ * ERR_EMPTY, the reader stands where it stood. */
 int log_reader_next(struct log_reader *reader, uint64_t limit_lsn, struct log_entry *entry, struct error_context *error);
 uint64_t log_reader_lsn(const struct log_reader *reader);
 

@@ -40,7 +40,7 @@ int log_reader_open(struct log_reader **out, const char *dir, struct error_conte
 		const int code = errno;
 		free(reader->buffer);
 		free(reader);
-		return error_set(error, code == ENOENT ? ERR_UNREACHABLE : ERR_IO, "%s: %s", dir, strerror(code));
+		return error_set(error, code == ENOENT ? ERR_UNREACHABLE : log_errno_code(code), "%s: %s", dir, strerror(code));
 	}
 	*out = reader;
 	return 0;

@@ -26,6 +26,21 @@ static int system_fallocate(int fd, off_t offset, off_t size)
 
 const struct log_io log_io_system = {.pwrite = pwrite, .fdatasync = fdatasync, .fallocate = system_fallocate};
 
+int log_errno_code(int number)
+{
+	switch (number) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return ERR_DISK_FULL;
+	case EMFILE:
+	case ENFILE:
+		return ERR_OVERLOADED;
+	default:
+		return ERR_IO;
+	}
+}
+
 void log_segment_name(uint64_t start, char out[static LOG_NAME_SIZE])
 {
 	snprintf(out, LOG_NAME_SIZE, "%020llu.log", (unsigned long long)start);
@@ -99,9 +114,11 @@ int log_segment_list(int dir_fd, struct log_segment **list, uint32_t *count, str
 	const int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (dir == NULL) {
+		const int why = errno;
 		if (fd >= 0)
 			close(fd);
-		return error_set(error, ERR_IO, "log directory: %s", strerror(errno));
+		errno = why;
+		return error_set(error, log_errno_code(errno), "log directory: %s", strerror(errno));
 	}
 	for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
 		struct stat st;
@@ -143,7 +160,7 @@ int log_segment_open(
 	log_segment_name(start, name);
 	const int opened = openat(dir_fd, name, flags | O_CLOEXEC);
 	if (opened < 0)
-		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", name, strerror(errno));
+		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : log_errno_code(errno), "%s: %s", name, strerror(errno));
 	int result = fstat(opened, &st) < 0 ? ERR_IO : 0;
 	if (result == 0)
 		result = log_read_exact(opened, bytes, sizeof(bytes), 0);

@@ -25,13 +25,12 @@ int log_spare_make(struct log *log, struct error_context *error)
 	snprintf(spare->name, sizeof(spare->name), "next-%llu.tmp", (unsigned long long)log->spare_number++);
 	spare->fd = openat(log->dir_fd, spare->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (spare->fd < 0)
-		return error_set(
-		    error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, "%s: %s", spare->name, strerror(errno));
+		return error_set(error, log_errno_code(errno), "%s: %s", spare->name, strerror(errno));
 	const int code = log->io.fallocate(spare->fd, 0, (off_t)log->segment_size);
 	if (code != 0) {
 		close(spare->fd);
 		unlinkat(log->dir_fd, spare->name, 0);
-		return error_set(error, code == ENOSPC || code == EDQUOT || code == EFBIG ? ERR_DISK_FULL : ERR_IO,
+		return error_set(error, log_errno_code(code),
 		    "%s: allocating %llu bytes: %s", spare->name, (unsigned long long)log->segment_size, strerror(code));
 	}
 	log->spare_files++;

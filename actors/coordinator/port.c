@@ -371,6 +371,13 @@ static void apply(struct port *port)
 		gate_update(port);
 		return;
 	}
+	if (code == ERR_OVERLOADED) {
+		/* No descriptor for the next segment: nothing was changed. The same, and writes are refused once the log has no
+		 * room to go on. */
+		logline_distinct(LOG_LEVEL_ERROR, "apply_delayed", 0, "reason=\"%s\"", error.text);
+		port->apply_is_blocked = true;
+		return;
+	}
 	if (code < 0) {
 		port_fail(port, code, &error);
 		return;

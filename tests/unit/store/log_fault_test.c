@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/unit/store/support.h"
@@ -230,5 +231,58 @@ Test(log_fault, the_disk_budget_is_kept_and_dropping_makes_room)
 	cr_assert_eq(again, refused, "the next segment cannot be there at once, and nothing may wait for it");
 	append_when_possible(log, refused);
 	cr_assert_leq(log_disk_bytes(log), 3 * SMALL_SEGMENT);
+	log_close(log);
+}
+
+static int append_once(struct log *log, const struct write *write, uint64_t *end)
+{
+	uint8_t bytes[4096];
+
+	return log_append(log, LOG_RECORD, bytes, write_encode(write, bytes, sizeof(bytes)), end);
+}
+
+/* E11: no descriptor for the next segment, for whoever writes nor for whoever reads. Nobody dies, nothing is lost. */
+Test(log_fault, E11_without_descriptors_the_log_refuses_and_goes_on)
+{
+	struct error_context error = {""};
+	struct log_entry entry;
+	struct log_reader *reader;
+	struct rlimit before, none = {0};
+	static char value[1001];
+	uint64_t end = 0, sequence = 1, read = 0;
+	int result = 0;
+
+	allocations_left = 1000;
+	struct log *log = start_faulty();
+	cr_assert_eq(log_reader_open(&reader, place.log, &error), 0, "%s", error.text);
+	cr_assert_eq(log_reader_seek(reader, log_start_lsn(log), &error), 0, "%s", error.text);
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	memset(value, 'v', sizeof(value) - 1);
+	for (int tries = 0; sequence < 10000 && tries < 20; sequence += result == 0) {
+		const struct write w = {.sequence = sequence, .key = "key", .value = value};
+		result = append_once(log, &w, &end);
+		if (result == 0)
+			wait_durable(log, end);
+		else
+			usleep(10000);
+		tries = result == 0 ? 0 : tries + 1;
+	}
+	cr_assert_eq(result, ERR_OVERLOADED, "%s", error_name(result));
+	while ((result = log_reader_next(reader, log_end_lsn(log), &entry, &error)) == 0)
+		read++;
+	cr_assert_eq(result, ERR_OVERLOADED, "%s: %s", error_name(result), error.text);
+	cr_assert_eq(log_reader_next(reader, log_end_lsn(log), &entry, &error), ERR_OVERLOADED);
+	setrlimit(RLIMIT_NOFILE, &before);
+	for (int i = 0; i < 100 && (result = append_once(log, &(struct write){.sequence = sequence, .key = "key", .value = value}, &end)) != 0; i++)
+		usleep(20000);
+	cr_assert_eq(result, 0, "%s", error_name(result));
+	wait_durable(log, end);
+	while ((result = log_reader_next(reader, end, &entry, &error)) == 0)
+		read++;
+	cr_assert_eq(result, ERR_EMPTY, "%s: %s", error_name(result), error.text);
+	cr_assert_eq(read, sequence, "every entry is read");
+	log_reader_close(reader);
 	log_close(log);
 }
