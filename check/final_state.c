@@ -39,7 +39,8 @@ int final_state_add_text(
 		const char *newline = memchr(bytes + at, '\n', size - at);
 		size_t line_size = newline ? (size_t)(newline - bytes) - at : size - at;
 		line++;
-		int code = line_size ? row_add(state, h, bytes + at, line_size, &reason) : 0;
+		bool is_blank = line_size == 0 || (line_size == 1 && bytes[at] == '\r');
+		int code = is_blank ? 0 : row_add(state, h, bytes + at, line_size, &reason);
 		if (code)
 			return error_set(error, code, "%s:%u: %s", file, line, reason.text);
 		at += line_size + 1;

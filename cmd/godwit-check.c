@@ -11,6 +11,7 @@
 
 #include "check/judge.h"
 #include "check/memory.h"
+#include "core/bytes.h"
 
 #define FILE_SIZE_MAX (16ull * 1024 * 1024 * 1024)
 #define FINALS_MAX    16u
@@ -183,9 +184,12 @@ static int file_add(struct history *history, enum file_kind kind, const char *pa
 	struct error_context error;
 	struct final_state initial = {0};
 	size_t size;
-	char *bytes = file_read(path, &size);
-	if (!bytes)
+	char *whole = file_read(path, &size);
+	if (!whole)
 		return ERR_IO;
+	size_t mark_size = bytes_mark_size(whole, size);
+	const char *bytes = whole + mark_size;
+	size -= mark_size;
 	int code = kind == FILE_HISTORY
 	               ? history_add_text(history, path, bytes, size, &error)
 	               : final_state_add_text(kind == FILE_FINAL ? final : &initial, history, path, bytes, size, &error);
@@ -194,7 +198,7 @@ static int file_add(struct history *history, enum file_kind kind, const char *pa
 	if (code)
 		fprintf(stderr, "godwit-check: %s\n", error.text);
 	final_state_deinit(&initial);
-	free(bytes);
+	free(whole);
 	return code;
 }
 

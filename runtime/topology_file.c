@@ -173,6 +173,27 @@ static cyaml_config_t cyaml_configuration(struct capture *capture)
 	    .flags = CYAML_CFG_IGNORE_UNKNOWN_KEYS | CYAML_CFG_NO_ALIAS};
 }
 
+static void parse_mistake(const yaml_parser_t *parser, struct mistakes *mistakes)
+{
+	mistake_add(mistakes, (uint32_t)parser->problem_mark.line + 1, "not YAML: %s%s%s",
+	    parser->problem ? parser->problem : "cannot be read", parser->context ? ", " : "",
+	    parser->context ? parser->context : "");
+}
+
+/* A parser stops behind the first document: a second one would be passed over without a word. */
+static void document_ends(yaml_parser_t *parser, struct mistakes *mistakes)
+{
+	yaml_document_t second;
+	if (!yaml_parser_load(parser, &second)) {
+		parse_mistake(parser, mistakes);
+		return;
+	}
+	if (yaml_document_get_root_node(&second))
+		mistake_add(mistakes, (uint32_t)second.start_mark.line + 1,
+		    "a second document begins here; a topology is one document");
+	yaml_document_delete(&second);
+}
+
 static bool document_parse(yaml_document_t *document, const char *bytes, size_t size, struct mistakes *mistakes)
 {
 	yaml_parser_t parser;
@@ -183,9 +204,9 @@ static bool document_parse(yaml_document_t *document, const char *bytes, size_t 
 	yaml_parser_set_input_string(&parser, (const unsigned char *)bytes, size);
 	bool parsed = yaml_parser_load(&parser, document);
 	if (!parsed)
-		mistake_add(mistakes, (uint32_t)parser.problem_mark.line + 1, "not YAML: %s%s%s",
-		    parser.problem ? parser.problem : "cannot be read", parser.context ? ", " : "",
-		    parser.context ? parser.context : "");
+		parse_mistake(&parser, mistakes);
+	else
+		document_ends(&parser, mistakes);
 	yaml_parser_delete(&parser);
 	return parsed;
 }

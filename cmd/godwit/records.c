@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/godwit/json.h"
+#include "core/bytes.h"
 #include "runtime/text.h"
 
 #define READ_SIZE (256u * 1024)
@@ -316,6 +317,21 @@ static bool path_ends(const char *path, const char *end)
 	return size > end_size && strcmp(path + size - end_size, end) == 0;
 }
 
+/* What an editor puts in front of a text is no part of the first key. */
+static int mark_skip(struct records *r, struct error_context *error)
+{
+	while (!r->at_end && r->end - r->start < 3) {
+		int code = buffer_fill(r, error);
+		if (code)
+			return code;
+	}
+	if (bytes_are_utf16(r->buffer + r->start, r->end - r->start))
+		return error_set(error, ERR_MALFORMED, "%s:1: the file is UTF-16; records are read as UTF-8, or as plain bytes", r->path);
+	r->start += bytes_mark_size(r->buffer + r->start, r->end - r->start);
+	r->searched = r->start;
+	return ERR_OK;
+}
+
 /* By the name of the file, else by its first line. */
 static int format_guess(struct records *r, struct error_context *error)
 {
@@ -361,7 +377,9 @@ int records_open(struct records **records, int fd, const char *path, enum record
 	r->format = format;
 	r->key_field = key_field;
 	r->capacity = READ_SIZE;
-	int code = format == FORMAT_GUESS ? format_guess(r, error) : ERR_OK;
+	int code = mark_skip(r, error);
+	if (!code && format == FORMAT_GUESS)
+		code = format_guess(r, error);
 	if (!code && r->format == FORMAT_TSV && key_field)
 		code = error_set(error, ERR_USAGE, "--key: the key of a tsv file is its first column");
 	if (code) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/error.h"
 #include "runtime/topology.h"
 
@@ -225,7 +226,7 @@ static void line_take(struct parser *p, const char *at, const char *end)
 
 int txn_file_parse(struct txn_file *file, const char *bytes, size_t size, const char *name, const char *keyspace, FILE *out)
 {
-	const char *at = bytes, *end = bytes + size;
+	const char *at = bytes + bytes_mark_size(bytes, size), *end = bytes + size;
 	*file = (struct txn_file){0};
 	/* Each word ends before a blank, a newline or the end, so its zero has room as well. */
 	file->words = malloc(size + 1);

@@ -10,6 +10,7 @@
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/records.h"
 #include "cmd/godwit/verify.h"
+#include "core/bytes.h"
 #include "core/commit_entry.h"
 
 #define NAMED_MAX 20u
@@ -93,7 +94,7 @@ static int line_check(struct acked_check *a, struct gw_connection *connection, c
 	char *tab = strchr(text, '\t'), *second = tab ? strchr(tab + 1, '\t') : NULL;
 	struct check parsed = {.line = line};
 	if (second)
-		second[strcspn(second, "\n")] = 0;
+		second[strcspn(second, "\r\n")] = 0;
 	if (!second || !version_parse(&parsed, second + 1) || !record_unescape((uint8_t *)text, (size_t)(tab - text), key) ||
 	    key->size == 0 || key->size > KEY_SIZE_MAX)
 		return error_set(
@@ -125,8 +126,10 @@ static int file_check(struct acked_check *a, struct gw_connection *connection, c
 	int code = ERR_OK;
 	if (!file)
 		return error_set(error, ERR_USAGE, "%.200s: %s", path, strerror(errno));
-	for (uint64_t line = 1; !code && getline(&text, &capacity, file) >= 0; line++)
-		code = line_check(a, connection, path, line, text, &key, error);
+	ssize_t size;
+	for (uint64_t line = 1; !code && (size = getline(&text, &capacity, file)) >= 0; line++)
+		code = line_check(
+		    a, connection, path, line, text + (line == 1 ? bytes_mark_size(text, (size_t)size) : 0), &key, error);
 	if (!code && ferror(file))
 		code = error_set(error, ERR_IO, "reading %s: %s", path, strerror(errno));
 	while (gw_pending(connection))

@@ -39,6 +39,15 @@ done
 godwit put torn settled -r eu || fail "put over siblings"
 for reader in $regions; do wait_for "$reader" torn settled; done
 
+# E13c: a mark that an editor puts in front of a file, and its ends of lines, are no part of a key; a key may begin like one.
+mark=$(printf '\357\273\277')
+printf '%s%sodd\t1\r\nplain\t2\r\n' "$mark" "$mark" >"$work/marked.tsv"
+godwit load "$work/marked.tsv" -r eu --acked "$work/marked.acked" >/dev/null || fail "load of a file with a mark"
+[ "$(godwit get "${mark}odd" -r eu)" = 1 ] && [ "$(godwit get plain -r eu)" = 2 ] || fail "keys of a file with a mark"
+godwit verify --acked "$work/marked.acked" -r eu >/dev/null || fail "acked: $(cat "$work/marked.acked")"
+grep plain "$work/marked.acked" | { printf '%s' "$mark"; sed 's/$/\r/'; } >"$work/edited.acked"
+godwit verify --acked "$work/edited.acked" -r eu >/dev/null || fail "an edited list of what was acknowledged"
+
 for actor in coordinator streamer monitor router reconciler; do
 	godwit restart "$actor" -r eu >/dev/null || fail "restart $actor"
 	godwit admin "$actor" ping -r eu >/dev/null || fail "ping $actor"

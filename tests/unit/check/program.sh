@@ -32,6 +32,9 @@ get 3 10 11 >>"$work/hard"
 expect 0 '^fine$' "$work/good"
 expect 0 '^final  *fine  *2 regions' --level eventual --final "$work/final" --final "$work/final" "$work/good"
 expect 0 '"verdict":"fine"' --json "$work/good"
+# E13c: from an editor that puts a mark in front, and ends lines in its own way.
+for file in good final; do { printf '\357\273\277'; sed 's/$/\r/' "$work/$file"; printf '\r\n'; } >"$work/$file.edited"; done
+expect 0 '^final  *fine  *1 regions' --level eventual --final "$work/final.edited" "$work/good.edited"
 { get old 1 2; put new_and_long 3 4; get new_ 5 6; } >"$work/later"
 printf '{"key":"k","value":"old"}\n' >"$work/initial"
 printf '{"key":"k","value":"new_and_much_longer"}\n' >"$work/final_long"

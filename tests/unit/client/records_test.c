@@ -54,6 +54,22 @@ Test(records, tsv)
 	cr_assert(strstr(ALL("a\t1\n", FORMAT_TSV, "Package"), "first column"));
 }
 
+#define MARK "\xef\xbb\xbf" /* of UTF-8 */
+
+Test(records, E13c_a_mark_in_front_of_a_file_is_no_part_of_the_first_key)
+{
+	cr_assert_str_eq(ALL(MARK "a\t1\r\nb\t2\r\n", FORMAT_TSV, NULL), "a|1;b|2;");
+	cr_assert_str_eq(ALL(MARK "a\t1\n" MARK "b\t2\n", FORMAT_GUESS, NULL), "a|1;" MARK "b|2;", "in front only");
+	cr_assert_str_eq(ALL(MARK MARK "a\t1\n", FORMAT_TSV, NULL), MARK "a|1;", "one only");
+	cr_assert_str_eq(ALL(MARK "{\"key\":\"a\",\"value\":\"1\"}\r\n", FORMAT_GUESS, NULL), "a|1;");
+	cr_assert_str_eq(ALL(MARK "Package: a\nVersion: 1\nArchitecture: all\n", FORMAT_GUESS, NULL),
+	    "a=1:all|Package: a\nVersion: 1\nArchitecture: all\n;");
+	cr_assert_str_eq(ALL(MARK, FORMAT_TSV, NULL), "");
+	cr_assert_str_eq(ALL("\xef\xbb", FORMAT_TSV, NULL), "f:1: no tab between key and value");
+	cr_assert(strstr(ALL("\xff\xfe" "a\0\t\0" "1\0\n\0", FORMAT_TSV, NULL), "f:1: the file is UTF-16"));
+	cr_assert(strstr(ALL("\xfe\xff\0a\0\t\0" "1\0\n", FORMAT_TSV, NULL), "f:1: the file is UTF-16"));
+}
+
 Test(records, jsonl)
 {
 	cr_assert_str_eq(

@@ -39,6 +39,13 @@ static void step_is(uint32_t place, enum gw_kind kind, const char *keyspace, con
 	cr_assert_eq(memcmp(o->value_size ? o->value : "", value, o->value_size), 0);
 }
 
+Test(txn_file, E13c_a_mark_in_front_is_no_part_of_the_first_word)
+{
+	cr_assert_eq(parse("\xef\xbb\xbfput a 1\r\ndel b\r\n"), 0, "%s", said);
+	step_is(0, GW_PUT, "orders", "a", "1");
+	step_is(1, GW_DELETE, "orders", "b", "");
+}
+
 Test(txn_file, lines_become_steps)
 {
 	struct commit_id version;

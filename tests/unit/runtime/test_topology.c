@@ -164,6 +164,25 @@ Test(topology, shapes)
 	expect_mistakes("cluster: c\nregions:\n" REGION_0 "limits:\n", "4: limits: must be a mapping of keys to values\n");
 }
 
+#define MARK "\xef\xbb\xbf" /* of UTF-8 */
+
+Test(topology, E13c_a_second_document_is_refused_with_its_line)
+{
+	struct topology t;
+	expect_mistakes("cluster: c\nregions:\n" REGION_0 "---\nkeyspaces:\n  - { name: orders, level: strong }\n",
+	    "4: a second document begins here; a topology is one document\n");
+	expect_mistakes("---\ncluster: c\nregions:\n" REGION_0 "...\n# more\n---\n",
+	    "7: a second document begins here; a topology is one document\n");
+	expect_mistakes("cluster: C\nregions:\n" REGION_0 "---\n- a\n",
+	    "1: topology: 'C' is no name (a-z, 0-9 and -, at most 40)\n"
+	    "4: a second document begins here; a topology is one document\n");
+	expect_mistakes("cluster: c\nregions:\n" REGION_0 "--- \"a\n",
+	    "5: not YAML: found unexpected end of stream, while scanning a quoted scalar\n");
+	load(&t, "---\ncluster: c\nregions:\n" REGION_0 "...\n# the end\n");
+	load(&t, MARK "cluster: c\r\nregions:\r\n" REGION_0);
+	cr_assert_str_eq(t.cluster, "c");
+}
+
 Test(topology, too_many)
 {
 	struct text yaml = {0};
