@@ -21,6 +21,7 @@
 #define CONNECTION_REPEAT_MS_MAX    2000u
 #define CONNECTION_SILENCE_MS       2500u /* with repeats unanswered for so long, a new socket */
 #define CONNECTION_SILENCE_MS_MAX   10000u
+#define CONNECTION_REFUSED_MS       500u /* after the keys were turned down, a new socket with those that the files have then */
 #define CONNECTION_CHECK_NS         (50u * 1000000u)
 #define CONNECTION_RECONNECT_MS_MAX 250u
 #define CONNECTION_RENEWALS_MAX     3u
@@ -57,6 +58,7 @@ struct gw_connection {
 	bool blocked;         /* the last send found no room */
 	bool disconnected;    /* and not yet connected again */
 	bool key_refused;     /* the last handshake was turned down */
+	uint64_t refused_ns;  /* when, if by the keys; 0: another socket is not needed for that */
 	uint32_t connections; /* sockets made */
 	uint32_t links;       /* connections that these have had */
 	uint64_t opened_ns, heard_ns, silence_ms;

@@ -21,7 +21,7 @@ extern "C" {
 struct gw_connection;
 struct gw_options {
 	const char *endpoint;  /* "tcp://127.0.0.1:7400" */
-	const char *key_dir;   /* holds client.secret, client.public and REGION.public */
+	const char *key_dir;   /* holds client.secret, client.public and REGION.public; see docs/operating.md */
 	const char *region;    /* whose public key to expect */
 	uint32_t timeout_ms;   /* deadline of an operation; 0: 5000 */
 	uint32_t pipeline_max; /* operations without an answer; beyond it submit says GW_FULL; 0: 1024 */

@@ -98,6 +98,7 @@ int connection_switch(struct gw_connection *c, struct error_context *error)
 	if (code)
 		return code;
 	c->blocked = c->disconnected = c->key_refused = false;
+	c->refused_ns = 0;
 	c->heard_ns = c->opened_ns;
 	c->silence_ms = CONNECTION_SILENCE_MS;
 	c->highest_answer[0] = c->highest_answer[1] = 0;
@@ -113,14 +114,35 @@ void connection_shut(struct gw_connection *c)
 	c->context_held = false;
 }
 
+/* Another socket, with the keys that the files hold now; of two that the region has during a rotation, the other one. */
+static void connection_retry_refused(struct gw_connection *c)
+{
+	struct error_context error;
+	if (!c->refused_ns || connection_now_ns() < c->refused_ns + CONNECTION_REFUSED_MS * 1000000ull)
+		return;
+	c->refused_ns = 0;
+	char known[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
+	if (keys_load_public(c->key_dir, c->region, known, NULL) == 0 && strcmp(known, c->server_key) != 0)
+		memcpy(c->server_key, known, sizeof known);
+	else if (keys_load_next(c->key_dir, c->region, next, NULL) == 0)
+		memcpy(c->server_key, next, sizeof next);
+	sockets_close(c);
+	if (connection_open(c, &error) < 0)
+		sockets_close(c); /* opened again below, in time */
+	connection_requeue(c);
+}
+
 void connection_watch(struct gw_connection *c)
 {
 	zmq_msg_t event;
 	zmq_msg_init(&event);
 	while (c->monitor && zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0) {
 		uint16_t kind = 0;
-		if (zmq_msg_size(&event) >= sizeof kind && zmq_msg_more(&event))
+		uint32_t value = 0;
+		if (zmq_msg_size(&event) >= sizeof kind + sizeof value && zmq_msg_more(&event)) {
 			memcpy(&kind, zmq_msg_data(&event), sizeof kind);
+			memcpy(&value, (const uint8_t *)zmq_msg_data(&event) + sizeof kind, sizeof value);
+		}
 		while (zmq_msg_more(&event) && zmq_msg_recv(&event, c->monitor, ZMQ_DONTWAIT) >= 0)
 			; /* the address: we know it */
 		/* ZeroMQ drops what it had not sent, and the answers on their way. Nothing is sent until it is connected again:
@@ -129,6 +151,7 @@ void connection_watch(struct gw_connection *c)
 			c->disconnected = true;
 		} else if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 			c->key_refused = false;
+			c->refused_ns = 0;
 			if (c->disconnected) {
 				c->links++;
 				connection_requeue(c);
@@ -136,9 +159,14 @@ void connection_watch(struct gw_connection *c)
 			c->disconnected = false;
 		} else if (kind) {
 			c->key_refused = true;
+			/* Told that the key is unknown, or hung up on: libzmq does not come back from the first, and knows one
+			 * key of the region's only. */
+			if (!c->refused_ns && (kind != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || value == EPIPE))
+				c->refused_ns = connection_now_ns();
 		}
 	}
 	zmq_msg_close(&event);
+	connection_retry_refused(c);
 
 	/* Repeats went out and nothing came for long: a half-open connection. Another socket has another identity as well. The
 	 * same when it does not come back: it may, without our having been told. */

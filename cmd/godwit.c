@@ -10,13 +10,15 @@
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_restart, &command_put, &command_get,
     &command_del, &command_load, &command_scan, &command_export, &command_txn, &command_indoubt, &command_keyspace,
-    &command_status, &command_top, &command_verify, &command_conflicts, &command_admin, &command_link, NULL};
+    &command_keys, &command_status, &command_top, &command_verify, &command_conflicts, &command_admin, &command_link, NULL};
 
 static const struct option common_options[] = {
     {"dir", 0, OPTION_TEXT, offsetof(struct cli, dir), 0, 0, "DIR",
         "data directory (default: $GODWIT_DIR, or " CLI_DIR_DEFAULT ")"},
     {"topology", 0, OPTION_TEXT, offsetof(struct cli, topology_path), 0, 0, "FILE",
         "regions and keyspaces (default: DIR/topology.yaml if it is there, or three regions on loopback)"},
+    {"keys", 0, OPTION_TEXT, offsetof(struct cli, keys_path), 0, 0, "DIR",
+        "directory of the keys (default: $GODWIT_KEYS, or DIR/keys)"},
     {"timeout", 0, OPTION_U32, offsetof(struct cli, timeout_ms), 1, 3600000, "MS",
         "how long to wait for an answer (default: 5000)"},
     {"json", 0, OPTION_BOOL, offsetof(struct cli, json), 0, 0, NULL, "print JSON: one object, or one a line"},
@@ -111,7 +113,9 @@ static int output_end(struct cli *cli, int exit_code)
 
 int main(int argc, char **argv)
 {
-	struct cli cli = {.dir = getenv("GODWIT_DIR"), .timeout_ms = 5000};
+	struct cli cli = {.dir = getenv("GODWIT_DIR"), .timeout_ms = 5000, .keys_path = getenv("GODWIT_KEYS")};
+	if (cli.keys_path && !*cli.keys_path)
+		cli.keys_path = NULL;
 	if (!cli.dir || !*cli.dir)
 		cli.dir = CLI_DIR_DEFAULT;
 	if (argc < 2) {

@@ -36,6 +36,7 @@
 	X(CONFIGURATION, -26, 2, "a mistake in the configuration")                      \
 	X(UNSUPPORTED, -27, 3, "not supported")                                         \
 	X(NOT_MET, -40, 3, "this region's store is new and has met no other region yet") \
+	X(NOT_PERMITTED, -41, 3, "the client's key does not have the right to do this") \
 	X(EXPIRED, -28, 4, "a repeated request is older than the memory of answers")    \
 	X(ROW_DAMAGED, -29, 3, "this region's copy of the row is damaged; ask another region") \
 	X(ALREADY_RUNS, -30, 3, "another process does this already")

@@ -98,6 +98,11 @@ static void arm(struct proxy *p, uint64_t at_ns)
 
 static void connection_close(struct connection *c)
 {
+	/* Never connected: the caller gets a reset. An orderly end would look as if the other side had listened, and hung up.
+	 */
+	const struct linger reset = {.l_onoff = 1};
+	if (c->state != CONNECTION_OPEN && c->sides[CALLER].fd >= 0)
+		setsockopt(c->sides[CALLER].fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	for (int i = 0; i < 2; i++) {
 		if (c->sides[i].fd >= 0)
 			close(c->sides[i].fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/keys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -13,12 +14,14 @@
 
 #include "shm/crash_point.h"
 
-#define KEY_PATH_SIZE 320
+#define KEY_PATH_SIZE  320
+#define MARK_ONE_HOST  "one-host"
+#define FILE_TEXT_SIZE 1024
 
-static int name_check(const char *name, struct error_context *error)
+int keys_name_check(const char *name, struct error_context *error)
 {
 	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
-	if (size == 0 || name[size] || size > 40)
+	if (size == 0 || name[size] || size >= KEY_NAME_SIZE)
 		return error_set(error, ERR_CONFIGURATION, "'%.40s' is no name of a key (a-z, 0-9, -; at most 40)", name);
 	return 0;
 }
@@ -26,7 +29,7 @@ static int name_check(const char *name, struct error_context *error)
 static int path_make(
     char path[static KEY_PATH_SIZE], const char *key_dir, const char *name, const char *ending, struct error_context *error)
 {
-	int code = name_check(name, error);
+	int code = keys_name_check(name, error);
 	if (code)
 		return code;
 	if (snprintf(path, KEY_PATH_SIZE, "%s/%s.%s", key_dir, name, ending) >= KEY_PATH_SIZE)
@@ -83,12 +86,13 @@ static int directory_sync(const char *key_dir, struct error_context *error)
 	return failed ? ERR_IO : 0;
 }
 
-/* Never replaces: of two processes that make the same pair, the later one takes what the earlier has written. */
-static int key_write(const char *key_dir, const char *path, const char *text, struct error_context *error)
+/* Without `replace`, of two processes that make the same pair the later one takes what the earlier has written. */
+static int file_write(const char *key_dir, const char *path, const char *text, bool replace, struct error_context *error)
 {
-	char other[KEY_PATH_SIZE + 16], line[KEY_TEXT_SIZE + 1];
+	char other[KEY_PATH_SIZE + 16], line[FILE_TEXT_SIZE];
 	snprintf(other, sizeof other, "%s.%ld.tmp", path, (long)getpid());
-	snprintf(line, sizeof line, "%s\n", text);
+	if (snprintf(line, sizeof line, "%s\n", text) >= (int)sizeof line)
+		return error_set(error, ERR_CONFIGURATION, "%s: the text is too long", path);
 	unlink(other);
 	int fd = open(other, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -99,7 +103,7 @@ static int key_write(const char *key_dir, const char *path, const char *text, st
 	close(fd);
 	sodium_memzero(line, sizeof line);
 	CRASH_POINT(key_unnamed);
-	if (!failed && link(other, path) != 0 && errno != EEXIST) {
+	if (!failed && replace ? rename(other, path) != 0 : !failed && link(other, path) != 0 && errno != EEXIST) {
 		failed = 1;
 		saved = errno;
 	}
@@ -121,19 +125,11 @@ static int directory_make(const char *key_dir, struct error_context *error)
 	return 0;
 }
 
-int keys_make(const char *key_dir, const char *name, struct error_context *error)
+/* The secret decides, the public key follows from it: so what was killed in between can simply be repeated. */
+static int pair_make(const char *key_dir, const char *public_path, const char *secret_path, struct error_context *error)
 {
-	char public_path[KEY_PATH_SIZE], secret_path[KEY_PATH_SIZE];
 	struct key_pair pair;
-	int code = path_make(public_path, key_dir, name, "public", error);
-	if (!code)
-		code = path_make(secret_path, key_dir, name, "secret", error);
-	if (!code)
-		code = directory_make(key_dir, error);
-	if (code)
-		return code;
-	/* The secret decides, the public key follows from it: so a start that was killed in between can simply be repeated. */
-	code = key_read(secret_path, 077, pair.secret_text, error);
+	int code = key_read(secret_path, 077, pair.secret_text, error);
 	if (code == ERR_NOT_FOUND) {
 		if (access(public_path, F_OK) == 0)
 			return error_set(error, ERR_CONFIGURATION,
@@ -141,17 +137,28 @@ int keys_make(const char *key_dir, const char *name, struct error_context *error
 			    public_path);
 		if (zmq_curve_keypair(pair.public_text, pair.secret_text) != 0)
 			return error_set(error, ERR_UNSUPPORTED, "this libzmq was built without CURVE");
-		code = key_write(key_dir, secret_path, pair.secret_text, error);
+		code = file_write(key_dir, secret_path, pair.secret_text, false, error);
 		if (!code)
 			code = key_read(secret_path, 077, pair.secret_text, error);
 	}
 	CRASH_POINT(key_half_made);
 	if (!code && access(public_path, F_OK) != 0) {
 		zmq_curve_public(pair.public_text, pair.secret_text);
-		code = key_write(key_dir, public_path, pair.public_text, error);
+		code = file_write(key_dir, public_path, pair.public_text, false, error);
 	}
 	sodium_memzero(&pair, sizeof pair);
 	return code;
+}
+
+int keys_make(const char *key_dir, const char *name, struct error_context *error)
+{
+	char public_path[KEY_PATH_SIZE], secret_path[KEY_PATH_SIZE];
+	int code = path_make(public_path, key_dir, name, "public", error);
+	if (!code)
+		code = path_make(secret_path, key_dir, name, "secret", error);
+	if (!code)
+		code = directory_make(key_dir, error);
+	return code ? code : pair_make(key_dir, public_path, secret_path, error);
 }
 
 int keys_load_public(const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error)
@@ -174,4 +181,206 @@ int keys_load(const char *key_dir, const char *name, struct key_pair *pair, stru
 	if (code)
 		sodium_memzero(pair, sizeof *pair);
 	return code;
+}
+
+int keys_load_next(const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error)
+{
+	char path[KEY_PATH_SIZE];
+	int code = path_make(path, key_dir, name, "next.public", error);
+	return code ? code : key_read(path, 022, public_text, error);
+}
+
+bool keys_has_secret(const char *key_dir, const char *name)
+{
+	char path[KEY_PATH_SIZE];
+	struct stat status;
+	return path_make(path, key_dir, name, "secret", NULL) == 0 && lstat(path, &status) == 0;
+}
+
+int keys_check_secrets(const char *key_dir, const char *name, struct error_context *error)
+{
+	char path[KEY_PATH_SIZE];
+	struct key_pair pair;
+	int code = keys_load(key_dir, name, &pair, error);
+	if (!code)
+		code = path_make(path, key_dir, name, "next.secret", error);
+	if (!code && (code = key_read(path, 077, pair.secret_text, error)) == ERR_NOT_FOUND)
+		code = 0;
+	sodium_memzero(&pair, sizeof pair);
+	return code;
+}
+
+bool keys_text_is_key(const char *text)
+{
+	uint8_t key[32];
+	return strlen(text) == KEY_TEXT_SIZE - 1 && zmq_z85_decode(key, text);
+}
+
+bool keys_is_of_one_host(const char *key_dir)
+{
+	char path[KEY_PATH_SIZE];
+	return snprintf(path, sizeof path, "%s/" MARK_ONE_HOST, key_dir) < (int)sizeof path && access(path, F_OK) == 0;
+}
+
+int keys_mark_one_host(const char *key_dir, struct error_context *error)
+{
+	char path[KEY_PATH_SIZE];
+	int code = directory_make(key_dir, error);
+	if (!code && snprintf(path, sizeof path, "%s/" MARK_ONE_HOST, key_dir) >= (int)sizeof path)
+		code = error_set(error, ERR_CONFIGURATION, "%.200s...: the path is too long", key_dir);
+	return code ? code
+	            : file_write(key_dir, path, "This directory holds the secrets of one host: godwit up makes no keys in it.",
+	                  false, error);
+}
+
+int keys_import(const char *key_dir, const char *name, const char *public_text, bool is_next, bool replace,
+    enum key_import *done, struct error_context *error)
+{
+	char path[KEY_PATH_SIZE], next_path[KEY_PATH_SIZE], known[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
+	enum key_import ignored;
+	done = done ? done : &ignored;
+	int code = path_make(path, key_dir, name, "public", error);
+	if (!code)
+		code = path_make(next_path, key_dir, name, "next.public", error);
+	if (!code)
+		code = directory_make(key_dir, error);
+	if (code)
+		return code;
+	code = keys_load_public(key_dir, name, known, error);
+	if (code && code != ERR_NOT_FOUND)
+		return code;
+	bool is_known = !code;
+	code = keys_load_next(key_dir, name, next, error);
+	if (code && code != ERR_NOT_FOUND)
+		return code;
+	bool has_next = !code;
+	*done = KEY_IMPORT_SAME;
+	if (is_known && strcmp(known, public_text) == 0)
+		return 0;
+	if (has_next && is_next && strcmp(next, public_text) == 0)
+		return 0;
+	if (keys_has_secret(key_dir, name))
+		return error_set(error, ERR_CONFIGURATION,
+		    "%s has its secret on this host, and the key to import is another one; two hosts have made keys for it: "
+		    "decide for "
+		    "one, and remove %s.* from the other's keys",
+		    name, name);
+	if (is_next && !is_known)
+		return error_set(
+		    error, ERR_CONFIGURATION, "the next key of %s comes before its present one, which is not known here", name);
+	if (!is_next && has_next && strcmp(next, public_text) == 0) {
+		*done = KEY_IMPORT_NEXT_IS_CURRENT;
+		if (rename(next_path, path) != 0)
+			return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+		return directory_sync(key_dir, error);
+	}
+	if (!is_next && is_known && !replace)
+		return error_set(error, ERR_CONFIGURATION,
+		    "%s is known here with another key (%s); if %s was really made anew, import it with --replace", name, known,
+		    name);
+	*done = is_known && !is_next ? KEY_IMPORT_REPLACED : KEY_IMPORT_NEW;
+	/* A next key of the pair that is gone would let it in again. */
+	if (*done == KEY_IMPORT_REPLACED)
+		unlink(next_path);
+	return file_write(key_dir, is_next ? next_path : path, public_text, true, error);
+}
+
+int keys_rotate(const char *key_dir, const char *name, struct error_context *error)
+{
+	char public_path[KEY_PATH_SIZE], secret_path[KEY_PATH_SIZE];
+	int code = keys_name_check(name, error);
+	if (!code && !keys_has_secret(key_dir, name))
+		code = error_set(error, ERR_CONFIGURATION,
+		    "the secret of %s is not in %s: a key is rotated where its secret is", name, key_dir);
+	if (!code)
+		code = path_make(public_path, key_dir, name, "next.public", error);
+	if (!code)
+		code = path_make(secret_path, key_dir, name, "next.secret", error);
+	return code ? code : pair_make(key_dir, public_path, secret_path, error);
+}
+
+int keys_rotate_finish(const char *key_dir, const char *name, struct error_context *error)
+{
+	char path[KEY_PATH_SIZE], next_path[KEY_PATH_SIZE], secret[KEY_TEXT_SIZE], derived[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
+	int code = keys_load_next(key_dir, name, next, error);
+	if (code == ERR_NOT_FOUND)
+		return error_set(error, ERR_CONFIGURATION, "no rotation of %s is under way in %s", name, key_dir);
+	if (!code)
+		code = path_make(path, key_dir, name, "secret", error);
+	if (!code)
+		code = path_make(next_path, key_dir, name, "next.secret", error);
+	if (code)
+		return code;
+	/* The secret first: it decides. Its public key, still called next, is found again by a call that comes later. */
+	code = key_read(next_path, 077, secret, error);
+	bool is_moved = code == ERR_NOT_FOUND;
+	if (is_moved)
+		code = key_read(path, 077, secret, error);
+	if (!code && (zmq_curve_public(derived, secret) != 0 || strcmp(derived, next) != 0))
+		code = error_set(error, ERR_CONFIGURATION, "%s does not belong to %s.next.public beside it",
+		    is_moved ? path : next_path, name);
+	sodium_memzero(secret, sizeof secret);
+	if (!code && !is_moved && rename(next_path, path) != 0)
+		code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	if (!code)
+		code = directory_sync(key_dir, error);
+	if (!code)
+		code = path_make(path, key_dir, name, "public", error);
+	if (!code)
+		code = path_make(next_path, key_dir, name, "next.public", error);
+	if (!code && rename(next_path, path) != 0)
+		code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+	return code ? code : directory_sync(key_dir, error);
+}
+
+int keys_write_file(const char *key_dir, const char *name, const char *ending, const char *text, struct error_context *error)
+{
+	char path[KEY_PATH_SIZE];
+	int code = path_make(path, key_dir, name, ending, error);
+	return code ? code : file_write(key_dir, path, text, true, error);
+}
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max)
+{
+	DIR *directory = opendir(key_dir);
+	const struct dirent *entry;
+	uint32_t count = 0;
+	while (directory && (entry = readdir(directory))) {
+		const char *dot = strchr(entry->d_name, '.');
+		size_t size = dot ? (size_t)(dot - entry->d_name) : 0;
+		char name[KEY_NAME_SIZE];
+		if (size == 0 || size >= sizeof name || strcmp(dot + 1, ending) != 0)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)size, entry->d_name);
+		if (keys_name_check(name, NULL) != 0)
+			continue;
+		if (count < max)
+			memcpy(names[count], name, sizeof name);
+		count++;
+	}
+	if (directory)
+		closedir(directory);
+	qsort(names, count < max ? count : max, sizeof names[0], name_compare);
+	return count;
+}
+
+bool keys_client_name(const char *key_dir, char name[static KEY_NAME_SIZE])
+{
+	char path[KEY_PATH_SIZE], text[KEY_NAME_SIZE + 1];
+	if (path_make(path, key_dir, KEY_NAME_CLIENT, "name", NULL) != 0)
+		return false;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
+	if (fd >= 0)
+		close(fd);
+	if (size < 2 || text[size - 1] != '\n')
+		return false;
+	text[size - 1] = 0;
+	memcpy(name, text, (size_t)size);
+	return keys_name_check(name, NULL) == 0;
 }

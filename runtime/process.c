@@ -27,6 +27,7 @@ static const struct option common_options[] = {{"dir", 'd', OPTION_TEXT, offseto
     {"region", 'r', OPTION_TEXT, offsetof(struct process_flags, region), 0, 0, "NAME", "the region this process belongs to"},
     {"topology", 't', OPTION_TEXT, offsetof(struct process_flags, topology), 0, 0, "FILE",
         "topology in YAML; none: three regions on loopback"},
+    {"keys", 0, OPTION_TEXT, offsetof(struct process_flags, keys), 0, 0, "DIR", "directory of the keys; none: keys in --dir"},
     {"log-level", 0, OPTION_TEXT, offsetof(struct process_flags, log_level), 0, 0, "LEVEL", "debug, info, warn or error"},
     {"bells", 0, OPTION_TEXT, offsetof(struct process_flags, bells), 0, 0, "FDS", "five inherited eventfds, comma-separated"},
     {"ready-fd", 0, OPTION_U32, offsetof(struct process_flags, ready_fd), 0, INT32_MAX, "FD",
@@ -38,6 +39,8 @@ static const struct option common_options[] = {{"dir", 'd', OPTION_TEXT, offseto
 static void process_close(struct process *p)
 {
 	admin_stop(p->admin);
+	while (p->watch_count)
+		watch_stop(p->watches[--p->watch_count]);
 	/* Servers before ZAP: without it they would let anybody in. */
 	if (p->context)
 		socket_close_all(p->context);
@@ -107,11 +110,12 @@ static int region_find(struct process *p, struct error_context *error)
 static int paths_make(struct process *p, struct error_context *error)
 {
 	int region_size = snprintf(p->region_dir, sizeof p->region_dir, "%s/%s", p->flags.dir, p->flags.region);
-	int key_size = snprintf(p->key_dir, sizeof p->key_dir, "%s/keys", p->flags.dir);
+	int key_size = snprintf(
+	    p->key_dir, sizeof p->key_dir, "%s%s", p->flags.keys ? p->flags.keys : p->flags.dir, p->flags.keys ? "" : "/keys");
 	/* Room for the longest file name below, so that nothing is cut off later. */
 	int size_max = (int)sizeof p->region_dir - 48;
 	if (region_size < 0 || key_size < 0 || region_size > size_max || key_size > size_max)
-		return error_set(error, ERR_CONFIGURATION, "--dir: the path is too long: %.200s", p->flags.dir);
+		return error_set(error, ERR_CONFIGURATION, "--dir or --keys: the path is too long: %.200s", p->flags.dir);
 	return 0;
 }
 
@@ -245,11 +249,42 @@ int process_serve_curve(struct process *p, bool clients, struct error_context *e
 {
 	const char *allow[REGIONS_MAX + 2] = {0};
 	uint32_t count = 0;
-	for (; count < p->topology.region_count; count++)
+	for (; !clients && count < p->topology.region_count; count++)
 		allow[count] = p->topology.regions[count].name;
 	if (clients)
 		allow[count] = KEY_NAME_CLIENT;
-	return zap_start(&p->zap, p->context, p->loop, p->key_dir, allow, p->counters, error);
+	return zap_start(&p->zap, p->context, p->loop, p->key_dir, allow, clients, p->counters, error);
+}
+
+int process_connect(struct process *p, void **socket, const struct region *region, enum service service,
+    const struct socket_options *given, _Atomic uint32_t *refusal, struct error_context *error)
+{
+	struct socket_options options = *given;
+	char endpoint[128], server_key[KEY_TEXT_SIZE];
+	int code = keys_load_public(p->key_dir, region->name, server_key, error);
+	if (code)
+		return code;
+	topology_endpoint(&p->topology, p->region->id, region->id, service, (uint16_t)p->flags.link_base, endpoint);
+	options.own = &p->keys;
+	options.server_key = server_key;
+	code = socket_connect(socket, p->context, ZMQ_DEALER, endpoint, &options, error);
+	if (code)
+		return code;
+	assert(p->watch_count < REGIONS_MAX);
+	const struct watch_options watched = {.loop = p->loop,
+	    .context = p->context,
+	    .socket = *socket,
+	    .endpoint = endpoint,
+	    .key_dir = p->key_dir,
+	    .own = p->region->name,
+	    .peer = region->name,
+	    .own_key = p->keys.public_text,
+	    .peer_key = server_key,
+	    .refusal = refusal};
+	code = watch_start(&p->watches[p->watch_count], &watched, error);
+	if (!code)
+		p->watch_count++;
+	return code;
 }
 
 void process_ready(struct process *p)

@@ -13,7 +13,9 @@
 #include "runtime/keys.h"
 #include "runtime/loop.h"
 #include "runtime/options.h"
+#include "runtime/socket.h"
 #include "runtime/topology.h"
+#include "runtime/watch.h"
 #include "shm/layout.h"
 
 struct process_flags {      /* the flags every actor takes */
@@ -21,6 +23,7 @@ struct process_flags {      /* the flags every actor takes */
 	const char *region;     /* --region */
 	const char *topology;   /* --topology; none: the built-in default */
 	const char *log_level;  /* --log-level */
+	const char *keys;       /* --keys; none: DIR/keys */
 	const char *bells;      /* --bells: five eventfds in the order of enum actor, comma-separated, inherited */
 	uint32_t ready_fd;      /* --ready-fd; 0: none */
 	uint32_t link_base;     /* --link-base: peers are reached through the link emulator on these ports; 0: directly */
@@ -41,6 +44,8 @@ struct process {
 	struct loop *loop;
 	struct admin *admin;
 	struct zap *zap;                  /* NULL until process_serve_curve */
+	struct watch *watches[REGIONS_MAX]; /* of process_connect */
+	uint32_t watch_count;
 	int lock_fd;                      /* of ACTOR.lock: one process an actor; -1: not taken */
 };
 
@@ -50,8 +55,13 @@ struct process {
 int process_start(struct process *p, enum actor actor, const struct option *own_table, void *own_values, int argc, char **argv,
                   const struct loop_actor *loop_actor,
                   int (*command)(void *self, const char *command, const char *argument, struct text *out, struct error_context *error));
-/* Before binding any TCP socket: ZAP for all regions of the topology and, with clients, for client keys. */
+/* Before binding any TCP socket: ZAP for the keys of all regions of the topology or, with clients, for those of clients alone.
+ */
 int process_serve_curve(struct process *p, bool clients, struct error_context *error);
+/* Connects a DEALER to a service of another region, with the key that is known for it, and watches the exchange of keys
+ * (runtime/watch.h). `options` may leave out own and server_key. refusal: see struct watch_options. At most one a region. */
+int process_connect(struct process *p, void **socket, const struct region *region, enum service service,
+    const struct socket_options *options, _Atomic uint32_t *refusal, struct error_context *error);
 void process_ready(struct process *p);
 /* Prints the line, as a failure of this actor; returns the exit code for main. */
 int process_fail(struct process *p, int code, const struct error_context *error);

@@ -12,23 +12,30 @@
 #include "runtime/keys.h"
 #include "runtime/logline.h"
 #include "runtime/loop.h"
+#include "runtime/rights.h"
 #include "runtime/socket.h"
 
-#define NAMES_MAX     (REGIONS_MAX + 8)
+#define NAMES_MAX     (REGIONS_MAX + 8 + KEY_CLIENTS_MAX)
 #define READ_AGAIN_NS 1000000000ull
 #define PARTS         7
 #define PART_SIZE_MAX 255
+/* Strangers share that many lines of the log, each told once a minute at most: they cannot fill a disk, nor hide one another
+ * quite. */
+#define STRANGERS_TOLD 4
 
 struct allowed {
 	char name[64];
-	bool is_known;
-	uint8_t key[32];
+	bool is_known, has_next, has_rights;
+	uint8_t key[32], next[32];
+	struct rights rights;
 };
 struct zap {
 	void *socket;
 	struct loop *loop;
 	struct counter_block *counters;
 	char key_dir[256];
+	bool clients;
+	uint32_t fixed_count; /* of allowed: those told at the start; behind them clients found in key_dir */
 	uint32_t allowed_count;
 	struct allowed allowed[NAMES_MAX];
 	uint64_t read_at_ns;
@@ -41,17 +48,51 @@ struct part {
 };
 
 /* A name without a file is no mistake: the other region's key may be brought later. */
+static void key_read_one(const struct zap *zap, struct allowed *a, uint32_t place)
+{
+	struct error_context error = {0};
+	char text[KEY_TEXT_SIZE];
+	int code = keys_load_public(zap->key_dir, a->name, text, &error);
+	a->is_known = code == 0 && zmq_z85_decode(a->key, text);
+	if (code && code != ERR_NOT_FOUND)
+		logline_distinct(LOG_LEVEL_WARN, "key_unreadable", place, "reason=\"%s\"", error.text);
+	code = keys_load_next(zap->key_dir, a->name, text, &error);
+	a->has_next = code == 0 && zmq_z85_decode(a->next, text);
+	if (code && code != ERR_NOT_FOUND)
+		logline_distinct(LOG_LEVEL_WARN, "key_unreadable", NAMES_MAX + place, "reason=\"%s\"", error.text);
+	if (!zap->clients)
+		return;
+	code = rights_load(zap->key_dir, a->name, &a->rights, &error);
+	a->has_rights = code == 0;
+	if (code && code != ERR_NOT_FOUND)
+		logline_distinct(LOG_LEVEL_WARN, "rights_unreadable", place, "reason=\"%s\"", error.text);
+	/* The key of this host's own commands. */
+	if (code == ERR_NOT_FOUND && strcmp(a->name, KEY_NAME_CLIENT) == 0) {
+		a->has_rights = true;
+		a->rights = rights_all;
+	}
+}
+
 static void zap_read_keys(struct zap *zap, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < zap->allowed_count; i++) {
-		struct allowed *a = &zap->allowed[i];
-		struct error_context error = {0};
-		char text[KEY_TEXT_SIZE];
-		int code = keys_load_public(zap->key_dir, a->name, text, &error);
-		a->is_known = code == 0 && zmq_z85_decode(a->key, text);
-		if (code && code != ERR_NOT_FOUND)
-			logline_distinct(LOG_LEVEL_WARN, "key_unreadable", i, "reason=\"%s\"", error.text);
+	zap->allowed_count = zap->fixed_count;
+	if (zap->clients) {
+		char names[KEY_CLIENTS_MAX][KEY_NAME_SIZE];
+		uint32_t count = keys_list(zap->key_dir, "rights", names, KEY_CLIENTS_MAX);
+		if (count > KEY_CLIENTS_MAX) {
+			logline_distinct(LOG_LEVEL_WARN, "keys_too_many", 0, "clients=%u taken=%u", count, KEY_CLIENTS_MAX);
+			count = KEY_CLIENTS_MAX;
+		}
+		for (uint32_t i = 0; i < count; i++) {
+			bool is_fixed = false;
+			for (uint32_t j = 0; j < zap->fixed_count; j++)
+				is_fixed |= strcmp(zap->allowed[j].name, names[i]) == 0;
+			if (!is_fixed)
+				memcpy(zap->allowed[zap->allowed_count++].name, names[i], sizeof names[i]);
+		}
 	}
+	for (uint32_t i = 0; i < zap->allowed_count; i++)
+		key_read_one(zap, &zap->allowed[i], i);
 	zap->read_at_ns = now_ns;
 }
 
@@ -71,8 +112,19 @@ static void zap_refresh_keys(struct zap *zap, uint64_t now_ns)
 static const struct allowed *zap_find(const struct zap *zap, const uint8_t key[static 32])
 {
 	for (uint32_t i = 0; i < zap->allowed_count; i++)
-		if (zap->allowed[i].is_known && memcmp(zap->allowed[i].key, key, 32) == 0)
+		if ((zap->allowed[i].is_known && memcmp(zap->allowed[i].key, key, 32) == 0) ||
+		    (zap->allowed[i].has_next && memcmp(zap->allowed[i].next, key, 32) == 0))
 			return &zap->allowed[i];
+	return NULL;
+}
+
+const struct rights *zap_rights(struct zap *zap, const char *name, uint64_t now_ns)
+{
+	if (now_ns - zap->read_at_ns >= READ_AGAIN_NS)
+		zap_refresh_keys(zap, now_ns);
+	for (uint32_t i = 0; name && i < zap->allowed_count; i++)
+		if (zap->allowed[i].has_rights && strcmp(zap->allowed[i].name, name) == 0)
+			return &zap->allowed[i].rights;
 	return NULL;
 }
 
@@ -119,13 +171,24 @@ static const struct allowed *zap_decide(struct zap *zap, const struct part *part
 
 static void zap_answer(struct zap *zap, const struct part *request_id, const struct allowed *who)
 {
-	const char *status = who ? "200" : "300", *text = who ? "OK" : "unknown key", *user = who ? who->name : "";
+	const char *status = who ? "200" : "400", *text = who ? "OK" : "unknown key", *user = who ? who->name : "";
 	zmq_send(zap->socket, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
 	zmq_send(zap->socket, request_id->bytes, request_id->size, ZMQ_SNDMORE | ZMQ_DONTWAIT);
 	zmq_send(zap->socket, status, 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
 	zmq_send(zap->socket, text, strlen(text), ZMQ_SNDMORE | ZMQ_DONTWAIT);
 	zmq_send(zap->socket, user, strlen(user), ZMQ_SNDMORE | ZMQ_DONTWAIT);
 	zmq_send(zap->socket, "", 0, ZMQ_DONTWAIT);
+}
+
+static void stranger_tell(const struct part *parts)
+{
+	char text[KEY_TEXT_SIZE] = "none";
+	if (parts[6].size == 32)
+		zmq_z85_encode(text, parts[6].bytes, 32);
+	logline_distinct(LOG_LEVEL_WARN, "key_refused", parts[6].bytes[0] % STRANGERS_TOLD,
+	    "address=\"%s\" key=%s reason=\"no key of that text is let in here; `godwit keys check` prints the keys on both "
+	    "hosts\"",
+	    (const char *)parts[3].bytes, text);
 }
 
 static uint32_t zap_drain(void *self, struct clock_now now, uint32_t limit)
@@ -142,17 +205,14 @@ static uint32_t zap_drain(void *self, struct clock_now now, uint32_t limit)
 		zap_answer(zap, &parts[1], who);
 		if (who)
 			continue;
-		uint64_t subject = 0;
-		memcpy(&subject, parts[6].bytes, sizeof subject);
 		if (zap->counters)
 			counter_add(zap->counters, COUNTER_keys_refused, 1);
-		logline_distinct(LOG_LEVEL_WARN, "key_refused", subject, "address=\"%s\" key=%016llx",
-		    (const char *)parts[3].bytes, (unsigned long long)subject);
+		stranger_tell(parts);
 	}
 	return handled;
 }
 
-int zap_start(struct zap **out, void *context, struct loop *loop, const char *key_dir, const char *const *allow,
+int zap_start(struct zap **out, void *context, struct loop *loop, const char *key_dir, const char *const *allow, bool clients,
     struct counter_block *counters, struct error_context *error)
 {
 	struct zap *zap = calloc(1, sizeof *zap);
@@ -160,16 +220,17 @@ int zap_start(struct zap **out, void *context, struct loop *loop, const char *ke
 		return error_set(error, ERR_NO_MEMORY, "out of memory");
 	zap->loop = loop;
 	zap->counters = counters;
+	zap->clients = clients;
 	int code = 0;
 	if (strlen(key_dir) >= sizeof zap->key_dir)
 		code = error_set(error, ERR_CONFIGURATION, "%.200s...: the path is too long", key_dir);
 	else
 		memcpy(zap->key_dir, key_dir, strlen(key_dir) + 1);
 	for (; !code && *allow; allow++) {
-		if (zap->allowed_count == NAMES_MAX || strlen(*allow) >= sizeof zap->allowed[0].name)
+		if (zap->fixed_count == NAMES_MAX - KEY_CLIENTS_MAX || strlen(*allow) >= sizeof zap->allowed[0].name)
 			code = error_set(error, ERR_CONFIGURATION, "too many or too long names of keys to let in");
 		else
-			memcpy(zap->allowed[zap->allowed_count++].name, *allow, strlen(*allow) + 1);
+			memcpy(zap->allowed[zap->fixed_count++].name, *allow, strlen(*allow) + 1);
 	}
 	if (!code)
 		code = socket_bind(&zap->socket, context, ZMQ_REP, ZAP_ENDPOINT, NULL, error);

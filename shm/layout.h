@@ -115,6 +115,7 @@ struct shm_peer { /* per peer region id; single figures, each atomic by itself *
 	_Atomic uint64_t sampled_at_ns; /* CLOCK_MONOTONIC */
 	_Atomic uint64_t answered_at_ns; /* the same, of its last answer to a heartbeat; 0: none yet */
 	_Atomic int64_t clock_offset_us; /* its wall clock less CLOCK_MONOTONIC of this machine */
+	_Atomic uint32_t key_refusal; /* enum key_refusal (runtime/watch.h): does the exchange of keys with it fail, and why */
 };
 
 struct shm_layout {

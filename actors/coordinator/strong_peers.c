@@ -260,17 +260,11 @@ static int peer_connect(struct port *port, const struct region *region, struct e
 {
 	struct process *p = &port->process;
 	struct strong_peer *peer = &port->strong.peers[region->id];
-	char endpoint[128], server_key[KEY_TEXT_SIZE];
-	int code = keys_load_public(p->key_dir, region->name, server_key, error);
-	if (code)
-		return code;
 	peer->batch = malloc(STRONG_BATCH_MAX + STRONG_MESSAGE_MAX + STRONG_ENVELOPE_SIZE);
 	if (!peer->batch)
 		return error_set(error, ERR_NO_MEMORY, "memory for messages to %s", region->name);
-	topology_endpoint(&p->topology, p->region->id, region->id, SERVICE_COMMIT, (uint16_t)p->flags.link_base, endpoint);
-	struct socket_options options = {
-	    .own = &p->keys, .server_key = server_key, .high_water = HIGH_WATER, .reconnect_max_ms = 250};
-	return socket_connect(&peer->socket, p->context, ZMQ_DEALER, endpoint, &options, error);
+	const struct socket_options options = {.high_water = HIGH_WATER, .reconnect_max_ms = 250};
+	return process_connect(p, &peer->socket, region, SERVICE_COMMIT, &options, NULL, error);
 }
 
 int strong_connect(struct port *port, struct error_context *error)

@@ -348,7 +348,8 @@ static int port_connect(struct port *p, struct error_context *error)
 {
 	const struct process *process = &p->process;
 	const struct topology *topology = &process->topology;
-	struct socket_options options = {.own = &process->keys, .high_water = 64, .message_size_max = RECONCILER_MESSAGE_MAX};
+	const struct socket_options options = {
+	    .own = &process->keys, .high_water = 64, .message_size_max = RECONCILER_MESSAGE_MAX};
 	char endpoint[160];
 	int rc = process_serve_curve(&p->process, false, error);
 	if (rc != 0)
@@ -360,17 +361,10 @@ static int port_connect(struct port *p, struct error_context *error)
 	for (uint32_t i = 0; i < topology->region_count && rc == 0; i++) {
 		const struct region *region = &topology->regions[i];
 		struct peer_socket *peer = &p->peers[region->id];
-		char server_key[KEY_TEXT_SIZE];
 		if (region == process->region)
 			continue;
 		*peer = (struct peer_socket){.port = p, .region = region};
-		rc = keys_load_public(process->key_dir, region->name, server_key, error);
-		if (rc != 0)
-			break;
-		options.server_key = server_key;
-		topology_endpoint(
-		    topology, process->region->id, region->id, SERVICE_DIGEST, (uint16_t)process->flags.link_base, endpoint);
-		rc = socket_connect(&peer->socket, process->context, ZMQ_DEALER, endpoint, &options, error);
+		rc = process_connect(&p->process, &peer->socket, region, SERVICE_DIGEST, &options, NULL, error);
 		if (rc == 0)
 			rc = loop_add_socket(process->loop, peer->socket, drain_peer, peer);
 	}

@@ -23,6 +23,7 @@ struct port {
 	struct output out; /* the message of Answers being written */
 	struct output repacked;
 	bool draining;
+	const struct rights *rights; /* of the sender of the message that is being taken; NULL: none */
 };
 
 static void answers_start(struct port *port)
@@ -74,7 +75,7 @@ static void forwarded_refuse(
 	struct request_operation operation;
 	answers_start(port);
 	while (request_next(&request, &operation) == 0) {
-		if (!router_is_forwarded(&port->process.topology, &operation))
+		if (!router_is_forwarded(&port->process.topology, &operation) || !router_is_permitted(port->rights, &operation))
 			continue;
 		answer_add(port, operation.number, code, reason);
 		answers_send_when_large(port, message);
@@ -90,7 +91,7 @@ static void operations_forward(struct port *port, struct message *message, const
 		forwarded_refuse(port, message, plan->request, ERR_DRAINING, NULL);
 		return;
 	}
-	if (!plan->others) {
+	if (!plan->others && !plan->unpermitted) {
 		code = socket_forward(port->coordinator, message->identity, message->identity_size, message);
 	} else {
 		struct request request = plan->request;
@@ -100,7 +101,8 @@ static void operations_forward(struct port *port, struct message *message, const
 		output_reserve(out, REQUEST_HEADER_SIZE_MAX);
 		out->size = request_header_encode(PROTOCOL_VERSION, request.client_id, out->bytes);
 		while (request_next(&request, &operation) == 0) {
-			if (!router_is_forwarded(&port->process.topology, &operation))
+			if (!router_is_forwarded(&port->process.topology, &operation) ||
+			    !router_is_permitted(port->rights, &operation))
 				continue;
 			output_reserve(out, operation.whole.size + REQUEST_FIELD_OVERHEAD);
 			out->size += request_operation_encode(&operation, out->bytes + out->size);
@@ -122,7 +124,7 @@ static void reads_take(struct port *port, const struct message *message, const s
 	uint64_t before_ns = clock_read().monotonic_ns;
 	answers_start(port);
 	while (request_next(&request, &operation) == 0) {
-		if (router_is_forwarded(&port->process.topology, &operation))
+		if (router_is_forwarded(&port->process.topology, &operation) || !router_is_permitted(port->rights, &operation))
 			continue;
 		reads_answer(&port->reads, &operation, before_ns, &port->out);
 		answers_send_when_large(port, message);
@@ -134,14 +136,43 @@ static void reads_take(struct port *port, const struct message *message, const s
 	answers_send(port, message);
 }
 
-static void message_take(struct port *port, struct message *message)
+/* Certain refusals, and a line in the log that names the key. */
+static void unpermitted_refuse(struct port *port, const struct message *message, struct request request, const char *user)
+{
+	struct request_operation operation;
+	char reason[200];
+	uint32_t count = 0;
+	snprintf(reason, sizeof reason, "the key '%.40s' does not have the right to do this in %.60s", user,
+	    port->process.region->name);
+	answers_start(port);
+	while (request_next(&request, &operation) == 0) {
+		if (router_is_permitted(port->rights, &operation))
+			continue;
+		answer_add(port, operation.number, ERR_NOT_PERMITTED, reason);
+		answers_send_when_large(port, message);
+		count++;
+	}
+	answers_send(port, message);
+	counter_add(port->process.counters, COUNTER_frames_refused, count);
+	uint64_t subject = 0;
+	memcpy(&subject, user, strnlen(user, sizeof subject));
+	logline_distinct(LOG_LEVEL_WARN, "not_permitted", subject, "name=%s operations=%u", user, count);
+}
+
+static void message_take(struct port *port, struct message *message, struct clock_now now)
 {
 	struct router_plan plan;
-	router_plan(&plan, &port->process.topology, message_bytes(message), message_size(message), PROTOCOL_VERSION);
+	const char *user = message_user(message);
+	/* Of now, not of the time when the connection was made: a right that was taken away is gone. */
+	port->rights = zap_rights(port->process.zap, user, now.monotonic_ns);
+	router_plan(
+	    &plan, &port->process.topology, port->rights, message_bytes(message), message_size(message), PROTOCOL_VERSION);
 	if (plan.code) {
 		message_refuse(port, message, plan.code);
 		return;
 	}
+	if (plan.unpermitted)
+		unpermitted_refuse(port, message, plan.request, user ? user : "");
 	/* Reads first: forwarding gives the message away. */
 	if (plan.others)
 		reads_take(port, message, &plan);
@@ -156,7 +187,6 @@ static uint32_t clients_drain(void *self, struct clock_now now, uint32_t limit)
 	struct port *port = self;
 	struct counter_block *counters = port->process.counters;
 	uint32_t handled = 0;
-	(void)now;
 	for (; handled < limit; handled++) {
 		struct message message;
 		int code = socket_receive(port->clients, &message, false);
@@ -168,7 +198,7 @@ static uint32_t clients_drain(void *self, struct clock_now now, uint32_t limit)
 		if (code)
 			break;
 		counter_add(counters, COUNTER_bytes_received, message_size(&message));
-		message_take(port, &message);
+		message_take(port, &message, now);
 		message_close(&message);
 	}
 	reads_end(&port->reads);

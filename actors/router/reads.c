@@ -6,6 +6,7 @@
 
 #include "runtime/logline.h"
 #include "runtime/text.h"
+#include "runtime/watch.h"
 
 #define DAMAGE_NAME_MAX 60u /* bytes of a key that are named */
 
@@ -412,6 +413,11 @@ static void peer_fill(const struct reads *reads, uint8_t id, Godwit__Client__Pee
 	if (inbound == LINK_REFUSED)
 		message->inbound_reason = (char *)(uintptr_t)error_name(
 		    atomic_load_explicit(&link->inbound_code, memory_order_relaxed));
+	static const char *const refusals[] = {
+	    [KEY_ACCEPTED] = "", [KEY_UNKNOWN_THERE] = "unknown", [KEY_OTHER_THERE] = "differs"};
+	uint32_t refusal = atomic_load_explicit(&peer->key_refusal, memory_order_relaxed);
+	if (refusal < sizeof refusals / sizeof refusals[0])
+		message->key_refusal = (char *)(uintptr_t)refusals[refusal];
 	message->lag_known = atomic_load_explicit(&link->acked_at_ns, memory_order_relaxed) != 0;
 	message->silent_ms = since_ms(reads, atomic_load_explicit(&peer->answered_at_ns, memory_order_relaxed));
 }

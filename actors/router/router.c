@@ -34,8 +34,42 @@ bool router_is_forwarded(const struct topology *topology, const struct request_o
 	return keyspace >= 0 && topology->keyspaces[keyspace].level == LEVEL_STRONG && operation->key.size;
 }
 
-void router_plan(
-    struct router_plan *plan, const struct topology *topology, const uint8_t *bytes, size_t size, uint32_t protocol)
+static bool is_permitted_in(const struct rights *rights, bool has_right, struct request_bytes keyspace)
+{
+	return has_right && rights_has_keyspace(rights, keyspace.bytes, keyspace.size);
+}
+
+bool router_is_permitted(const struct rights *rights, const struct request_operation *operation)
+{
+	const uint8_t *at = NULL;
+	struct request_step step;
+	if (!rights)
+		return false;
+	switch (operation->kind) {
+	case ROUTER_PUT:
+	case ROUTER_DELETE:
+		return is_permitted_in(rights, rights->write, operation->keyspace);
+	case ROUTER_GET:
+	case ROUTER_SCAN:
+	case ROUTER_DIGESTS:
+	case ROUTER_BUCKET:
+		return is_permitted_in(rights, rights->read, operation->keyspace);
+	case ROUTER_TRANSACTION:
+		while (request_step_next(operation, &at, &step) == 0)
+			if (!is_permitted_in(rights, step.kind == ROUTER_CHECK ? rights->read : rights->write, step.keyspace))
+				return false;
+		return rights->read || rights->write;
+	case ROUTER_CONFLICTS:
+	case ROUTER_CONFLICT:
+	case ROUTER_IN_DOUBT:
+		return rights->admin;
+	default:
+		return true;
+	}
+}
+
+void router_plan(struct router_plan *plan, const struct topology *topology, const struct rights *rights, const uint8_t *bytes,
+    size_t size, uint32_t protocol)
 {
 	*plan = (struct router_plan){0};
 	plan->code = request_open(&plan->request, bytes, size);
@@ -49,7 +83,9 @@ void router_plan(
 	struct request_operation operation;
 	int code;
 	while (!(code = request_next(&all, &operation))) {
-		if (router_is_forwarded(topology, &operation))
+		if (!router_is_permitted(rights, &operation))
+			plan->unpermitted++;
+		else if (router_is_forwarded(topology, &operation))
 			plan->forwarded++;
 		else
 			plan->others++;

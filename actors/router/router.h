@@ -12,6 +12,7 @@
 #include "core/row.h"
 #include "core/vector.h"
 #include "proto/request.h"
+#include "runtime/rights.h"
 #include "runtime/topology.h"
 
 /* The same numbers as enum Kind in client.proto. */
@@ -27,6 +28,7 @@ enum router_kind {
 	ROUTER_REGION,
 	ROUTER_TRANSACTION,
 	ROUTER_IN_DOUBT,
+	ROUTER_CHECK, /* a step only */
 };
 /* The same numbers as enum Level in client.proto. */
 enum router_level { ROUTER_OWN, ROUTER_EVENTUAL, ROUTER_SESSION, ROUTER_CAUSAL, ROUTER_STRONG, ROUTER_STALE };
@@ -38,10 +40,15 @@ bool router_is_forwarded(const struct topology *topology, const struct request_o
 struct router_plan {
 	int code; /* not 0: the whole message is refused with it */
 	uint32_t forwarded, others;
+	uint32_t unpermitted;   /* not counted above */
 	struct request request; /* stands before the first operation */
 };
-void router_plan(
-    struct router_plan *plan, const struct topology *topology, const uint8_t *bytes, size_t size, uint32_t protocol);
+void router_plan(struct router_plan *plan, const struct topology *topology, const struct rights *rights, const uint8_t *bytes,
+    size_t size, uint32_t protocol);
+
+/* Does a client with these rights (NULL: none) may do that? A transaction needs the right for each of its steps. A kind that
+ * there is not is nobody's to forbid: it is refused elsewhere. */
+bool router_is_permitted(const struct rights *rights, const struct request_operation *operation);
 
 /* Anything that is not forwarded. 0 with the keyspace (0 for what needs none), or the refusal with its reason (NULL: that of the code).
  */

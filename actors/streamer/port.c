@@ -598,14 +598,8 @@ static int port_connect(struct port *port, const struct region *region, struct e
 {
 	static struct peer_source sources[REGIONS_MAX];
 	struct process *p = &port->process;
-	char endpoint[128], server_key[KEY_TEXT_SIZE];
-	int code = keys_load_public(p->key_dir, region->name, server_key, error);
-	if (code)
-		return code;
-	topology_endpoint(&p->topology, p->region->id, region->id, SERVICE_STREAM, (uint16_t)p->flags.link_base, endpoint);
-	struct socket_options options = {
-	    .own = &p->keys, .server_key = server_key, .high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
-	code = socket_connect(&port->peers[region->id], p->context, ZMQ_DEALER, endpoint, &options, error);
+	const struct socket_options options = {.high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
+	int code = process_connect(p, &port->peers[region->id], region, SERVICE_STREAM, &options, NULL, error);
 	if (code)
 		return code;
 	sources[region->id] = (struct peer_source){.port = port, .peer = region->id};

@@ -14,7 +14,7 @@
 
 #include "shm/crash_point.h"
 
-#define ARGUMENTS_MAX    (24u + OPTION_LIST_MAX)
+#define ARGUMENTS_MAX    (26u + OPTION_LIST_MAX)
 #define STDERR_BYTES_MAX (16 * 1024 * 1024) /* beyond, the file becomes ACTOR.stderr.1 when the actor is next started */
 
 struct arguments {
@@ -76,6 +76,8 @@ static void arguments_make(const struct launch_options *options, enum actor acto
 	argument_add_pair(out, "--region", options->region);
 	if (options->topology != NULL)
 		argument_add_pair(out, "--topology", options->topology);
+	if (options->keys != NULL)
+		argument_add_pair(out, "--keys", options->keys);
 	argument_add_pair(out, "--log-level", options->log_level);
 	snprintf(out->link_base, sizeof(out->link_base), "%u", options->link_base);
 	argument_add_pair(out, "--link-base", out->link_base);

@@ -13,6 +13,7 @@
 struct launch_options {
 	const char *bin_dir, *dir, *region_dir, *region;
 	const char *topology; /* NULL: none */
+	const char *keys;     /* NULL: keys in dir */
 	const char *log_level;
 	uint32_t link_base;
 	const struct option_list *actor_flags; /* "ACTOR:--name=value", checked by launch_check */

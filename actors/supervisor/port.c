@@ -37,7 +37,7 @@ static const char ready_word[] = "ready\n";
 #define HANG_TIMEOUT_MS 10000u
 
 struct flags {
-	const char *dir, *region, *topology, *log_level, *bin_dir;
+	const char *dir, *region, *topology, *keys, *log_level, *bin_dir;
 	uint32_t link_base, ready_fd, start_timeout_ms, stop_timeout_ms, hang_timeout_ms;
 	struct option_list actor_flags;
 };
@@ -47,6 +47,7 @@ static const struct option option_table[] = {
     {"region", 'r', OPTION_TEXT, offsetof(struct flags, region), 0, 0, "NAME", "the region to run"},
     {"topology", 't', OPTION_TEXT, offsetof(struct flags, topology), 0, 0, "FILE",
         "topology in YAML; none: three regions on loopback"},
+    {"keys", 0, OPTION_TEXT, offsetof(struct flags, keys), 0, 0, "DIR", "directory of the keys; none: keys in --dir"},
     {"log-level", 0, OPTION_TEXT, offsetof(struct flags, log_level), 0, 0, "LEVEL", "debug, info, warn or error"},
     {"bin-dir", 0, OPTION_TEXT, offsetof(struct flags, bin_dir), 0, 0, "DIR",
         "where the actors' programs are; none: beside this one"},
@@ -409,6 +410,7 @@ static int start(struct port *port, int argc, char **argv, struct error_context 
 	logline_init(port->flags.region, "supervisor", NULL);
 	port->launch = (struct launch_options){.bin_dir = port->bin_dir,
 	    .dir = port->flags.dir,
+	    .keys = port->flags.keys,
 	    .region_dir = port->region_dir,
 	    .region = port->flags.region,
 	    .topology = port->flags.topology,

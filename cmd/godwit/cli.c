@@ -115,6 +115,17 @@ int cli_dir_resolve(struct cli *cli, struct error_context *error)
 		    error, ERR_CONFIGURATION, "--dir: the path is longer than %zu bytes", sizeof cli->dir_path - 1);
 	strcpy(cli->dir_path, resolved);
 	snprintf(cli->key_dir, sizeof cli->key_dir, "%s/keys", cli->dir_path);
+	if (!cli->keys_path)
+		return ERR_OK;
+	/* Absolute: the programs started here may have another working directory. */
+	if (!realpath(cli->keys_path, resolved)) {
+		if (errno != ENOENT)
+			return error_set(error, ERR_CONFIGURATION, "--keys %s: %s", cli->keys_path, strerror(errno));
+		snprintf(resolved, sizeof resolved, "%s", cli->keys_path);
+	}
+	if (strlen(resolved) >= 208)
+		return error_set(error, ERR_CONFIGURATION, "--keys: the path is longer than 207 bytes");
+	snprintf(cli->key_dir, sizeof cli->key_dir, "%s", resolved);
 	return ERR_OK;
 }
 

@@ -21,7 +21,7 @@ struct command;
 struct cli {
 	const struct command *command;
 	/* the common flags */
-	const char *dir, *topology_path, *region, *keyspace;
+	const char *dir, *topology_path, *keys_path, *region, *keyspace;
 	uint32_t timeout_ms;
 	bool json, help;
 	/* what was made of them */
@@ -51,7 +51,7 @@ struct command {
 };
 extern const struct command command_up, command_down, command_restart, command_put, command_get, command_del, command_load,
     command_scan, command_export, command_txn, command_indoubt, command_keyspace, command_status, command_top, command_verify,
-    command_conflicts, command_admin, command_link;
+    command_conflicts, command_admin, command_link, command_keys;
 
 /* Prints "CODE: reason; what to do" (with --json also an object on standard output) and returns the exit code. */
 int cli_fail(struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -69,6 +69,7 @@ static void about_take(struct survey_region *r, const Godwit__Client__Region *ab
 		snprintf(peer->outbound, sizeof peer->outbound, "%.15s", p->outbound);
 		snprintf(peer->inbound, sizeof peer->inbound, "%.15s", p->inbound);
 		snprintf(peer->inbound_reason, sizeof peer->inbound_reason, "%.31s", p->inbound_reason);
+		snprintf(peer->key_refusal, sizeof peer->key_refusal, "%.15s", p->key_refusal);
 	}
 }
 
@@ -220,6 +221,14 @@ const char *survey_region_state(const struct survey *survey, const struct survey
 const char *survey_peer_state(const struct survey_peer *p, char reason[static 256])
 {
 	reason[0] = 0;
+	bool is_up = strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0;
+	if (!is_up && p->key_refusal[0]) {
+		snprintf(reason, 256, "%s",
+		    strcmp(p->key_refusal, "unknown") == 0
+		        ? "its host does not let in this region's key; `godwit keys import` it there"
+		        : "it has another key than the one known for it here; `godwit keys import` its own here");
+		return "key refused";
+	}
 	if (strcmp(p->state, "down") == 0 && p->silent_ms)
 		snprintf(reason, 256, "silent for %.1f s", (double)p->silent_ms / 1000);
 	else if (strcmp(p->state, "down") == 0)
@@ -258,7 +267,7 @@ bool survey_has_met(const struct survey *survey, char who[static 256])
 			int place = topology_region_index(&survey->cli->topology, p->id);
 			bool is_good = (strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0) &&
 			               strcmp(p->outbound, "subscribed") == 0 && strcmp(p->inbound, "subscribed") == 0;
-			if (place < 0 || !survey->regions[place].answered || is_good)
+			if (place < 0 || (!survey->regions[place].answered && !p->key_refusal[0]) || is_good)
 				continue;
 			char reason[256];
 			const char *state = survey_peer_state(p, reason);

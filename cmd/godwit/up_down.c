@@ -158,6 +158,45 @@ static int ports_check(const struct region *region, struct error_context *error)
 	return ERR_OK;
 }
 
+/* All regions are of this machine, and nobody has decided that they shall be as on several. */
+static bool keys_are_made_here(const struct cli *cli)
+{
+	return regions_local(&cli->topology) == (uint32_t)((1ull << cli->topology.region_count) - 1) &&
+	       !keys_is_of_one_host(cli->key_dir);
+}
+
+/* A region needs its own secret and everybody's public key. On one of several hosts nothing is made up: a key that nobody else
+ * knows would be a region that starts, and talks to nobody. */
+static int keys_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
+{
+	int code = ERR_OK;
+	if (keys_are_made_here(cli)) {
+		code = keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
+		for (uint32_t i = 0; !code && i < cli->topology.region_count; i++)
+			code = keys_make(cli->key_dir, cli->topology.regions[i].name, error);
+		return code;
+	}
+	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
+		const struct region *region = &cli->topology.regions[i];
+		char key[KEY_TEXT_SIZE];
+		struct error_context reason = {{0}};
+		if (mask & 1u << i && !keys_has_secret(cli->key_dir, region->name))
+			return error_set(error, ERR_CONFIGURATION,
+			    "the secret of %s is not in %.150s; `godwit keys init` makes it on its host", region->name,
+			    cli->key_dir);
+		code = mask & 1u << i ? keys_check_secrets(cli->key_dir, region->name, error)
+		                      : keys_load_public(cli->key_dir, region->name, key, &reason);
+		if (code == ERR_NOT_FOUND)
+			return error_set(error, ERR_CONFIGURATION,
+			    "the public key of %s is not in %.120s; `godwit keys export` on its host, `godwit keys import` "
+			    "here",
+			    region->name, cli->key_dir);
+		if (code && reason.text[0])
+			return error_set(error, code, "%s", reason.text);
+	}
+	return code ? code : keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
+}
+
 static int directories_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
 {
 	char dir[320];
@@ -179,11 +218,7 @@ static int directories_prepare(struct cli *cli, uint32_t mask, struct error_cont
 	}
 	if (!code)
 		code = topology_keep(cli, error);
-	if (!code)
-		code = keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
-	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++)
-		code = keys_make(cli->key_dir, cli->topology.regions[i].name, error);
-	return code;
+	return code ? code : keys_prepare(cli, mask, error);
 }
 
 /* The ports of the emulator are noted, so that a restart finds those that the others use. */
@@ -243,7 +278,7 @@ static int supervisor_start(struct cli *cli, const struct region *region, bool l
     struct process_spawned *spawned, struct error_context *error)
 {
 	char dir[320], errors[360], base[16];
-	const char *arguments[16];
+	const char *arguments[18];
 	int count = 0;
 	cli_region_dir(cli, region, dir);
 	snprintf(errors, sizeof errors, "%s/supervisor.stderr", dir);
@@ -254,6 +289,10 @@ static int supervisor_start(struct cli *cli, const struct region *region, bool l
 	arguments[count++] = region->name;
 	arguments[count++] = "--link-base";
 	arguments[count++] = base;
+	if (cli->keys_path) {
+		arguments[count++] = "--keys";
+		arguments[count++] = cli->key_dir;
+	}
 	if (topology_file) {
 		arguments[count++] = "--topology";
 		arguments[count++] = topology_file;
@@ -455,6 +494,18 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 	return exit_code;
 }
 
+/* On one of several hosts, the regions whose secret it has; otherwise all of the machine. */
+static uint32_t regions_held(const struct cli *cli, uint32_t local)
+{
+	uint32_t held = 0;
+	if (keys_are_made_here(cli))
+		return local;
+	for (uint32_t i = 0; i < cli->topology.region_count; i++)
+		if (local & 1u << i && keys_has_secret(cli->key_dir, cli->topology.regions[i].name))
+			held |= 1u << i;
+	return held;
+}
+
 static int up_run(struct cli *cli)
 {
 	uint32_t mask;
@@ -482,17 +533,23 @@ static int up_run(struct cli *cli)
 		if ((mask & ~local) & 1u << i)
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to %s, which is not this machine",
 			    cli->topology.regions[i].name, cli->topology.regions[i].host);
-	if (!mask)
-		mask = local;
-	if (!mask)
+	if (!mask && !local)
 		return cli_fail(cli, ERR_CONFIGURATION, "no region of the topology has an address of this machine");
+	if (!mask)
+		mask = regions_held(cli, local);
+	if (!mask)
+		return cli_fail(cli, ERR_CONFIGURATION,
+		    "no secret of a region of this machine is in %s; `godwit keys init` makes it", cli->key_dir);
 	return regions_start(cli, mask, local, cli_now_ns());
 }
 
 const struct command command_up = {.name = "up",
     .arguments = "",
     .summary = "start the regions of this machine; returns when all are ready",
-    .detail = "Makes the data directory and the keys when they are not there. Regions that run are left alone.",
+    .detail =
+        "Makes the data directory, and if all regions are of this machine the keys, when they are not there. Regions that run\n"
+        "are left alone. On one of several machines `godwit keys` makes and brings the keys; started is what has its secret "
+        "there.",
     .options = up_options,
     .option_values = &up_flags,
     .flags = COMMAND_OWN_TOPOLOGY | COMMAND_OWN_REGION,

@@ -97,7 +97,7 @@ static void check_plan(const uint8_t *bytes, size_t size)
 	static struct topology topology = {
 	    .region_count = 1, .keyspace_count = 2, .keyspaces = {{.name = "default"}, {.name = "k"}}};
 	struct router_plan plan;
-	router_plan(&plan, &topology, bytes, size, PROTOCOL_VERSION);
+	router_plan(&plan, &topology, &rights_all, bytes, size, PROTOCOL_VERSION);
 	if (plan.code)
 		return;
 	CHECK(plan.request.protocol == PROTOCOL_VERSION && plan.forwarded + plan.others == plan.request.operation_count);

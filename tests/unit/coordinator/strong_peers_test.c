@@ -105,24 +105,17 @@ int socket_bind(void **socket, void *context, int type, const char *endpoint, co
 	return bind_code;
 }
 
-int socket_connect(void **socket, void *context, int type, const char *endpoint, const struct socket_options *options,
-    struct error_context *error)
+int process_connect(struct process *p, void **socket, const struct region *region, enum service service,
+    const struct socket_options *options, _Atomic uint32_t *refusal, struct error_context *error)
 {
-	(void)context;
 	(void)error;
-	cr_assert(type == ZMQ_DEALER && options->own == &port.process.keys && options->high_water);
-	cr_assert_eq(strncmp(options->server_key, "key of ", 7), 0);
-	strcpy(connected[connects], endpoint);
+	cr_assert(p == &port.process && options->high_water && !refusal);
+	if (key_code)
+		return key_code;
+	snprintf(connected[connects], sizeof connected[0], "%u to %u, %u, %u", p->region->id, region->id, service,
+	    p->flags.link_base);
 	*socket = connected[connects++];
 	return connect_code;
-}
-
-int keys_load_public(const char *dir, const char *name, char out[static KEY_TEXT_SIZE], struct error_context *error)
-{
-	(void)dir;
-	(void)error;
-	snprintf(out, KEY_TEXT_SIZE, "key of %s", name);
-	return key_code;
 }
 
 int process_serve_curve(struct process *p, bool clients, struct error_context *error)

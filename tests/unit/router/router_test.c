@@ -45,26 +45,26 @@ Test(router, plan)
 	kinds[1] = ROUTER_GET;
 	kinds[3] = ROUTER_DELETE;
 	size_t size = pack(kinds, 4, PROTOCOL, 9, bytes);
-	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, 0);
 	cr_assert_eq(plan.forwarded, 3);
 	cr_assert_eq(plan.others, 1);
 	cr_assert_eq(plan.request.client_id, 9);
 	size = pack(kinds, 4, PROTOCOL + 1, 9, bytes);
-	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_WRONG_VERSION);
 	size = pack(kinds, 4, PROTOCOL, 0, bytes);
-	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
 	size = pack(kinds, REQUEST_OPERATIONS_MAX, PROTOCOL, 9, bytes);
-	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, 0);
 	size = pack(kinds, REQUEST_OPERATIONS_MAX + 1, PROTOCOL, 9, bytes);
-	router_plan(&plan, &no_topology, bytes, size, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, size, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
-	router_plan(&plan, &no_topology, (const uint8_t *)"\x1a\x05", 2, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, (const uint8_t *)"\x1a\x05", 2, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_MALFORMED);
-	router_plan(&plan, &no_topology, bytes, 0, PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, 0, PROTOCOL);
 	cr_assert_eq(plan.code, ERR_WRONG_VERSION);
 }
 
@@ -416,7 +416,7 @@ Test(router, repacked_requests_are_whole)
 	static uint8_t bytes[4096], repacked[4096];
 	uint32_t kinds[] = {ROUTER_PUT, ROUTER_GET, ROUTER_PUT};
 	struct router_plan plan;
-	router_plan(&plan, &no_topology, bytes, pack(kinds, 3, PROTOCOL, 77, bytes), PROTOCOL);
+	router_plan(&plan, &no_topology, &rights_all, bytes, pack(kinds, 3, PROTOCOL, 77, bytes), PROTOCOL);
 	struct request_operation operation;
 	size_t size = request_header_encode(PROTOCOL, plan.request.client_id, repacked);
 	while (request_next(&plan.request, &operation) == 0) {
@@ -428,4 +428,81 @@ Test(router, repacked_requests_are_whole)
 	cr_assert_eq(request->operations[0]->number, 1);
 	cr_assert_eq(request->operations[1]->number, 3);
 	godwit__client__request__free_unpacked(request, NULL);
+}
+
+static struct request_operation operation_of(uint32_t kind, const char *keyspace)
+{
+	return (struct request_operation){
+	    .kind = kind, .keyspace = {.bytes = (const uint8_t *)keyspace, .size = strlen(keyspace)}};
+}
+static bool may(const struct rights *rights, uint32_t kind, const char *keyspace)
+{
+	struct request_operation operation = operation_of(kind, keyspace);
+	return router_is_permitted(rights, &operation);
+}
+
+/* Each kind of operation, and each right that it needs. */
+Test(router, G18_rights_of_a_key)
+{
+	static const uint32_t reads[] = {ROUTER_GET, ROUTER_SCAN, ROUTER_DIGESTS, ROUTER_BUCKET},
+	                      writes[] = {ROUTER_PUT, ROUTER_DELETE},
+	                      admins[] = {ROUTER_CONFLICTS, ROUTER_CONFLICT, ROUTER_IN_DOUBT};
+	struct rights read, write, admin;
+	cr_assert(rights_parse("read", "orders", &read, NULL) == 0 && rights_parse("write", "orders", &write, NULL) == 0 &&
+	          rights_parse("admin", "orders", &admin, NULL) == 0);
+	for (size_t i = 0; i < 4; i++)
+		cr_assert(may(&read, reads[i], "orders") && !may(&read, reads[i], "") && !may(&write, reads[i], "orders") &&
+		              !may(&admin, reads[i], "orders") && !may(NULL, reads[i], "orders") &&
+		              may(&rights_all, reads[i], "x"),
+		    "%zu", i);
+	for (size_t i = 0; i < 2; i++)
+		cr_assert(may(&write, writes[i], "orders") && !may(&write, writes[i], "") && !may(&read, writes[i], "orders") &&
+		              !may(&admin, writes[i], "orders") && !may(NULL, writes[i], "orders"),
+		    "%zu", i);
+	for (size_t i = 0; i < 3; i++)
+		cr_assert(may(&admin, admins[i], "") && !may(&read, admins[i], "orders") && !may(&write, admins[i], "orders"),
+		    "%zu", i);
+	cr_assert(may(&read, ROUTER_REGION, "") && !may(NULL, ROUTER_REGION, ""));
+}
+
+/* A transaction is one: a step that is not permitted forbids all of it. In a message, only what is forbidden is taken out. */
+Test(router, G18_rights_of_transactions_and_messages)
+{
+	static uint8_t bytes[4096];
+	struct rights rights;
+	struct router_plan plan;
+	Godwit__Client__Step steps[2], *step_list[] = {&steps[0], &steps[1]};
+	Godwit__Client__Operation operation, put, *list[] = {&operation, &put};
+	Godwit__Client__Request request = GODWIT__CLIENT__REQUEST__INIT;
+	godwit__client__operation__init(&operation);
+	godwit__client__operation__init(&put);
+	for (int i = 0; i < 2; i++)
+		godwit__client__step__init(&steps[i]);
+	operation.kind = (Godwit__Client__Kind)ROUTER_TRANSACTION;
+	operation.steps = step_list;
+	operation.n_steps = 2;
+	put.kind = (Godwit__Client__Kind)ROUTER_PUT;
+	put.keyspace = (char *)(uintptr_t) "orders";
+	request.protocol = PROTOCOL;
+	request.client_id = 1;
+	request.operations = list;
+	request.n_operations = 2;
+	static const struct {
+		const char *words, *keyspaces, *second;
+		uint32_t second_kind, unpermitted;
+	} cases[] = {{"write", "orders", "orders", ROUTER_PUT, 0}, {"write", "orders", "ledger", ROUTER_PUT, 1},
+	    {"write", "orders", "orders", ROUTER_CHECK, 1}, {"read,write", "orders", "orders", ROUTER_CHECK, 0},
+	    {"write", "ledger", "ledger", ROUTER_DELETE, 2}, {"read", "*", "orders", ROUTER_CHECK, 2}};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		cr_assert_eq(rights_parse(cases[i].words, cases[i].keyspaces, &rights, NULL), 0);
+		steps[0].kind = (Godwit__Client__Kind)ROUTER_PUT;
+		steps[0].keyspace = (char *)(uintptr_t) "orders";
+		steps[1].kind = (Godwit__Client__Kind)cases[i].second_kind;
+		steps[1].keyspace = (char *)(uintptr_t)cases[i].second;
+		size_t size = godwit__client__request__pack(&request, bytes);
+		router_plan(&plan, &no_topology, &rights, bytes, size, PROTOCOL);
+		cr_assert_eq(plan.code, 0);
+		cr_assert_eq(plan.unpermitted, cases[i].unpermitted, "%zu: %u", i, plan.unpermitted);
+		cr_assert_eq(plan.forwarded, 2 - cases[i].unpermitted);
+	}
 }

@@ -99,8 +99,9 @@ static void set_up(void)
 	cr_assert_eq(keys_load(place.key_dir, "here", &place.keys, &error), 0);
 	pump_start(&place.pump);
 	place.context = socket_context_new();
-	cr_assert_eq(zap_start(&place.zap, place.context, place.pump.loop, place.key_dir, allow, place.pump.counters, &error), 0, "%s",
-	    error.text);
+	cr_assert_eq(
+	    zap_start(&place.zap, place.context, place.pump.loop, place.key_dir, allow, false, place.pump.counters, &error), 0,
+	    "%s", error.text);
 	struct socket_options options = {.own = &place.keys};
 	cr_assert_eq(socket_bind(&place.server, place.context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), 0, "%s", error.text);
 	socket_endpoint(place.server, place.endpoint);

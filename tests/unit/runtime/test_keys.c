@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "runtime/keys.h"
+#include "runtime/rights.h"
 #include "tests/unit/runtime/fixture.h"
 
 static char directory[128], key_dir[140];
@@ -105,4 +106,128 @@ Test(keys, what_is_no_key_is_refused)
 	cr_assert_eq(symlink("b.public", path), 0);
 	cr_assert_eq(keys_load_public(key_dir, "d", pair.public_text, &error), ERR_CONFIGURATION);
 	cr_assert(strstr(error.text, "symbolic link"), "%s", error.text);
+}
+
+static const char *public_of(const char *name)
+{
+	static char text[4][KEY_TEXT_SIZE];
+	static unsigned turn;
+	char *out = text[turn++ % 4];
+	cr_assert_eq(keys_load_public(key_dir, name, out, &error), 0, "%s", error.text);
+	return out;
+}
+
+/* A host's directory: own secret, public keys of the others; another key for a known name only when told so. */
+Test(keys, G18_import)
+{
+	char other[160], first[KEY_TEXT_SIZE], second[KEY_TEXT_SIZE];
+	enum key_import done;
+	snprintf(other, sizeof other, "%s/other", directory);
+	cr_assert_eq(keys_make(other, "ap", &error), 0);
+	cr_assert_eq(keys_load_public(other, "ap", first, &error), 0);
+	cr_assert_eq(keys_make(other, "us", &error), 0);
+	cr_assert_eq(keys_load_public(other, "us", second, &error), 0);
+	cr_assert_eq(keys_make(key_dir, "us", &error), 0);
+	cr_assert_eq(keys_import(key_dir, "ap", first, false, false, &done, &error), 0, "%s", error.text);
+	cr_assert_eq(done, KEY_IMPORT_NEW);
+	cr_assert_str_eq(public_of("ap"), first);
+	cr_assert(!keys_has_secret(key_dir, "ap") && keys_has_secret(key_dir, "us"));
+	cr_assert_eq(keys_import(key_dir, "ap", first, false, false, &done, &error), 0);
+	cr_assert_eq(done, KEY_IMPORT_SAME);
+	cr_assert_eq(keys_import(key_dir, "ap", second, false, false, &done, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "known here with another key"), "%s", error.text);
+	cr_assert_str_eq(public_of("ap"), first);
+	cr_assert_eq(keys_import(key_dir, "ap", second, false, true, &done, &error), 0);
+	cr_assert_eq(done, KEY_IMPORT_REPLACED);
+	cr_assert_str_eq(public_of("ap"), second);
+	/* Two hosts have made the same region's key. */
+	cr_assert_eq(keys_import(key_dir, "us", second, false, true, &done, &error), ERR_CONFIGURATION);
+	cr_assert_eq(keys_import(key_dir, "../us", second, false, true, &done, &error), ERR_CONFIGURATION);
+	cr_assert_eq(mode_of(at("ap.public")), 0600);
+}
+
+/* The whole of a rotation, on the host that has the secret and on one that has not. */
+Test(keys, G18_rotation)
+{
+	char there[160], old[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE], found[KEY_TEXT_SIZE];
+	enum key_import done;
+	struct key_pair pair;
+	snprintf(there, sizeof there, "%s/there", directory);
+	cr_assert_eq(keys_make(key_dir, "us", &error), 0);
+	strcpy(old, public_of("us"));
+	cr_assert_eq(keys_import(there, "us", old, false, false, &done, &error), 0);
+	cr_assert_eq(keys_rotate(there, "us", &error), ERR_CONFIGURATION, "the secret is not there");
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), ERR_CONFIGURATION, "nothing is under way");
+	cr_assert_eq(keys_rotate(key_dir, "us", &error), 0, "%s", error.text);
+	cr_assert_eq(keys_load_next(key_dir, "us", next, &error), 0);
+	cr_assert_str_neq(next, old);
+	cr_assert_eq(keys_rotate(key_dir, "us", &error), 0, "again");
+	cr_assert_eq(keys_load_next(key_dir, "us", found, &error), 0);
+	cr_assert_str_eq(found, next, "a second call makes no third key");
+	cr_assert_eq(mode_of(at("us.next.secret")), 0600);
+	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), 0);
+	cr_assert_str_eq(pair.public_text, old);
+	cr_assert_eq(keys_import(there, "us", next, true, false, &done, &error), 0, "%s", error.text);
+	cr_assert_eq(keys_load_public(there, "us", found, &error), 0);
+	cr_assert_str_eq(found, old);
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), 0, "%s", error.text);
+	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), 0, "%s", error.text);
+	cr_assert_str_eq(pair.public_text, next);
+	cr_assert_eq(keys_load_next(key_dir, "us", found, &error), ERR_NOT_FOUND);
+	/* Without --replace: it was announced. */
+	cr_assert_eq(keys_import(there, "us", next, false, false, &done, &error), 0, "%s", error.text);
+	cr_assert_eq(done, KEY_IMPORT_NEXT_IS_CURRENT);
+	cr_assert_eq(keys_load_public(there, "us", found, &error), 0);
+	cr_assert_str_eq(found, next);
+	cr_assert_eq(keys_load_next(there, "us", found, &error), ERR_NOT_FOUND, "the former key is forgotten");
+}
+
+/* Killed between the secret and the public key: the same call goes on. */
+Test(keys, G18_rotation_killed_half_way)
+{
+	struct key_pair pair;
+	char next[KEY_TEXT_SIZE], from[256];
+	cr_assert_eq(keys_make(key_dir, "us", &error), 0);
+	cr_assert_eq(keys_rotate(key_dir, "us", &error), 0);
+	cr_assert_eq(keys_load_next(key_dir, "us", next, &error), 0);
+	strcpy(from, at("us.next.secret"));
+	cr_assert_eq(rename(from, at("us.secret")), 0);
+	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), ERR_CONFIGURATION);
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), 0, "%s", error.text);
+	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), 0, "%s", error.text);
+	cr_assert_str_eq(pair.public_text, next);
+	/* A next.public whose secret is somewhere else does not become the key. */
+	cr_assert_eq(keys_rotate(key_dir, "us", &error), 0);
+	unlink(at("us.next.secret"));
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), ERR_CONFIGURATION);
+	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), 0);
+}
+
+Test(keys, G18_rights)
+{
+	struct rights rights;
+	char text[RIGHTS_TEXT_MAX];
+	cr_assert_eq(rights_parse("read,write", "orders,default", &rights, &error), 0);
+	cr_assert(rights.read && rights.write && !rights.admin);
+	cr_assert(rights_has_keyspace(&rights, "orders", 6) && rights_has_keyspace(&rights, NULL, 0));
+	cr_assert(!rights_has_keyspace(&rights, "order", 5) && !rights_has_keyspace(&rights, "orders2", 7) &&
+	          !rights_has_keyspace(&rights, "*", 1));
+	rights_format(&rights, text);
+	struct rights again;
+	cr_assert_eq(rights_parse_text(text, &again, &error), 0, "%s", error.text);
+	cr_assert_eq(memcmp(&rights, &again, sizeof rights), 0);
+	cr_assert_eq(rights_parse("admin", "*", &rights, &error), 0);
+	cr_assert(!rights.read && !rights.write && rights.admin && rights_has_keyspace(&rights, "any", 3));
+	static const char *const wrong[] = {"", "reads", "read,", "read,,write", "read write", ",read", "all"};
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		cr_assert_eq(rights_parse(wrong[i], "*", &rights, &error), ERR_CONFIGURATION, "%s", wrong[i]);
+	cr_assert_eq(rights_parse("read", "", &rights, &error), ERR_CONFIGURATION);
+	cr_assert_eq(rights_parse_text("read", &rights, &error), ERR_CONFIGURATION);
+	/* Nobody else may write the file. */
+	cr_assert_eq(keys_make(key_dir, "app", &error), 0);
+	cr_assert_eq(rights_load(key_dir, "app", &rights, &error), ERR_NOT_FOUND);
+	cr_assert_eq(keys_write_file(key_dir, "app", "rights", "read\n*", &error), 0);
+	cr_assert_eq(rights_load(key_dir, "app", &rights, &error), 0, "%s", error.text);
+	cr_assert_eq(chmod(at("app.rights"), 0622), 0);
+	cr_assert_eq(rights_load(key_dir, "app", &rights, &error), ERR_CONFIGURATION);
 }

@@ -8,7 +8,9 @@
 
 #include "runtime/keys.h"
 #include "runtime/logline.h"
+#include "runtime/rights.h"
 #include "runtime/socket.h"
+#include "runtime/watch.h"
 #include "tests/unit/runtime/fixture.h"
 
 /* A server of region "here", which lets in "here" and "client", and a context for the others. */
@@ -21,6 +23,8 @@ struct place {
 	struct message message;
 	int code;
 	uint64_t refused_before;
+	bool allows_clients;
+	_Atomic uint32_t refusal;
 };
 static struct place place;
 static struct error_context error;
@@ -53,7 +57,8 @@ static void set_up(void)
 	p->context = socket_context_new();
 	p->outside = socket_context_new();
 	cr_assert_eq(
-	    zap_start(&p->zap, p->context, p->pump.loop, p->key_dir, allow, p->pump.counters, &error), 0, "%s", error.text);
+	    zap_start(&p->zap, p->context, p->pump.loop, p->key_dir, allow, p->allows_clients, p->pump.counters, &error), 0,
+	    "%s", error.text);
 	struct socket_options options = {.own = &p->server_keys, .message_size_max = 1000};
 	cr_assert_eq(
 	    socket_bind(&p->server, p->context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), 0, "%s", error.text);
@@ -130,15 +135,40 @@ Test(sockets, curve_round_trip)
 	cr_assert_eq(counter_get(place.pump.counters, COUNTER_keys_refused), 0);
 }
 
-/* Refused and counted; and once its key is let in, it gets through by itself. */
-Test(sockets, unknown_key_is_refused_until_it_is_known)
+static struct watch *watch_of(const char *own, const char *server_key)
+{
+	struct watch *watch;
+	struct watch_options options = {.loop = place.pump.loop,
+	    .context = place.outside,
+	    .socket = place.client,
+	    .endpoint = place.endpoint,
+	    .key_dir = place.key_dir,
+	    .own = own,
+	    .peer = "here",
+	    .own_key = place.client_keys.public_text,
+	    .peer_key = server_key,
+	    .refusal = &place.refusal};
+	cr_assert_eq(watch_start(&watch, &options, &error), 0, "%s", error.text);
+	return watch;
+}
+static bool refusal_is_told(void *self)
+{
+	is_refused(self);
+	return place.refusal != KEY_ACCEPTED;
+}
+
+/* Refused and counted; the side that connects is told; and once its key is let in, it gets through by itself. */
+Test(sockets, G18_unknown_key_is_refused_until_it_is_known)
 {
 	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
 	char from[256], to[256];
 	int null = open("/dev/null", O_WRONLY);
 	dup2(null, STDERR_FILENO);
 	client_connect("stranger");
+	struct watch *watch = watch_of("stranger", place.server_keys.public_text);
 	cr_assert(pump_run(&place.pump, is_refused, &sending, 10000));
+	cr_assert(pump_run(&place.pump, refusal_is_told, &sending, 10000));
+	cr_assert_eq(place.refusal, KEY_UNKNOWN_THERE);
 	cr_assert(!sending.sent);
 	snprintf(from, sizeof from, "%s/stranger.public", place.key_dir);
 	snprintf(to, sizeof to, "%s/client.public", place.key_dir);
@@ -146,8 +176,122 @@ Test(sockets, unknown_key_is_refused_until_it_is_known)
 	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000));
 	cr_assert_eq(place.code, 0);
 	cr_assert_str_eq(message_user(&place.message), "client");
+	cr_assert_eq(place.refusal, KEY_ACCEPTED);
 	message_close(&place.message);
+	watch_stop(watch);
 	close(null);
+}
+
+/* Another key than the peer's is told apart from an own key that the peer does not know; the key that is brought later is
+ * taken. */
+Test(sockets, G18_wrong_key_of_the_peer_is_told_and_mended)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	struct key_pair right = place.server_keys, stranger;
+	char path[256];
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	cr_assert_eq(keys_make(place.key_dir, KEY_NAME_CLIENT, &error), 0);
+	cr_assert_eq(keys_load(place.key_dir, "stranger", &stranger, &error), 0);
+	snprintf(path, sizeof path, "%s/here.public", place.key_dir);
+	cr_assert_eq(keys_write_file(place.key_dir, "here", "public", stranger.public_text, &error), 0);
+	place.server_keys = stranger;
+	client_connect(KEY_NAME_CLIENT);
+	struct watch *watch = watch_of(KEY_NAME_CLIENT, stranger.public_text);
+	cr_assert(pump_run(&place.pump, refusal_is_told, &sending, 10000));
+	cr_assert_eq(place.refusal, KEY_OTHER_THERE);
+	/* As the next key of a peer that has gone over to it; its present one stays in the file. */
+	cr_assert_eq(keys_write_file(place.key_dir, "here", "next.public", right.public_text, &error), 0);
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000));
+	cr_assert_eq(place.refusal, KEY_ACCEPTED);
+	message_close(&place.message);
+	watch_stop(watch);
+}
+
+/* Nobody is there: that is no refusal of a key. */
+Test(sockets, G18_a_peer_that_is_not_there_refuses_nothing)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	cr_assert_eq(keys_make(place.key_dir, KEY_NAME_CLIENT, &error), 0);
+	socket_close(place.server);
+	client_connect(KEY_NAME_CLIENT);
+	struct watch *watch = watch_of(KEY_NAME_CLIENT, place.server_keys.public_text);
+	cr_assert(!pump_run(&place.pump, refusal_is_told, &sending, 1000));
+	watch_stop(watch);
+}
+
+static uint32_t lines_of(const char *path)
+{
+	uint32_t lines = 0;
+	FILE *file = fopen(path, "r");
+	cr_assert(file);
+	for (int c; (c = fgetc(file)) != EOF;)
+		lines += c == '\n';
+	fclose(file);
+	return lines;
+}
+static bool zap_has_answered(void *self)
+{
+	char part[300];
+	return zmq_recv(self, part, sizeof part, ZMQ_DONTWAIT) >= 0;
+}
+/* Whatever number of keys strangers make up, the log gets a few lines, and each is counted. */
+Test(sockets, G18_strangers_do_not_fill_the_log)
+{
+	char path[256];
+	snprintf(path, sizeof path, "%s/log", place.directory);
+	int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), saved = dup(STDERR_FILENO);
+	dup2(log, STDERR_FILENO);
+	void *asker;
+	cr_assert_eq(socket_connect(&asker, place.context, ZMQ_REQ, ZAP_ENDPOINT, NULL, &error), 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		uint8_t key[32];
+		int more = 1;
+		size_t size = sizeof more;
+		for (uint32_t j = 0; j < sizeof key; j++)
+			key[j] = (uint8_t)(i * 31 + j * (i + 7));
+		zmq_send(asker, "1.0", 3, ZMQ_SNDMORE);
+		zmq_send(asker, "7", 1, ZMQ_SNDMORE);
+		zmq_send(asker, ZAP_DOMAIN, strlen(ZAP_DOMAIN), ZMQ_SNDMORE);
+		zmq_send(asker, "10.0.0.9", 8, ZMQ_SNDMORE);
+		zmq_send(asker, "", 0, ZMQ_SNDMORE);
+		zmq_send(asker, "CURVE", 5, ZMQ_SNDMORE);
+		zmq_send(asker, key, sizeof key, 0);
+		cr_assert(pump_run(&place.pump, zap_has_answered, asker, 10000), "%u", i);
+		while (zmq_getsockopt(asker, ZMQ_RCVMORE, &more, &size) == 0 && more)
+			zap_has_answered(asker);
+	}
+	dup2(saved, STDERR_FILENO);
+	cr_assert_eq(counter_get(place.pump.counters, COUNTER_keys_refused), 1000);
+	cr_assert(lines_of(path) >= 1 && lines_of(path) <= 8, "%u lines", lines_of(path));
+}
+
+static void set_up_clients(void)
+{
+	place.allows_clients = true;
+	set_up();
+}
+/* A client's key is let in by its rights, under its name; what is taken away is gone a second later. */
+Test(sockets, G18_clients_are_let_in_by_their_rights, .init = set_up_clients)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	uint64_t now_ns = clock_read().monotonic_ns;
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	cr_assert_null(zap_rights(place.zap, "stranger", now_ns));
+	cr_assert_null(zap_rights(place.zap, "here", now_ns), "a region is no client");
+	cr_assert_eq(keys_write_file(place.key_dir, "stranger", "rights", "read,write\norders", &error), 0);
+	client_connect("stranger");
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000));
+	cr_assert_str_eq(message_user(&place.message), "stranger");
+	message_close(&place.message);
+	const struct rights *rights = zap_rights(place.zap, "stranger", now_ns += 1000000000);
+	cr_assert(rights && rights->read && rights->write && !rights->admin);
+	cr_assert(rights_has_keyspace(rights, "orders", 6) && !rights_has_keyspace(rights, "", 0));
+	char path[256];
+	snprintf(path, sizeof path, "%s/stranger.rights", place.key_dir);
+	unlink(path);
+	cr_assert_null(zap_rights(place.zap, "stranger", now_ns + 2000000000));
+	rights = zap_rights(place.zap, KEY_NAME_CLIENT, now_ns);
+	cr_assert(rights && rights->admin && rights_has_keyspace(rights, "anything", 8));
 }
 
 Test(sockets, oversized_message_is_refused)
