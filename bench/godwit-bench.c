@@ -18,7 +18,7 @@
 #define PUBLISHED_STRONG_US 1200000u
 
 struct flags {
-	const char *dir, *topology, *keyspace, *level, *regions, *history;
+	const char *dir, *key_dir, *topology, *keyspace, *level, *regions, *history;
 	const char *read_ratio, *cas_ratio, *delete_ratio, *zipf; /* decimals */
 	uint32_t transaction_keys;
 	uint32_t clients, pipeline, value_size, seconds, warmup, timeout_ms;
@@ -28,6 +28,8 @@ struct flags {
 
 static const struct option option_table[] = {
     {"dir", 'd', OPTION_TEXT, offsetof(struct flags, dir), 0, 0, "DIR", "data directory ($GODWIT_DIR, or ./godwit-data)"},
+    {"key-dir", 0, OPTION_TEXT, offsetof(struct flags, key_dir), 0, 0, "DIR",
+        "directory of the keys ($GODWIT_KEYS, or DIR/keys)"},
     {"topology", 0, OPTION_TEXT, offsetof(struct flags, topology), 0, 0, "FILE",
         "regions and keyspaces (DIR/topology.yaml if it is there, or three regions on loopback)"},
     {"keyspace", 'k', OPTION_TEXT, offsetof(struct flags, keyspace), 0, 0, "NAME", "where to write and read (default)"},
@@ -155,7 +157,10 @@ static int options_take(struct flags *flags, struct topology *topology, struct w
 {
 	static char path[512], key_dir[512];
 	int rc = topology_load(topology, topology_path(flags, path), stderr, error);
-	snprintf(key_dir, sizeof(key_dir), "%s/keys", flags->dir);
+	if (flags->key_dir)
+		snprintf(key_dir, sizeof(key_dir), "%s", flags->key_dir);
+	else
+		snprintf(key_dir, sizeof(key_dir), "%s/keys", flags->dir);
 	*options = (struct workload_options){.topology = topology,
 	    .key_dir = key_dir,
 	    .clients = flags->clients,
@@ -273,6 +278,7 @@ int main(int argc, char **argv)
 	struct workload_options options;
 	const struct keyspace *keyspace = NULL;
 	struct flags flags = {.dir = getenv("GODWIT_DIR"),
+	    .key_dir = getenv("GODWIT_KEYS"),
 	    .read_ratio = "0",
 	    .cas_ratio = "0",
 	    .delete_ratio = "0",
@@ -285,6 +291,8 @@ int main(int argc, char **argv)
 	    .warmup = 2,
 	    .timeout_ms = 10000,
 	    .keys = 1000000};
+	if (flags.key_dir && !*flags.key_dir)
+		flags.key_dir = NULL;
 	if (!flags.dir)
 		flags.dir = "./godwit-data";
 	int rc = options_parse(option_table, &flags, &argc, argv, &error);
