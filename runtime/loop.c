@@ -18,6 +18,7 @@
 #include <zmq.h>
 
 #include "runtime/descriptors.h"
+#include "runtime/socket.h"
 
 #define SOURCES_MAX       128u
 #define CPU_TIME_EVERY_NS (100ull * 1000000u)
@@ -242,11 +243,14 @@ static void loop_turn(struct loop *loop)
 	if (actor->has_work && actor->has_work(actor->self))
 		loop->work_left = true;
 	loop_sweep(loop);
-	if (loop->counters) {
+	if (loop->counters)
 		counter_add(loop->counters, COUNTER_loop_turns, 1);
-		if (now.monotonic_ns - loop->cpu_time_read_ns >= CPU_TIME_EVERY_NS)
-			loop_count_time(loop, now.monotonic_ns);
-	}
+	if (now.monotonic_ns - loop->cpu_time_read_ns < CPU_TIME_EVERY_NS)
+		return;
+	loop_count_time(loop, now.monotonic_ns);
+	for (uint32_t i = 0; i < loop->source_count; i++)
+		if (loop->sources[i].socket)
+			socket_renew_path(loop->sources[i].socket);
 }
 
 int loop_run(struct loop *loop)

@@ -30,6 +30,8 @@ static const struct option common_options[] = {{"dir", 'd', OPTION_TEXT, offseto
     {"keys", 0, OPTION_TEXT, offsetof(struct process_flags, keys), 0, 0, "DIR", "directory of the keys; none: keys in --dir"},
     {"log-level", 0, OPTION_TEXT, offsetof(struct process_flags, log_level), 0, 0, "LEVEL", "debug, info, warn or error"},
     {"bells", 0, OPTION_TEXT, offsetof(struct process_flags, bells), 0, 0, "FDS", "five inherited eventfds, comma-separated"},
+    {"shm-fd", 0, OPTION_U32, offsetof(struct process_flags, shm_fd), 0, INT32_MAX, "FD",
+        "inherited shared memory of the region; 0: that of its supervisor, which runs"},
     {"ready-fd", 0, OPTION_U32, offsetof(struct process_flags, ready_fd), 0, INT32_MAX, "FD",
         "where to write ready; 0: nowhere"},
     {"link-base", 0, OPTION_U32, offsetof(struct process_flags, link_base), 0, 65535, "PORT",
@@ -119,9 +121,11 @@ static int paths_make(struct process *p, struct error_context *error)
 	return 0;
 }
 
-/* By hand, an actor may be started a moment before the supervisor has made the segment. */
+/* By hand, an actor may be started a moment before the supervisor has made shared memory. */
 static int shm_attach_patiently(struct process *p, struct error_context *error)
 {
+	if (p->flags.shm_fd)
+		return shm_attach_fd(&p->shm, (int)p->flags.shm_fd, error);
 	int code = ERR_UNREACHABLE;
 	for (int waited_ms = 0; waited_ms <= SHM_WAIT_MS; waited_ms += SHM_RETRY_MS) {
 		code = shm_attach(&p->shm, p->region_dir, 1, error);
@@ -129,8 +133,6 @@ static int shm_attach_patiently(struct process *p, struct error_context *error)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = SHM_RETRY_MS * 1000000L}, NULL);
 	}
-	if (code)
-		p->shm.layout = NULL;
 	return code;
 }
 

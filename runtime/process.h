@@ -25,6 +25,7 @@ struct process_flags {      /* the flags every actor takes */
 	const char *log_level;  /* --log-level */
 	const char *keys;       /* --keys; none: DIR/keys */
 	const char *bells;      /* --bells: five eventfds in the order of enum actor, comma-separated, inherited */
+	uint32_t shm_fd;        /* --shm-fd: the region's shared memory, inherited; 0: looked for in the supervisor that runs */
 	uint32_t ready_fd;      /* --ready-fd; 0: none */
 	uint32_t link_base;     /* --link-base: peers are reached through the link emulator on these ports; 0: directly */
 };

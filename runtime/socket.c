@@ -6,9 +6,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define HIGH_WATER_DEFAULT 1000
 #define IPC_PATH_MAX       107 /* sockaddr_un without its zero */
+#define LISTENERS_MAX      16u
 /* What CURVE adds to a message: command name, nonce, flags, authenticator (RFC 26), and some room. */
 #define CURVE_OVERHEAD 64
 
@@ -17,6 +19,7 @@
 struct open_socket {
 	void *socket, *context;
 	bool serves_zap;
+	uint32_t listeners; /* on an ipc path; 0: it is not bound to one */
 };
 static struct {
 	pthread_mutex_t lock;
@@ -24,7 +27,7 @@ static struct {
 	uint32_t count, capacity;
 } registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static int registry_add(void *socket, void *context, bool serves_zap)
+static int registry_add(const struct open_socket *added)
 {
 	int code = 0;
 	pthread_mutex_lock(&registry.lock);
@@ -39,7 +42,7 @@ static int registry_add(void *socket, void *context, bool serves_zap)
 		}
 	}
 	if (!code)
-		registry.sockets[registry.count++] = (struct open_socket){socket, context, serves_zap};
+		registry.sockets[registry.count++] = *added;
 	pthread_mutex_unlock(&registry.lock);
 	return code;
 }
@@ -52,6 +55,20 @@ static bool registry_has_zap(const void *context)
 		found |= registry.sockets[i].context == context && registry.sockets[i].serves_zap;
 	pthread_mutex_unlock(&registry.lock);
 	return found;
+}
+
+/* How many listeners that socket has on its ipc path, `more` of them new; 0: it has no such path. */
+static uint32_t registry_listeners(const void *socket, int more)
+{
+	uint32_t listeners = 0;
+	pthread_mutex_lock(&registry.lock);
+	for (uint32_t i = 0; i < registry.count; i++) {
+		struct open_socket *o = &registry.sockets[i];
+		if (o->socket == socket)
+			listeners = o->listeners = (uint32_t)((int)o->listeners + more);
+	}
+	pthread_mutex_unlock(&registry.lock);
+	return listeners;
 }
 
 /* Takes one out that matches the socket, or when that is NULL the context. */
@@ -206,7 +223,10 @@ static int socket_open(void **out, void *context, int zmq_type, const char *endp
 	else if ((binds ? zmq_bind : zmq_connect)(socket, endpoint) != 0)
 		code = error_set(error, ERR_CONFIGURATION, "%s: cannot %s: %s", endpoint, binds ? "listen" : "connect",
 		    errno == EADDRINUSE ? "the address is in use by another process" : zmq_strerror(errno));
-	else if (registry_add(socket, context, strcmp(endpoint, ZAP_ENDPOINT) == 0) != 0)
+	else if (registry_add(&(struct open_socket){.socket = socket,
+	             .context = context,
+	             .serves_zap = strcmp(endpoint, ZAP_ENDPOINT) == 0,
+	             .listeners = binds && strncmp(endpoint, "ipc://", 6) == 0}) != 0)
 		code = error_set(error, ERR_NO_MEMORY, "%s: out of memory", endpoint);
 	if (code) {
 		zmq_close(socket);
@@ -226,6 +246,31 @@ int socket_connect(void **socket, void *context, int zmq_type, const char *endpo
     struct error_context *error)
 {
 	return socket_open(socket, context, zmq_type, endpoint, options, false, error);
+}
+
+static bool ipc_path_is_gone(void *socket, char endpoint[static 256])
+{
+	struct stat status;
+	socket_endpoint(socket, endpoint);
+	return strncmp(endpoint, "ipc://", 6) == 0 && stat(endpoint + 6, &status) != 0 && errno == ENOENT;
+}
+
+void socket_renew_path(void *socket)
+{
+	char endpoint[256];
+	uint32_t listeners = registry_listeners(socket, 0);
+	if (!listeners || !ipc_path_is_gone(socket, endpoint))
+		return;
+	/* Connections end with the listener that took them. So it stays, without a path, until there are too many of its kind: then all
+	 * ends, and comes back by itself. libzmq removes no path when a listener ends. */
+	if (listeners >= LISTENERS_MAX) {
+		while (zmq_unbind(socket, endpoint) == 0)
+			;
+		registry_listeners(socket, -(int)listeners + 1);
+	}
+	/* When this fails (the directory is gone as well) it is tried again. */
+	if (zmq_bind(socket, endpoint) == 0 && listeners < LISTENERS_MAX)
+		registry_listeners(socket, 1);
 }
 
 void socket_endpoint(void *socket, char out[static 256])

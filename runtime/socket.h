@@ -33,6 +33,9 @@ struct socket_options {
  * ipc path longer than the system takes, ...). */
 int socket_bind(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
 int socket_connect(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
+/* Listens anew on the path of an ipc endpoint that somebody has removed (a clean-up of temporary files, a logout): whoever comes later
+ * finds the socket again. By the thread that uses the socket. Nothing happens to other sockets. */
+void socket_renew_path(void *socket);
 /* NULL, or a socket that was closed already, is no mistake. */
 void socket_close(void *socket);
 /* Closes every socket of the context that is still open: a context cannot end before. */

@@ -16,8 +16,7 @@
 
 /* Columns: name; programs that come by; what brings one there, for tests/crash/crash.sh: writes (load), so many that the log
  * goes on in another file (roll) or loses its first (drop), a snapshot, any start (restart), a start after a machine crash
- * (restore), with a torn tail (torn), without shared memory (shm), the first of all (first), a stop, and `godwit up` making
- * keys (keys). */
+ * (restore), with a torn tail (torn), the first of all (first), a stop, and `godwit up` making keys (keys). */
 #define CRASH_POINT_TABLE(X)                                                                                                   \
 	/* The log. */                                                                                                         \
 	X(log_entry_buffered, "coordinator", "load")  /* in memory, the disk has nothing */                                    \
@@ -53,9 +52,9 @@
 	X(ring_taken, "coordinator", "load")  /* head not stored */                                                            \
 	X(vector_half_written, "coordinator,streamer", "load")                                                                 \
 	X(vector_written, "coordinator,streamer", "load") /* one copy newer, the other older */                                \
-	X(shm_made, "supervisor", "shm")                  /* no size */                                                        \
-	X(shm_allocated, "supervisor", "shm")             /* no header */                                                      \
-	X(shm_half_made, "supervisor", "shm")             /* header but for the version */                                     \
+	X(shm_made, "supervisor", "restart")              /* no size */                                                        \
+	X(shm_allocated, "supervisor", "restart")         /* no header */                                                      \
+	X(shm_half_made, "supervisor", "restart")         /* header but for the version */                                     \
 	/* Streams. */                                                                                                         \
 	X(stream_opened, "streamer", "load")                                                                                   \
 	X(frame_built, "streamer", "load")          /* not sent */                                                             \

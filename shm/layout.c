@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Making the shared memory can be killed at any point and done again:
- *   open         -> an empty file: too small, thrown away next time
- *   ftruncate,
- *   fallocate    -> version 0: thrown away
- *   header, ring -> version 0: thrown away
- *   version      -> complete
- * The same for attaching: what the supervisor resets, it resets again next time. Only the supervisor makes it, under the lock
- * of its region directory, and no actor of an earlier supervisor lives then (see actors/supervisor/port.c).
+ * The supervisor makes shared memory before it starts an actor, and it has no name: nobody attaches to half of it but a reader that
+ * looks into a supervisor that begins, and that one sees version 0. It ends with the last process that has it open or mapped, so
+ * a kill at any point leaves nothing behind.
  *
- * Pages are allocated whole before anybody maps them: touching a hole of a full /dev/shm would be SIGBUS. Hence the version is
- * first looked at with pread, which reads a hole as zeros, and mapped only if it says that allocation is behind us. */
+ * Pages are allocated whole before anybody maps them: touching a hole when memory is short would be SIGBUS. For the same reason the size is
+ * sealed before anybody else gets it, and whoever attaches looks at the seals. */
 #include "shm/layout.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +27,14 @@
 
 #include "core/record.h"
 #include "shm/crash_point.h"
+#include "shm/role_lock.h"
+
+#define MEMORY_NAME "godwit-shm"
+#define MEMORY_LINK "/memfd:" MEMORY_NAME " " /* as the kernel shows it among open files; " (deleted)" follows */
+#define SIZE_SEALS  (F_SEAL_SHRINK | F_SEAL_GROW)
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u /* Linux 6.3 */
+#endif
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "a lock inside an atomic would not survive a kill");
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4, "atomics are plain words");
@@ -75,15 +79,6 @@ const char *actor_state_name(uint32_t state)
 	return state <= ACTOR_BACKING_OFF ? names[state] : "invalid";
 }
 
-void shm_name(const char *region_dir, char out[64])
-{
-	char *real = realpath(region_dir, NULL);
-	/* A directory that is not there has no shared memory either: any name that nobody uses will do. */
-	const char *path = real != NULL ? real : region_dir;
-	snprintf(out, 64, "/godwit-%016llx", (unsigned long long)XXH3_64bits(path, strlen(path)));
-	free(real);
-}
-
 uint64_t shm_store_tag(const struct store_id *own)
 {
 	return XXH3_64bits(own, sizeof *own) | 1;
@@ -118,56 +113,31 @@ uint64_t shm_abi(void)
 	return abi;
 }
 
-static int boot_id_read(uint8_t id[16], struct error_context *error)
-{
-	const char *path = "/proc/sys/kernel/random/boot_id";
-	char text[64];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	int reason = errno;
-	if (fd >= 0)
-		close(fd);
-	if (got < 0)
-		return error_set(error, ERR_IO, "%s: %s", path, strerror(reason));
-	text[got] = 0;
-	uint32_t digits = 0;
-	memset(id, 0, 16);
-	for (const char *c = text; *c != 0 && digits < 32; c++) {
-		if (*c == '-')
-			continue;
-		int value = *c >= '0' && *c <= '9' ? *c - '0' : *c >= 'a' && *c <= 'f' ? *c - 'a' + 10 : -1;
-		if (value < 0)
-			break;
-		id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | value);
-		digits++;
-	}
-	return digits == 32 ? 0 : error_set(error, ERR_IO, "%s: not a boot id", path);
-}
-
 static int map(struct shm *shm, bool writable, struct error_context *error)
 {
 	void *at = mmap(NULL, sizeof(struct shm_layout), writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, shm->fd, 0);
 	if (at == MAP_FAILED)
-		return error_set(error, ERR_IO, "cannot map shared memory %s: %s", shm->name, strerror(errno));
+		return error_set(error, ERR_IO, "cannot map shared memory: %s", strerror(errno));
 	shm->layout = at;
 	return 0;
 }
 
-/* Maps an open file if it is complete and of this build. ERR_UNREACHABLE: not complete; ERR_WRONG_VERSION. */
+/* Maps an open file if it is complete and of this build. ERR_UNREACHABLE: not complete yet. */
 static int map_if_valid(struct shm *shm, bool writable, struct error_context *error)
 {
 	struct stat status;
 	uint32_t version = 0;
-	if (fstat(shm->fd, &status) != 0)
-		return error_set(error, ERR_IO, "shared memory %s: %s", shm->name, strerror(errno));
+	int seals = fcntl(shm->fd, F_GET_SEALS);
+	if (seals < 0 || fstat(shm->fd, &status) != 0)
+		return error_set(error, ERR_CONFIGURATION, "descriptor %d is no shared memory: %s", shm->fd, strerror(errno));
+	if ((seals & SIZE_SEALS) != SIZE_SEALS)
+		return error_set(error, ERR_UNREACHABLE, "shared memory is not complete yet");
 	ssize_t got = pread(shm->fd, &version, sizeof(version), offsetof(struct shm_header, version));
-	if (got < 0)
-		return error_set(error, ERR_IO, "shared memory %s: %s", shm->name, strerror(errno));
 	if (got != (ssize_t)sizeof(version) || version == 0)
-		return error_set(error, ERR_UNREACHABLE, "shared memory %s is not complete yet", shm->name);
+		return error_set(error, ERR_UNREACHABLE, "shared memory is not complete yet");
 	if (version != SHM_VERSION || status.st_size != (off_t)sizeof(struct shm_layout))
-		return error_set(error, ERR_WRONG_VERSION, "shared memory %s was made by another build: version %u, %lld bytes",
-		    shm->name, version, (long long)status.st_size);
+		return error_set(error, ERR_WRONG_VERSION, "shared memory was made by another build: version %u, %lld bytes", version,
+		    (long long)status.st_size);
 
 	int code = map(shm, writable, error);
 	if (code != 0)
@@ -177,31 +147,35 @@ static int map_if_valid(struct shm *shm, bool writable, struct error_context *er
 	if (atomic_load_explicit(&header->version, memory_order_acquire) == SHM_VERSION && header->magic == SHM_MAGIC &&
 	    header->abi == shm_abi() && header->size == sizeof(struct shm_layout))
 		return 0;
-	munmap(shm->layout, sizeof(struct shm_layout));
-	shm->layout = NULL;
-	return error_set(error, ERR_WRONG_VERSION, "shared memory %s was made by another build", shm->name);
+	return error_set(error, ERR_WRONG_VERSION, "shared memory was made by another build");
 }
 
-static int make(struct shm *shm, uint32_t region, const uint8_t boot_id[16], struct error_context *error)
+static int memory_open(void)
 {
-	if (shm_unlink(shm->name) != 0 && errno != ENOENT)
-		return error_set(error, ERR_IO, "cannot remove shared memory %s: %s", shm->name, strerror(errno));
-	shm->fd = shm_open(shm->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	/* A machine may refuse memory that could be executed; a kernel older than 6.3 does not know the flag that says it never is. */
+	int fd = memfd_create(MEMORY_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(MEMORY_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd;
+}
+
+static int make(struct shm *shm, uint32_t region, struct error_context *error)
+{
+	shm->fd = memory_open();
 	if (shm->fd < 0)
-		return error_set(error, ERR_IO, "cannot make shared memory %s: %s", shm->name, strerror(errno));
+		return error_set(error, ERR_IO, "cannot make shared memory: %s", strerror(errno));
 	CRASH_POINT(shm_made);
-	int reason = ftruncate(shm->fd, sizeof(struct shm_layout)) != 0 ? errno : 0;
+	int reason = fchmod(shm->fd, 0600) != 0 || ftruncate(shm->fd, sizeof(struct shm_layout)) != 0 ? errno : 0;
 	while (reason == 0 || reason == EINTR) {
 		reason = posix_fallocate(shm->fd, 0, sizeof(struct shm_layout));
 		if (reason == 0)
 			break;
 	}
-	if (reason != 0) {
-		shm_unlink(shm->name); /* gives back what was allocated */
-		return error_set(error, reason == ENOSPC ? ERR_FULL : ERR_IO,
-		    "cannot allocate %zu bytes of shared memory %s: %s", sizeof(struct shm_layout), shm->name,
-		    strerror(reason));
-	}
+	if (reason == 0 && fcntl(shm->fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) != 0)
+		reason = errno;
+	if (reason != 0)
+		return error_set(error, reason == ENOSPC || reason == ENOMEM ? ERR_FULL : ERR_IO,
+		    "cannot allocate %zu bytes of shared memory: %s", sizeof(struct shm_layout), strerror(reason));
 	CRASH_POINT(shm_allocated);
 	int code = map(shm, true, error);
 	if (code != 0)
@@ -211,70 +185,73 @@ static int make(struct shm *shm, uint32_t region, const uint8_t boot_id[16], str
 	header->abi = shm_abi();
 	header->size = sizeof(struct shm_layout);
 	header->region = region;
-	memcpy(header->boot_id, boot_id, 16);
 	ring_create(&shm->layout->inbound, SHM_INBOUND_RING_SIZE);
-	atomic_store_explicit(&header->generation, 1, memory_order_relaxed);
 	CRASH_POINT(shm_half_made);
 	atomic_store_explicit(&header->version, SHM_VERSION, memory_order_release);
 	return 0;
 }
 
-static bool fits(const struct shm *shm, uint32_t region, const uint8_t boot_id[16])
-{
-	const struct shm_header *header = &shm->layout->header;
-	struct ring ring;
-	return header->region == region && memcmp(header->boot_id, boot_id, 16) == 0 &&
-	       ring_attach(&ring, &shm->layout->inbound, shm->layout->inbound_bytes, SHM_INBOUND_RING_SIZE) == 0;
-}
-
-/* What said something about processes that no longer live. Counters, vectors, epochs and the ring stay. */
-static void forget_processes(struct shm_layout *layout)
-{
-	for (uint32_t i = 0; i < ACTORS; i++) {
-		atomic_store_explicit(&layout->actors[i].pid, 0, memory_order_relaxed);
-		atomic_store_explicit(&layout->actors[i].state, ACTOR_DOWN, memory_order_relaxed);
-		atomic_store_explicit(&layout->actors[i].sleeping, 0, memory_order_relaxed);
-	}
-	atomic_store_explicit(&layout->coordinator.ready, 0, memory_order_relaxed);
-	atomic_store_explicit(&layout->header.generation,
-	    atomic_load_explicit(&layout->header.generation, memory_order_relaxed) + 1, memory_order_release);
-}
-
-int shm_create(struct shm *shm, const char *region_dir, uint32_t region, int *fresh, struct error_context *error)
+int shm_create(struct shm *shm, uint32_t region, struct error_context *error)
 {
 	*shm = (struct shm){.fd = -1};
-	*fresh = 0;
-	uint8_t boot_id[16];
-	int code = boot_id_read(boot_id, error);
-	if (code != 0)
-		return code;
-	shm_name(region_dir, shm->name);
-	shm->fd = shm_open(shm->name, O_RDWR | O_CLOEXEC, 0);
-	if (shm->fd < 0 && errno != ENOENT)
-		return error_set(error, ERR_IO, "cannot open shared memory %s: %s", shm->name, strerror(errno));
-	if (shm->fd >= 0) {
-		struct error_context ignored; /* why it does not fit: it is made anew whatever the reason */
-		if (map_if_valid(shm, true, &ignored) == 0 && fits(shm, region, boot_id)) {
-			forget_processes(shm->layout);
-			return 0;
-		}
-		shm_detach(shm);
-	}
-	*fresh = 1;
-	code = make(shm, region, boot_id, error);
+	int code = make(shm, region, error);
 	if (code != 0)
 		shm_detach(shm);
 	return code;
 }
 
+int shm_attach_fd(struct shm *shm, int fd, struct error_context *error)
+{
+	*shm = (struct shm){.fd = fd};
+	int code = fcntl(fd, F_SETFD, FD_CLOEXEC) == 0
+	               ? map_if_valid(shm, true, error)
+	               : error_set(error, ERR_CONFIGURATION, "descriptor %d is no shared memory: %s", fd, strerror(errno));
+	if (code != 0)
+		shm_detach(shm);
+	return code;
+}
+
+pid_t shm_supervisor(const char *region_dir)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/supervisor.lock", region_dir);
+	return role_lock_holder(path);
+}
+
+/* Of that process, by what the kernel says of its open files: no name in a file system is trusted. Another user's process whose lock this
+ * seems to be is none of ours: memory belongs to who made it. */
+static int memory_find(pid_t supervisor, const char *region_dir, bool writable)
+{
+	char path[PATH_MAX], target[64];
+	struct stat status, owner;
+	int found = -1;
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)supervisor);
+	DIR *open_files = stat(region_dir, &owner) == 0 ? opendir(path) : NULL;
+	for (struct dirent *entry; found < 0 && open_files != NULL && (entry = readdir(open_files)) != NULL;) {
+		ssize_t size = readlinkat(dirfd(open_files), entry->d_name, target, sizeof(target) - 1);
+		target[size > 0 ? size : 0] = 0;
+		if (strncmp(target, MEMORY_LINK, sizeof(MEMORY_LINK) - 1) != 0)
+			continue;
+		found = openat(dirfd(open_files), entry->d_name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+		if (found >= 0 && (fstat(found, &status) != 0 || (status.st_uid != owner.st_uid && status.st_uid != geteuid() && status.st_uid != 0))) {
+			close(found);
+			found = -1;
+		}
+	}
+	if (open_files != NULL)
+		closedir(open_files);
+	return found;
+}
+
 int shm_attach(struct shm *shm, const char *region_dir, int writable, struct error_context *error)
 {
-	*shm = (struct shm){.fd = -1};
-	shm_name(region_dir, shm->name);
-	shm->fd = shm_open(shm->name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
+	*shm = (struct shm){.fd = -1, .supervisor = shm_supervisor(region_dir)};
+	if (shm->supervisor == 0)
+		return error_set(error, ERR_UNREACHABLE, "no supervisor runs in %s", region_dir);
+	shm->fd = memory_find(shm->supervisor, region_dir, writable != 0);
 	if (shm->fd < 0)
-		return error_set(error, errno == ENOENT ? ERR_UNREACHABLE : ERR_IO, "no shared memory of %s (%s): %s",
-		    region_dir, shm->name, errno == ENOENT ? "no supervisor has run there" : strerror(errno));
+		return error_set(error, ERR_UNREACHABLE, "the supervisor of %s (process %d) has no shared memory that this user may open",
+		    region_dir, (int)shm->supervisor);
 	int code = map_if_valid(shm, writable != 0, error);
 	if (code != 0)
 		shm_detach(shm);
@@ -289,11 +266,4 @@ void shm_detach(struct shm *shm)
 		close(shm->fd);
 	shm->layout = NULL;
 	shm->fd = -1;
-}
-
-int shm_remove(const char *region_dir)
-{
-	char name[64];
-	shm_name(region_dir, name);
-	return shm_unlink(name) == 0 || errno == ENOENT ? 0 : ERR_IO;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every byte that the actors of one region share. Created (or attached, when magic, ABI and boot id agree) by the supervisor
- * under /dev/shm; counters live on when actors die. One writer for every word: the column on the right.
+ * Every byte that the actors of one region share. The supervisor makes it anew, in memory that has no name (memfd), and hands it down
+ * to its actors as a descriptor: nobody else can put something in its place, remove it, or cut it short (its size is sealed).
+ * Counters live on when actors die, and end with the supervisor. One writer for every word: the column on the right.
  *
  *   0      +--------------------------------------+
  *          | header: magic, ABI, version last     |  supervisor
@@ -21,6 +22,7 @@
 #define GODWIT_SHM_LAYOUT_H
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/error.h"
 #include "core/vector.h"
@@ -30,7 +32,7 @@
 #include "shm/vector_slot.h"
 
 #define SHM_MAGIC 0x0031746977646f67ull
-#define SHM_VERSION 1u
+#define SHM_VERSION 2u
 #define SHM_LOG_TIMES         64u
 #define SHM_INBOUND_RING_SIZE (16u * 1024 * 1024) /* power of two; holds at least two of the largest records */
 
@@ -47,11 +49,8 @@ struct shm_header {
 	uint64_t magic;
 	uint64_t abi;          /* fingerprint of sizes and offsets, see shm_abi() */
 	uint64_t size;         /* of the whole mapping */
-	uint8_t boot_id[16];   /* shm does not outlive a boot; a stale copy on a disk-backed mount is thrown away */
 	uint32_t region;
-	uint32_t padding;
-	_Atomic uint64_t generation; /* +1 with each supervisor */
-	_Atomic uint32_t version;    /* SHM_VERSION, stored last with release */
+	_Atomic uint32_t version; /* SHM_VERSION, stored last with release */
 };
 
 struct shm_actor {
@@ -132,17 +131,21 @@ struct shm_layout {
 struct shm {
 	struct shm_layout *layout;
 	int fd;
-	char name[64];
+	pid_t supervisor; /* whose it is, as shm_attach has found it; 0: made here, or handed down */
 };
 
-/* The name is derived from the region directory's real path, so that two clusters on one machine do not meet. */
-void shm_name(const char *region_dir, char out[64]);
-/* Supervisor: attaches to what is there if it fits, else removes and makes it anew. `fresh` tells which. */
-int shm_create(struct shm *shm, const char *region_dir, uint32_t region, int *fresh, struct error_context *error);
-/* Actors (writable) and the CLI (read-only). ERR_UNREACHABLE: no such region; ERR_WRONG_VERSION: another build. */
+/* Supervisor: makes it. */
+int shm_create(struct shm *shm, uint32_t region, struct error_context *error);
+/* Actors: attaches, for writing, to what the supervisor has handed down. Takes `fd` over, whatever the outcome. ERR_CONFIGURATION: that is
+ * no shared memory; ERR_WRONG_VERSION: of another build. */
+int shm_attach_fd(struct shm *shm, int fd, struct error_context *error);
+/* The CLI (read-only) and actors that are started by hand: attaches to what the supervisor of that region has open, which runs and holds
+ * the region's lock. ERR_UNREACHABLE: none runs, or it belongs to another user; ERR_WRONG_VERSION: another build. */
 int shm_attach(struct shm *shm, const char *region_dir, int writable, struct error_context *error);
+/* The supervisor that runs there now; 0: none. */
+pid_t shm_supervisor(const char *region_dir);
+/* Again is no mistake. */
 void shm_detach(struct shm *shm);
-int shm_remove(const char *region_dir);
 uint64_t shm_abi(void);
 
 #endif

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +32,28 @@ static int pid_note(int fd, const char *path, struct error_context *error)
 	if (ftruncate(fd, 0) < 0 || (pwrite(fd, text, (size_t)size, 0) != size && errno != ENOSPC && errno != EDQUOT))
 		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
 	return 0;
+}
+
+pid_t role_lock_holder(const char *path)
+{
+	char line[256], text[24] = "";
+	struct stat status;
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const bool is_read = fd >= 0 && fstat(fd, &status) == 0 && pread(fd, text, sizeof text - 1, 0) > 0;
+	if (fd >= 0)
+		close(fd);
+	const long pid = is_read ? strtol(text, NULL, 10) : 0;
+	FILE *locks = pid > 1 ? fopen("/proc/locks", "re") : NULL;
+	bool found = false;
+	while (locks && !found && fgets(line, sizeof line, locks)) {
+		int holder = 0;
+		unsigned long inode = 0;
+		found = sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%lu", &holder, &inode) == 2 && holder == pid &&
+		        inode == (unsigned long)status.st_ino;
+	}
+	if (locks)
+		fclose(locks);
+	return found ? (pid_t)pid : 0;
 }
 
 int role_lock_take(const char *path, const char *what, uint32_t wait_ms, int *out, struct error_context *error)

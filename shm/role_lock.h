@@ -7,6 +7,7 @@
 #ifndef GODWIT_SHM_ROLE_LOCK_H
 #define GODWIT_SHM_ROLE_LOCK_H
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/error.h"
 
@@ -14,5 +15,7 @@
  * moment ago may still be on its way out. 0 with *fd, which holds the lock until it and all that was inherited of it are closed
  * (close-on-exec). ERR_ALREADY_RUNS, the text names `what` and the pid of the holder; ERR_IO. *fd is -1 then. */
 int role_lock_take(const char *path, const char *what, uint32_t wait_ms, int *fd, struct error_context *error);
+/* Who took the lock of that file and holds it: the process that the file names, if the kernel says the same of it. 0: nobody does. */
+pid_t role_lock_holder(const char *path);
 
 #endif

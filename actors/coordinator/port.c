@@ -534,7 +534,7 @@ static int port_start(struct port *port, struct error_context *error)
 	int code = ring_attach(&port->inbound, &shm->inbound, shm->inbound_bytes, SHM_INBOUND_RING_SIZE);
 	if (code)
 		return error_set(
-		    error, code, "the inbound ring in shared memory is damaged; remove it with the region stopped");
+		    error, code, "the inbound ring in shared memory is damaged; stop and start the region");
 	atomic_store(&shm->coordinator.ready, 0);
 	code = store_start(port, error);
 	if (code)

@@ -20,7 +20,7 @@
 struct arguments {
 	char *list[ARGUMENTS_MAX + 1];
 	uint32_t count;
-	char path[PATH_MAX], bells[ACTORS * 12], ready_fd[12], link_base[12];
+	char path[PATH_MAX], bells[ACTORS * 12], ready_fd[12], link_base[12], shm_fd[12];
 };
 
 static void argument_add(struct arguments *arguments, const char *text)
@@ -81,6 +81,8 @@ static void arguments_make(const struct launch_options *options, enum actor acto
 	argument_add_pair(out, "--log-level", options->log_level);
 	snprintf(out->link_base, sizeof(out->link_base), "%u", options->link_base);
 	argument_add_pair(out, "--link-base", out->link_base);
+	snprintf(out->shm_fd, sizeof(out->shm_fd), "%d", options->shm_fd);
+	argument_add_pair(out, "--shm-fd", out->shm_fd);
 	size_t size = 0;
 	for (uint32_t i = 0; i < ACTORS; i++)
 		size +=
@@ -126,7 +128,7 @@ static void become(
 	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	bool failed = null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(stderr_fd, STDOUT_FILENO) < 0 ||
 	              dup2(stderr_fd, STDERR_FILENO) < 0 || fcntl(ready_fd, F_SETFD, 0) != 0 ||
-	              fcntl(options->lock_fd, F_SETFD, 0) != 0;
+	              fcntl(options->lock_fd, F_SETFD, 0) != 0 || fcntl(options->shm_fd, F_SETFD, 0) != 0;
 	for (uint32_t i = 0; i < ACTORS; i++)
 		failed = failed || fcntl(options->bells[i], F_SETFD, 0) != 0;
 	if (!failed)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fork and exec of one actor, with what it inherits: the five eventfds, the lock, one end of a pipe for its ready line, and a
+ * Fork and exec of one actor, with what it inherits: the five eventfds, the lock, the shared memory, one end of a pipe for its ready line, and a
  * file for its standard error. It dies when the supervisor does. */
 #ifndef GODWIT_ACTORS_SUPERVISOR_LAUNCH_H
 #define GODWIT_ACTORS_SUPERVISOR_LAUNCH_H
@@ -17,7 +17,7 @@ struct launch_options {
 	const char *log_level;
 	uint32_t link_base;
 	const struct option_list *actor_flags; /* "ACTOR:--name=value", checked by launch_check */
-	int lock_fd;
+	int lock_fd, shm_fd;
 	int bells[ACTORS];
 };
 

@@ -4,7 +4,7 @@
  * (one inherited over fork aborts) and no thread, so that fork is harmless.
  *
  * Killed at any point it leaves nothing that the next one trips over: its children die with it (PDEATHSIG) and hold its lock
- * until then; directories and shared memory are made so that making them can be repeated. */
+ * until then; directories are made so that making them can be repeated, and shared memory ends with its processes. */
 #include "actors/supervisor/port.h"
 
 #include <errno.h>
@@ -123,8 +123,7 @@ static void spawn(struct port *port, enum actor actor)
 
 static void tell_ready(struct port *port)
 {
-	logline(LOG_LEVEL_INFO, "ready", "pid=%d generation=%llu", (int)getpid(),
-	    (unsigned long long)atomic_load_explicit(&port->shm.layout->header.generation, memory_order_relaxed));
+	logline(LOG_LEVEL_INFO, "ready", "pid=%d", (int)getpid());
 	if (port->flags.ready_fd == 0)
 		return;
 	CRASH_POINT(ready_untold);
@@ -398,7 +397,6 @@ static int start(struct port *port, int argc, char **argv, struct error_context 
 {
 	static struct topology topology; /* large */
 	uint32_t id = 0;
-	int fresh = 0;
 	bool held = false;
 	int code = flags_parse(port, argc, argv, error);
 	if (code == 0)
@@ -428,12 +426,13 @@ static int start(struct port *port, int argc, char **argv, struct error_context 
 	if (code == 0)
 		code = keyspaces_resolve(&topology, port->region_dir, true, error);
 	if (code == 0)
-		code = shm_create(&port->shm, port->region_dir, id, &fresh, error);
+		code = shm_create(&port->shm, id, error);
+	port->launch.shm_fd = port->shm.fd;
 	if (code == 0)
 		code = descriptors_make(port, error);
 	if (code != 0)
 		return held ? EXIT_REFUSED : error_exit_code(code);
-	logline(LOG_LEVEL_INFO, "starting", "pid=%d shm=%s fresh=%d", (int)getpid(), port->shm.name, fresh);
+	logline(LOG_LEVEL_INFO, "starting", "pid=%d", (int)getpid());
 	return 0;
 }
 

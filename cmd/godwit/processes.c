@@ -19,6 +19,7 @@
 
 #include "cmd/godwit/cli.h"
 #include "runtime/logline.h"
+#include "shm/role_lock.h"
 
 #define ARGUMENTS_MAX 24
 
@@ -51,20 +52,9 @@ static pid_t pid_read(const char *dir, const char *name)
 /* Did this process take DIR/NAME.lock, and does it hold it? A pid file may be stale, and its number be another process's by now. */
 static bool pid_has_lock(pid_t pid, const char *dir, const char *name)
 {
-	char path[400], line[256];
-	struct stat status;
-	bool found = false;
+	char path[400];
 	snprintf(path, sizeof path, "%s/%s.lock", dir, name);
-	FILE *locks = stat(path, &status) == 0 ? fopen("/proc/locks", "re") : NULL;
-	while (locks && !found && fgets(line, sizeof line, locks)) {
-		int holder = 0;
-		unsigned long inode = 0;
-		found = sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%lu", &holder, &inode) == 2 && holder == pid &&
-		        inode == (unsigned long)status.st_ino;
-	}
-	if (locks)
-		fclose(locks);
-	return found;
+	return role_lock_holder(path) == pid;
 }
 
 /* Of a process that is alive, and the holder of that lock; the kernel cuts its name to 15 bytes. */

@@ -218,7 +218,7 @@ static void region_picture(const struct cli *cli, struct top_region *r, struct t
 	}
 }
 
-/* A region that was started anew with another layout, or for the first time, is found again at each picture. */
+/* A region that was started anew, or for the first time, is found again at each picture; one that was stopped is shown as it was. */
 static uint32_t regions_attach(struct cli *cli, struct top_region *regions)
 {
 	uint32_t attached = 0;
@@ -227,6 +227,11 @@ static uint32_t regions_attach(struct cli *cli, struct top_region *regions)
 		struct top_region *r = &regions[i];
 		r->region = &cli->topology.regions[i];
 		cli_region_dir(cli, r->region, dir);
+		pid_t supervisor = r->attached ? shm_supervisor(dir) : 0;
+		if (supervisor && supervisor != r->shm.supervisor) {
+			shm_detach(&r->shm);
+			r->attached = false;
+		}
 		if (!r->attached && shm_attach(&r->shm, dir, 0, NULL) == 0) {
 			r->attached = true;
 			sample_take(r);

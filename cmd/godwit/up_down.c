@@ -22,6 +22,7 @@
 #define READY_WAIT_MS    30000u
 #define START_LOOK_MS    1000u
 #define STOP_WAIT_MS     20000u
+#define PATH_WAIT_MS     2000u
 #define MEET_WAIT_MS     10000u
 #define TURN_WAIT_MS     120000u /* an `up` that only waits is over by then; one that restores a snapshot can be stopped by Ctrl-C */
 #define IPC_PATH_MAX     107u
@@ -635,9 +636,6 @@ static int down_run(struct cli *cli)
 		if (!asked && (mask || !here))
 			continue;
 		exit_code = region_stop(cli, &cli->topology.regions[i], true);
-		if (!exit_code)
-			shm_remove(
-			    dir); /* 17 MB of memory; what is in it matters to nobody once the region was stopped in order */
 		worst = exit_code ? exit_code : worst;
 		stopped++;
 	}
@@ -677,7 +675,10 @@ static int actor_restart(struct cli *cli, const struct region *region, enum acto
 	uint32_t starts = atomic_load(&seen->starts);
 	uint64_t started_ns = cli_now_ns(), deadline_ns = started_ns + READY_WAIT_MS * 1000000ull;
 	admin_endpoint(dir, actor_name(actor), endpoint);
-	code = admin_ask(endpoint, "stop", "", cli->timeout_ms, &json, &error);
+	/* Its path may have been removed: then the actor makes it anew in a moment. */
+	while ((code = admin_ask(endpoint, "stop", "", cli->timeout_ms, &json, &error)) == ERR_UNREACHABLE && access(endpoint + 6, F_OK) < 0 &&
+	       cli_now_ns() < started_ns + PATH_WAIT_MS * 1000000ull)
+		cli_sleep_ms(20);
 	free(json);
 	while (!code && (atomic_load(&seen->starts) == starts || atomic_load(&seen->state) != ACTOR_READY)) {
 		if (cli_now_ns() > deadline_ns)

@@ -19,7 +19,6 @@ all=$(echo "$points" | wc -l)
 prepare() { # REGION WAY
 	local region=$1
 	case $2 in
-	shm) rm -f "/dev/shm/$(grep -o 'shm=/[^ ]*' "$work/data/$region/supervisor.stderr" | tail -1 | cut -d/ -f2)" ;;
 	restore) # as if the machine had gone down
 		ls "$work/data/$region"/snapshots/snapshot-* >/dev/null 2>&1 || snapshot_take "$region"
 		head -c 17 /dev/zero >"$work/data/$region/rows/boot" ;;

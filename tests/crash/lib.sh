@@ -38,6 +38,5 @@ begin_anew() {
 	wipe
 	up || fail "up"
 	for region in $regions; do pids[$region]=$(cat "$work/data/$region/supervisor.pid"); kill_region "$region"; done
-	shm_remove
 	for region in $regions; do rm -rf "$work/data/$region"/{log,rows,snapshots}; done
 }

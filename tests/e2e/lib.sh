@@ -79,13 +79,8 @@ even() { # KEYSPACE...
 	done
 }
 
-# What regions leave behind: data, and shared memory, whose names are in the data.
-shm_remove() {
-	cat "$work"/data/*/supervisor.stderr 2>/dev/null | grep -o 'shm=/[^ ]*' | sort -u | cut -d/ -f2 | while read -r name; do rm -f "/dev/shm/$name"; done
-}
 wipe() {
 	godwit down >/dev/null 2>&1
-	shm_remove
 	rm -rf "$work/data"
 }
 
@@ -99,8 +94,6 @@ cleanup() {
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/data/*/*.stderr "$work"/up.log >&2 2>/dev/null
 	else
-		# Counters outlive their region on purpose; this one does not come back.
-		shm_remove
 		rm -rf "$work"
 	fi
 	exit $code

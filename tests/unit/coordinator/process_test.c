@@ -67,7 +67,6 @@ static void clean_up(void)
 			waitpid(pids[i], NULL, 0);
 		}
 	}
-	shm_remove(region_dir);
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -86,7 +85,7 @@ static uint16_t port_free(void)
 static uint64_t start(int which)
 {
 	int pipe_fds[2];
-	char ready_fd[16], word[8] = {0};
+	char ready_fd[16], shm_fd[16], word[8] = {0};
 	struct timespec before, after;
 	CHECK(pipe(pipe_fds) == 0, "pipe");
 	clock_gettime(CLOCK_MONOTONIC, &before);
@@ -95,8 +94,10 @@ static uint64_t start(int which)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(pipe_fds[0]);
 		snprintf(ready_fd, sizeof ready_fd, "%d", pipe_fds[1]);
+		snprintf(shm_fd, sizeof shm_fd, "%d", shm.fd);
+		fcntl(shm.fd, F_SETFD, 0);
 		execl(programs[which], programs[which], "--dir", dir, "--region", REGION, "--topology", topology_path,
-		    "--ready-fd", ready_fd, "--log-level", "warn", which == 0 ? "--new-cluster" : (char *)NULL, (char *)NULL);
+		    "--shm-fd", shm_fd, "--ready-fd", ready_fd, "--log-level", "warn", which == 0 ? "--new-cluster" : (char *)NULL, (char *)NULL);
 		_exit(127);
 	}
 	close(pipe_fds[1]);
@@ -139,11 +140,10 @@ static void prepare(void)
 	    port);
 	fclose(topology);
 	struct error_context error = {0};
-	int fresh;
 	CHECK(keys_make(key_dir, REGION, &error) == 0 && keys_make(key_dir, OTHER, &error) == 0 &&
 	          keys_make(key_dir, KEY_NAME_CLIENT, &error) == 0,
 	    "%s", error.text);
-	CHECK(shm_create(&shm, region_dir, 3, &fresh, &error) == 0, "%s", error.text);
+	CHECK(shm_create(&shm, 3, &error) == 0, "%s", error.text);
 }
 
 static struct gw_connection *connect_client(uint32_t timeout_ms)

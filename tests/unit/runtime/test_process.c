@@ -21,11 +21,10 @@ static void set_up(void)
 {
 	struct error_context error = {0};
 	char path[256];
-	int fresh;
 	scratch_make(directory);
 	snprintf(path, sizeof path, "%s/eu-west-1", directory);
 	mkdir(path, 0700);
-	cr_assert_eq(shm_create(&owner, path, 1, &fresh, &error), 0, "%s", error.text);
+	cr_assert_eq(shm_create(&owner, 1, &error), 0, "%s", error.text);
 	snprintf(path, sizeof path, "%s/keys", directory);
 	cr_assert_eq(keys_make(path, "eu-west-1", &error), 0, "%s", error.text);
 	int null = open("/dev/null", O_WRONLY);
@@ -34,10 +33,7 @@ static void set_up(void)
 }
 static void tear_down(void)
 {
-	char path[256];
-	snprintf(path, sizeof path, "%s/eu-west-1", directory);
 	shm_detach(&owner);
-	shm_remove(path);
 	scratch_remove(directory);
 }
 TestSuite(process, .init = set_up, .fini = tear_down);
@@ -50,8 +46,11 @@ static void stop_at_once(void *self, struct clock_now now)
 static int start(const char *region, const char *extra, const char *extra_value)
 {
 	struct loop_actor actor = {.self = &process, .tick = stop_at_once};
-	const char *argv[] = {"godwit-router", "--dir", directory, "--region", region, extra, extra_value, NULL};
-	int argc = extra ? 7 : 5;
+	char shm_fd[16] = "0";
+	if (strcmp(region, "eu-west-1") == 0)
+		snprintf(shm_fd, sizeof shm_fd, "%d", fcntl(owner.fd, F_DUPFD, 3)); /* taken over by the process */
+	const char *argv[] = {"godwit-router", "--dir", directory, "--region", region, "--shm-fd", shm_fd, extra, extra_value, NULL};
+	int argc = extra ? 9 : 7;
 	return process_start(&process, ACTOR_ROUTER, NULL, NULL, argc, (char **)(uintptr_t)argv, &actor, NULL);
 }
 
@@ -94,7 +93,8 @@ Test(process, mistakes_give_exit_codes)
 	cr_expect_eq(start("eu-west-1", "--log-level", "loud"), 2);
 	cr_expect_eq(start("eu-west-1", "--topology", "/nonexistent"), 2);
 	cr_expect_eq(start("eu-west-1", "--ready-fd", "x"), 2);
-	/* Known, but neither its keys nor its shared memory are there. */
+	cr_expect_eq(start("eu-west-1", "--shm-fd", "999"), 2);
+	/* Known, but neither its keys nor a supervisor with its shared memory are there. */
 	cr_expect_eq(start("us-east-1", NULL, NULL), 5);
 }
 
@@ -103,15 +103,16 @@ Test(process, E13a_an_actor_started_twice_is_refused_and_takes_nothing)
 {
 	struct loop_actor actor = {.self = &process};
 	static struct process second;
-	const char *argv[] = {"godwit-router", "--dir", directory, "--region", "eu-west-1", NULL};
+	char path[256], taken[300], pid[32], shm_fd[16];
+	const char *argv[] = {"godwit-router", "--dir", directory, "--region", "eu-west-1", "--shm-fd", shm_fd, NULL};
 	struct error_context error = {0};
-	char path[256], taken[300], pid[32];
 	struct stat before, after;
 	int fd;
 	cr_assert_eq(start("eu-west-1", NULL, NULL), 0);
 	snprintf(path, sizeof path, "%s/eu-west-1/router.admin", directory);
 	cr_assert_eq(stat(path, &before), 0);
-	cr_assert_eq(process_start(&second, ACTOR_ROUTER, NULL, NULL, 5, (char **)(uintptr_t)argv, &actor, NULL), 3);
+	snprintf(shm_fd, sizeof shm_fd, "%d", fcntl(owner.fd, F_DUPFD, 3));
+	cr_assert_eq(process_start(&second, ACTOR_ROUTER, NULL, NULL, 7, (char **)(uintptr_t)argv, &actor, NULL), 3);
 	cr_assert_eq(stat(path, &after), 0);
 	cr_assert_eq(after.st_ino, before.st_ino, "the admin socket is another one");
 	/* The holder is named, and another role is free. */

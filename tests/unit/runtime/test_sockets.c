@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/keys.h"
@@ -376,6 +377,61 @@ Test(sockets, a_full_queue_says_so)
 		sent++;
 	cr_assert_eq(code, ERR_OVERLOADED);
 	cr_assert_leq(sent, 30);
+}
+
+static int receive_within(void *socket, struct message *message, int wait_ms)
+{
+	int code = ERR_EMPTY;
+	for (int i = 0; i < wait_ms && (code = socket_receive(socket, message, false)) == ERR_EMPTY; i++)
+		usleep(1000);
+	return code;
+}
+
+Test(sockets, E12_a_local_socket_whose_path_was_removed_is_found_again)
+{
+	void *server, *early, *late;
+	char endpoint[160];
+	struct message message;
+	snprintf(endpoint, sizeof endpoint, "ipc://%s/path", place.directory);
+	cr_assert_eq(socket_bind(&server, place.context, ZMQ_DEALER, endpoint, NULL, &error), 0, "%s", error.text);
+	cr_assert_eq(socket_connect(&early, place.outside, ZMQ_DEALER, endpoint, NULL, &error), 0, "%s", error.text);
+	for (int i = 0; i < 2000 && socket_send(early, NULL, 0, "first", 5) != 0; i++)
+		usleep(1000);
+	cr_assert_eq(receive_within(server, &message, 2000), 0);
+	message_close(&message);
+	ino_t before = 0;
+	uint32_t cuts = 0;
+	for (int round = 0; round < 40; round++) {
+		struct stat status;
+		socket_renew_path(server); /* nothing to do */
+		cr_assert_eq(stat(endpoint + 6, &status), 0);
+		cr_assert(before == 0 || status.st_ino == before, "bound anew without a reason");
+		cr_assert_eq(unlink(endpoint + 6), 0);
+		socket_renew_path(server);
+		cr_assert_eq(stat(endpoint + 6, &status), 0, "nobody made it anew");
+		before = status.st_ino;
+		/* Whoever comes later gets in, and whoever was there before stays. */
+		cr_assert_eq(socket_connect(&late, place.outside, ZMQ_DEALER, endpoint, NULL, &error), 0, "%s", error.text);
+		for (int i = 0; i < 2000 && socket_send(late, NULL, 0, "later", 5) != 0; i++)
+			usleep(1000);
+		cr_assert_eq(receive_within(server, &message, 2000), 0);
+		message_close(&message);
+		socket_close(late);
+		/* But for those whose listener is ended because there are too many: they come back by themselves. */
+		uint32_t tries = 0;
+		for (; tries < 2000 && socket_send(early, NULL, 0, "still", 5) != 0; tries++)
+			usleep(1000);
+		int code = receive_within(server, &message, 500);
+		if (code == 0)
+			message_close(&message);
+		cuts += tries > 0 || code != 0;
+	}
+	cr_assert_leq(cuts, 3, "%u of 40 removals have cut a connection", cuts);
+	int used = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	cr_assert_lt(used, 100, "listeners pile up: descriptor %d", used);
+	close(used);
+	usleep(50000);
+	cr_assert_eq(access(endpoint + 6, F_OK), 0, "the end of an earlier listener has removed it");
 }
 
 Test(sockets, forgotten_and_doubly_closed_sockets)

@@ -13,27 +13,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/godwit-shm-XXXXXX";
+#include "shm/role_lock.h"
+
+static char dir[] = "/tmp/godwit-shm-XXXXXX", lock_path[64];
 static struct error_context error;
 
 static void set_up(void)
 {
 	cr_assert_not_null(mkdtemp(dir));
+	snprintf(lock_path, sizeof(lock_path), "%s/supervisor.lock", dir);
 }
 
 static void tear_down(void)
 {
-	shm_remove(dir);
+	unlink(lock_path);
 	rmdir(dir);
 }
 
 TestSuite(layout, .init = set_up, .fini = tear_down);
 
-static int create_fresh(struct shm *shm)
+static void create(struct shm *shm)
 {
-	int fresh = -1;
-	cr_assert_eq(shm_create(shm, dir, 3, &fresh, &error), 0, "%s", error.text);
-	return fresh;
+	cr_assert_eq(shm_create(shm, 3, &error), 0, "%s", error.text);
+}
+
+/* As an actor that inherits it. */
+static int attach(struct shm *shm, const struct shm *made)
+{
+	return shm_attach_fd(shm, fcntl(made->fd, F_DUPFD, 3), &error);
 }
 
 /* The data directory was removed and the memory was not: the new store's log must not be dropped for the old one's peers. */
@@ -70,124 +77,186 @@ Test(layout, stores_are_kept_by_region)
 	cr_assert_not(store_seen_read(&seen, &other, &met));
 }
 
-Test(layout, what_is_made_can_be_attached_and_is_kept)
+Test(layout, what_is_made_can_be_attached)
 {
-	struct shm made, reader, again;
-	cr_assert_eq(shm_attach(&reader, dir, 0, &error), ERR_UNREACHABLE);
-	cr_assert_eq(create_fresh(&made), 1);
-	cr_assert_eq(made.layout->header.generation, 1);
+	struct shm made, actor;
+	create(&made);
+	cr_assert_eq(made.layout->header.region, 3);
 	counter_add(&made.layout->counters[ACTOR_ROUTER], COUNTER_reads, 42);
-	atomic_store(&made.layout->coordinator.epoch, 7);
-	atomic_store(&made.layout->actors[ACTOR_MONITOR].state, ACTOR_READY);
-	atomic_store(&made.layout->actors[ACTOR_MONITOR].pid, 12345);
-
-	cr_assert_eq(shm_attach(&reader, dir, 0, &error), 0, "%s", error.text);
-	cr_assert_eq(counter_get(&reader.layout->counters[ACTOR_ROUTER], COUNTER_reads), 42);
+	cr_assert_eq(attach(&actor, &made), 0, "%s", error.text);
+	cr_assert_eq(fcntl(actor.fd, F_GETFD), FD_CLOEXEC);
+	cr_assert_eq(counter_get(&actor.layout->counters[ACTOR_ROUTER], COUNTER_reads), 42);
 	shm_detach(&made);
-	cr_assert_eq(create_fresh(&again), 0);
-	cr_assert_eq(again.layout->header.generation, 2);
-	cr_assert_eq(counter_get(&again.layout->counters[ACTOR_ROUTER], COUNTER_reads), 42);
-	cr_assert_eq(again.layout->coordinator.epoch, 7);
-	cr_assert_eq(again.layout->actors[ACTOR_MONITOR].state, ACTOR_DOWN);
-	cr_assert_eq(again.layout->actors[ACTOR_MONITOR].pid, 0);
-	shm_detach(&reader);
-	shm_detach(&again);
-	shm_detach(&again);
+	counter_add(&actor.layout->counters[ACTOR_ROUTER], COUNTER_reads, 1);
+	cr_assert_eq(counter_get(&actor.layout->counters[ACTOR_ROUTER], COUNTER_reads), 43);
+	shm_detach(&actor);
+	shm_detach(&actor);
 }
 
-Test(layout, names_differ_by_directory_not_by_spelling)
+/* Nothing that another user could put in its place, that a clean-up could remove, or that anybody could cut short under a reader. */
+Test(layout, E12_it_has_no_name_and_its_size_is_sealed)
 {
-	char one[64], two[64], other[64], spelled[128];
-	snprintf(spelled, sizeof(spelled), "/tmp/../tmp/./%s", strrchr(dir, '/') + 1);
-	shm_name(dir, one);
-	shm_name(spelled, two);
-	shm_name("/tmp", other);
-	cr_assert_str_eq(one, two);
-	cr_assert_str_neq(one, other);
+	struct shm made;
+	struct stat status;
+	char link[64], target[64] = "";
+	create(&made);
+	cr_assert_eq(ftruncate(made.fd, 4096), -1);
+	cr_assert_eq(ftruncate(made.fd, sizeof(struct shm_layout) + 4096), -1);
+	cr_assert_eq(errno, EPERM);
+	cr_assert_eq(fcntl(made.fd, F_ADD_SEALS, F_SEAL_WRITE), -1, "the seals are not sealed");
+	cr_assert_eq(fstat(made.fd, &status), 0);
+	cr_assert_eq(status.st_mode & 0777u, 0600);
+	cr_assert_eq(status.st_nlink, 0);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", made.fd);
+	cr_assert_gt(readlink(link, target, sizeof(target) - 1), 0);
+	cr_assert_str_eq(target, "/memfd:godwit-shm (deleted)");
+	shm_detach(&made);
 }
 
-Test(layout, a_reader_cannot_write)
+/* A supervisor: takes the region's lock, makes shared memory, says so on the pipe and stays. */
+static pid_t supervisor_fork(bool takes_lock, uid_t owner)
 {
-	struct shm made, reader;
-	create_fresh(&made);
-	cr_assert_eq(shm_attach(&reader, dir, 0, &error), 0);
+	int ends[2], lock_fd;
+	char byte;
+	cr_assert_eq(pipe(ends), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		struct shm made;
+		if ((takes_lock && role_lock_take(lock_path, "it", 0, &lock_fd, NULL) != 0) || shm_create(&made, 3, NULL) != 0 ||
+		    (owner && fchown(made.fd, owner, owner) != 0))
+			_exit(1);
+		atomic_store(&made.layout->coordinator.epoch, 7);
+		if (write(ends[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ends[1]);
+	cr_assert_eq(read(ends[0], &byte, 1), 1);
+	close(ends[0]);
+	return child;
+}
+
+static void supervisor_kill(pid_t child)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+Test(layout, E12_a_reader_finds_what_the_holder_of_the_lock_has_open)
+{
+	struct shm reader, writer;
+	cr_assert_eq(shm_attach(&reader, dir, 0, &error), ERR_UNREACHABLE);
+	pid_t child = supervisor_fork(true, 0);
+	cr_assert_eq(shm_supervisor(dir), child);
+	cr_assert_eq(shm_attach(&reader, dir, 0, &error), 0, "%s", error.text);
+	cr_assert_eq(reader.supervisor, child);
+	cr_assert_eq(reader.layout->coordinator.epoch, 7);
+	cr_assert_eq(shm_attach(&writer, dir, 1, &error), 0, "%s", error.text);
+	atomic_store(&writer.layout->coordinator.epoch, 8);
+	cr_assert_eq(reader.layout->coordinator.epoch, 8);
+	/* A reader cannot write. */
 	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	cr_assert_eq(read(zero, &made.layout->coordinator.epoch, 8), 8);
+	cr_assert_eq(read(zero, &writer.layout->coordinator.epoch, 8), 8);
 	cr_assert_eq(read(zero, &reader.layout->coordinator.epoch, 8), -1, "the kernel could write there");
 	cr_assert_eq(errno, EFAULT);
 	close(zero);
+	/* What is mapped stays when its supervisor dies, and nobody finds it any more. */
+	supervisor_kill(child);
+	cr_assert_eq(reader.layout->coordinator.epoch, 0); /* as /dev/zero has left it */
 	shm_detach(&reader);
+	shm_detach(&writer);
+	cr_assert_eq(shm_attach(&reader, dir, 0, &error), ERR_UNREACHABLE);
+	cr_assert_eq(shm_supervisor(dir), 0);
+}
+
+Test(layout, E12_a_process_that_is_only_named_is_not_looked_into)
+{
+	struct shm reader;
+	char text[24];
+	pid_t child = supervisor_fork(false, 0); /* has shared memory open, and no lock */
+	int size = snprintf(text, sizeof(text), "%d\n", (int)child), fd = open(lock_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_eq(write(fd, text, (size_t)size), size);
+	close(fd);
+	cr_assert_eq(shm_attach(&reader, dir, 0, &error), ERR_UNREACHABLE);
+	supervisor_kill(child);
+}
+
+Test(layout, E12_memory_of_another_user_is_not_taken)
+{
+	struct shm reader;
+	if (geteuid() != 0)
+		cr_skip_test("only root can give a file to another user");
+	pid_t child = supervisor_fork(true, 65534);
+	cr_assert_eq(shm_attach(&reader, dir, 0, &error), ERR_UNREACHABLE);
+	supervisor_kill(child);
+}
+
+/* The right bytes are not enough: what could be cut short under its readers is refused. */
+Test(layout, E12_what_is_not_sealed_is_refused)
+{
+	struct shm made, other;
+	char path[64];
+	create(&made);
+	snprintf(path, sizeof(path), "%s/image", dir);
+	int files[] = {memfd_create("godwit-shm", MFD_CLOEXEC | MFD_ALLOW_SEALING), open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(write(files[i], made.layout, sizeof(struct shm_layout)), (ssize_t)sizeof(struct shm_layout));
+		cr_assert_eq(shm_attach_fd(&other, files[i], &error), i == 0 ? ERR_UNREACHABLE : ERR_CONFIGURATION);
+		cr_assert_null(other.layout);
+		cr_assert_eq(fcntl(files[i], F_GETFD), -1, "taken over, and not closed");
+	}
+	cr_assert_eq(shm_attach_fd(&other, 999, &error), ERR_CONFIGURATION);
+	unlink(path);
 	shm_detach(&made);
 }
 
-static void expect_made_anew(const char *why)
-{
-	struct shm again;
-	cr_assert_eq(create_fresh(&again), 1, "%s", why);
-	cr_assert_eq(again.layout->coordinator.epoch, 0);
-	atomic_store(&again.layout->coordinator.epoch, 7);
-	shm_detach(&again);
-}
-
-Test(layout, what_does_not_fit_is_refused_by_actors_and_made_anew_by_the_supervisor)
+Test(layout, what_does_not_fit_is_refused)
 {
 	struct shm shm, other;
-	expect_made_anew("first");
 #define DAMAGE(statement, code)                                                                                                \
-	cr_assert_eq(create_fresh(&shm), 0);                                                                                   \
+	create(&shm);                                                                                                          \
 	statement;                                                                                                             \
-	cr_assert_eq(shm_attach(&other, dir, 1, &error), code, "%s", #statement);                                              \
-	shm_detach(&other);                                                                                                    \
-	shm_detach(&shm);                                                                                                      \
-	expect_made_anew(#statement);
+	cr_assert_eq(attach(&other, &shm), code, "%s", #statement);                                                            \
+	cr_assert_null(other.layout);                                                                                          \
+	shm_detach(&shm);
 	DAMAGE(shm.layout->header.magic++, ERR_WRONG_VERSION)
 	DAMAGE(shm.layout->header.abi++, ERR_WRONG_VERSION)
 	DAMAGE(shm.layout->header.size--, ERR_WRONG_VERSION)
 	DAMAGE(atomic_store(&shm.layout->header.version, SHM_VERSION + 1), ERR_WRONG_VERSION)
 	DAMAGE(atomic_store(&shm.layout->header.version, 0), ERR_UNREACHABLE)
-	DAMAGE(shm.layout->header.region = 4, 0)
-	DAMAGE(shm.layout->header.boot_id[3] ^= 1, 0)
-	DAMAGE(atomic_store(&shm.layout->inbound.tail, 12), 0)
-	DAMAGE(shm.layout->inbound.capacity /= 2, 0)
-	DAMAGE(cr_assert_eq(ftruncate(shm.fd, 4096), 0), ERR_WRONG_VERSION)
-	DAMAGE(cr_assert_eq(ftruncate(shm.fd, 10), 0), ERR_UNREACHABLE)
-	DAMAGE(cr_assert_eq(ftruncate(shm.fd, 0), 0), ERR_UNREACHABLE)
-	DAMAGE(cr_assert_eq(ftruncate(shm.fd, sizeof(struct shm_layout) + 4096), 0), ERR_WRONG_VERSION)
 }
 
-/* Killed at random points of making it, again and again: the next one always gets a complete one. */
-Test(layout, T32_killed_while_making_can_be_repeated)
+/* Killed at random points of making it, again and again: whoever looks gets a complete one or none. */
+Test(layout, T32_killed_while_making_it)
 {
 	uint32_t random = (uint32_t)getpid();
-	for (uint32_t round = 0; round < 120; round++) {
+	for (uint32_t round = 0; round < 60; round++) {
 		pid_t child = fork();
 		if (child == 0) {
+			int lock_fd;
+			if (role_lock_take(lock_path, "it", 0, &lock_fd, NULL) != 0)
+				_exit(1);
 			for (;;) {
 				struct shm shm;
-				int fresh;
-				if (shm_create(&shm, dir, 3, &fresh, NULL) != 0)
+				if (shm_create(&shm, 3, NULL) != 0)
 					_exit(1);
-				atomic_store(&shm.layout->header.version, 0); /* so that the next turn makes it anew */
 				shm_detach(&shm);
 			}
 		}
 		random = random * 1664525u + 1013904223u;
 		usleep(random >> 18); /* up to 16 ms: making it twice takes about as long */
-		kill(child, SIGKILL);
-		int status;
-		waitpid(child, &status, 0);
-		cr_assert(WIFSIGNALED(status));
-		struct shm shm, reader;
+		struct shm reader;
 		int code = shm_attach(&reader, dir, 0, &error);
 		cr_assert(code == 0 || code == ERR_UNREACHABLE, "%s", error.text);
 		if (code == 0)
 			cr_assert_eq(reader.layout->inbound.capacity, SHM_INBOUND_RING_SIZE, "attached before it was complete");
+		kill(child, SIGKILL);
+		int status;
+		waitpid(child, &status, 0);
+		cr_assert(WIFSIGNALED(status));
 		shm_detach(&reader);
-		create_fresh(&shm);
-		cr_assert_eq(shm_attach(&reader, dir, 1, &error), 0, "%s", error.text);
-		memset(reader.layout->inbound_bytes, 1, SHM_INBOUND_RING_SIZE); /* all of it is there */
-		shm_detach(&reader);
-		shm_detach(&shm);
+		cr_assert_eq(shm_attach(&reader, dir, 0, &error), ERR_UNREACHABLE);
 	}
 }
 

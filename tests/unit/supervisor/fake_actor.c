@@ -43,10 +43,10 @@ static void signals_check(void)
 		note("has the wrong signals");
 }
 
-/* Five eventfds, the lock, and nothing else above standard error but the pipe. */
+/* Five eventfds, the lock, the shared memory, and nothing else above standard error but the pipe. */
 static void descriptors_check(int argc, char **argv)
 {
-	int bells = 0, locks = 0, others = 0, ready_fd = atoi(flag(argc, argv, "--ready-fd"));
+	int bells = 0, locks = 0, memory = 0, others = 0, ready_fd = atoi(flag(argc, argv, "--ready-fd"));
 	for (int fd = 3; fd < 100; fd++) {
 		char path[64], target[256] = "";
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -56,13 +56,15 @@ static void descriptors_check(int argc, char **argv)
 			bells++;
 		else if (strstr(target, "supervisor.lock") != NULL)
 			locks++;
+		else if (strncmp(target, "/memfd:", 7) == 0 && fd == atoi(flag(argc, argv, "--shm-fd")))
+			memory++;
 		else if (fd != ready_fd)
 			others++;
 	}
 	int listed[5];
 	int count =
 	    sscanf(flag(argc, argv, "--bells"), "%d,%d,%d,%d,%d", &listed[0], &listed[1], &listed[2], &listed[3], &listed[4]);
-	if (bells != 5 || locks != 1 || others != 0 || count != 5)
+	if (bells != 5 || locks != 1 || memory != 1 || others != 0 || count != 5)
 		note("has the wrong descriptors");
 }
 
