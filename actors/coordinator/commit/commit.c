@@ -49,11 +49,11 @@ int commit_new(struct commit **out, const struct commit_options *options, uint64
 	defaults(&c->options);
 	assert(!(c->options.keys & (c->options.keys - 1)) && !(c->options.memory & (c->options.memory - 1)));
 	assert(!(c->options.arena & (c->options.arena - 1)));
+	c->n = (uint32_t)__builtin_popcount(options->regions);
 	if (tables_init(c) < 0) {
 		commit_free(c);
 		return ERR_NO_MEMORY;
 	}
-	c->n = (uint32_t)__builtin_popcount(options->regions);
 	c->quorum = c->n / 2 + 1;
 	c->others = options->regions & ~(1u << options->region);
 	c->peers = options->regions;
@@ -294,6 +294,7 @@ static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 {
 	struct commit_message *m = message_send(c, to, COMMIT_VOTE, t->id);
 	m->vote = COMMIT_YES;
+	m->ballot = t->waited_ns;
 	previous_put(c, t, m);
 	for (uint32_t i = 0; i < t->body.operation_count; i++) {
 		uint32_t first = c->keys[t->operations[i].key].request_first;

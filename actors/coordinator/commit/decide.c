@@ -104,8 +104,7 @@ void coordinator_vote(struct commit *c, uint8_t from, const struct commit_messag
 		return;
 	}
 	if (m->vote == COMMIT_YES && m->seen_count == t->body.operation_count) {
-		uint64_t took_ns = c->now_ns - t->since_ns, *smooth_ns = &c->round_trip_ns[from];
-		*smooth_ns = *smooth_ns ? *smooth_ns - *smooth_ns / 8 + took_ns / 8 : took_ns;
+		round_trip_note(c, from, c->now_ns - t->since_ns, m->ballot);
 		t->yes |= 1u << from;
 		t->no &= ~(1u << from);
 		t->yes_messages++;

@@ -53,7 +53,7 @@ long commit_message_encode(const struct commit_message *m, uint8_t *out, size_t 
 	*out++ = m->decision;
 	*out++ = m->accepted_value;
 	*out++ = (uint8_t)(m->is_final | m->coordinates << 1 | m->withdrawn << 2 | m->dead << 3 | m->forgotten << 4 |
-	                   m->live << 5 | m->committed << 6);
+	                   m->live << 5 | m->committed << 6 | m->blank << 7);
 	out = put_u16(out, (uint16_t)m->reason);
 	out = put_id(out, m->id);
 	out = put_id(out, m->version);
@@ -182,6 +182,7 @@ int commit_message_decode(
 	m->forgotten = flags >> 4 & 1;
 	m->live = flags >> 5 & 1;
 	m->committed = flags >> 6 & 1;
+	m->blank = flags >> 7;
 	m->reason = (int16_t)take_u16(&cursor);
 	m->id = take_id(&cursor);
 	m->version = take_id(&cursor);
@@ -201,9 +202,10 @@ int commit_message_decode(
 	for (uint32_t i = 0; m->type == COMMIT_PROMISED && i < REGIONS_MAX; i++)
 		m->assigned.sequence[i] = take_u64(&cursor);
 	struct commit_body body;
-	if (cursor.bad || cursor.at != cursor.end || !m->type || m->type >= COMMIT_MESSAGE_TYPES || flags > 127 ||
-	    m->vote > COMMIT_ABSTAIN || m->decision > COMMIT_COMMITTED || m->accepted_value > COMMIT_COMMITTED ||
-	    m->key_size > KEY_SIZE_MAX || m->value_size > VALUE_SIZE_MAX || m->id.share || m->reason > 0)
+	if (cursor.bad || cursor.at != cursor.end || !m->type || m->type >= COMMIT_MESSAGE_TYPES ||
+	    (m->blank && m->type != COMMIT_PROMISED) || m->vote > COMMIT_ABSTAIN || m->decision > COMMIT_COMMITTED ||
+	    m->accepted_value > COMMIT_COMMITTED || m->key_size > KEY_SIZE_MAX || m->value_size > VALUE_SIZE_MAX ||
+	    m->id.share || m->reason > 0)
 		return ERR_MALFORMED;
 	if (m->body && commit_body_open(&body, m->body, m->body_size) < 0)
 		return ERR_MALFORMED;

@@ -7,28 +7,6 @@
 
 #include "actors/coordinator/commit/state.h"
 
-#define CONTENDER_SLACK_NS 5000000ull
-#define GRACE_PERCENT      150u
-
-/* What is begun here on these keys before it comes, would have to be withdrawn for it: own requests wait a little, if they are
- * younger. */
-void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since)
-{
-	for (uint32_t i = 0; t->operations && i < t->body.operation_count; i++) {
-		const struct key *key = &c->keys[t->operations[i].key];
-		if (!contender_goes_first(c, key, since))
-			c->contenders[key->hash % CONTENDERS] = (struct contender){.key_hash = key->hash,
-			    .since = since,
-			    .until_ns = c->now_ns + 2 * c->round_trip_ns[region] + CONTENDER_SLACK_NS};
-	}
-}
-
-bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since)
-{
-	const struct contender *contender = &c->contenders[key->hash % CONTENDERS];
-	return contender->key_hash == key->hash && c->now_ns < contender->until_ns && contender->since < since;
-}
-
 void wait_on(struct commit *c, struct transaction *t, uint32_t index)
 {
 	struct key *key = &c->keys[index];
@@ -200,18 +178,6 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 	return true;
 }
 
-/* Mostly the other regions' votes settle which of two it is to be, before anybody has to withdraw: whose votes do not come is
- * known after a round trip or two. Without this time of grace, one key from three regions an ocean apart took 161 ms a commit
- * in place of 115 (sim-commit --hot; 206 when wounded requests also began again as the youngest). */
-static uint64_t grace_ns(const struct commit *c)
-{
-	uint64_t nearest_ns = 0;
-	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		if (c->round_trip_ns[r] && (!nearest_ns || c->round_trip_ns[r] < nearest_ns))
-			nearest_ns = c->round_trip_ns[r];
-	return nearest_ns * GRACE_PERCENT / 100;
-}
-
 static bool can_be_withdrawn(const struct transaction *t)
 {
 	return t->coordinating && !t->committing && !t->withdrawn && !t->promised && !t->accepted_ballot && !t->decided_known;
@@ -277,6 +243,7 @@ void participant_try(struct commit *c, struct transaction *t)
 		if (commit_id_compare(c->keys[t->operations[i].key].row.stamp, t->operations[i].previous) > 0)
 			t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
 	t->voted = true;
+	t->waited_ns = c->now_ns - t->since_ns;
 	hold(c, t);
 	append(c, COMMIT_ENTRY_PREPARE, t, 0, 0, true, false);
 	later(c, ACTION_VOTE, t, t->id)->to = 1u << t->id.region;

@@ -8,6 +8,8 @@
 
 #include "actors/coordinator/commit/state.h"
 
+#define BLANK_ASKS 4u
+
 static void propose(struct commit *c, struct transaction *t);
 
 uint64_t ballot_next(const struct commit *c, uint64_t above)
@@ -47,7 +49,12 @@ void recover(struct commit *c, struct transaction *t)
 {
 	if (t->decided_known || t->noted || t->committing || !actions_have_room(c))
 		return;
-	if (t->phase == PHASE_PROMISING && t->promises == c->options.regions) {
+	/* Who does not know the body can propose nothing but ABORT, and would keep others from more: it asks them first. */
+	if (t->blank && t->attempts <= BLANK_ASKS && c->others) {
+		message_send(c, c->others, COMMIT_FETCH, t->id);
+		return;
+	}
+	if (t->phase == PHASE_PROMISING && (t->promises | t->recovery->blanks) == c->options.regions) {
 		uint64_t serial = t->serial;
 		propose(c, t); /* the streams may have caught up since */
 		if (t->serial != serial || t->phase != PHASE_PROMISING)
@@ -169,8 +176,22 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 	action->ballot = m->ballot;
 }
 
+/* It votes no more, and has nothing else to say: not counted among those who reply, but among those who were to be waited for.
+ */
+static void blank_send(struct commit *c, struct transaction *t, uint8_t to)
+{
+	struct commit_message *m = message_send(c, 1u << to, COMMIT_PROMISED, t->id);
+	m->ballot = t->promised;
+	m->blank = m->forgotten = true;
+	m->assigned = *c->options.assigned;
+}
+
 void recover_promise_send(struct commit *c, struct transaction *t, uint8_t to)
 {
+	if (t->blank) {
+		blank_send(c, t, to);
+		return;
+	}
 	struct reply reply;
 	struct proof proof = {0};
 	uint32_t count = t->operations ? t->body.operation_count : 0;
@@ -251,10 +272,10 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 /* Somebody may have decided t and forgotten it. Had that been COMMIT, the record would be in a log of those who replied, and
  * in this one by now, where it would have ended t. So all regions have to have replied, this one must know of itself that it
  * has not forgotten such a COMMIT, and its log must hold all that theirs held. Then nobody has committed t, nor can: all have
- * promised. */
+ * promised. A promise is enough for that, whatever else its sender knows. */
 static bool is_caught_up(const struct commit *c, struct transaction *t)
 {
-	return t->promises == c->options.regions && !commit_may_be_forgotten(c, t) &&
+	return (t->promises | t->recovery->blanks) == c->options.regions && !commit_may_be_forgotten(c, t) &&
 	       vector_covers(c->options.assigned, &t->recovery->assigned);
 }
 
@@ -393,8 +414,12 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t || t->phase != PHASE_PROMISING || m->ballot != t->ballot || m->hold_count > COMMIT_HOLDS_MAX)
 		return;
-	if (!t->operations && m->body) {
-		transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY); /* what this is about: from the start */
+	if (!t->operations && m->body && transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY))
+		return; /* what this is about: from the start */
+	vector_join(&t->recovery->assigned, &m->assigned);
+	if (m->blank) {
+		t->recovery->blanks |= 1u << from;
+		promise_count(c, t);
 		return;
 	}
 	struct reply *reply = &t->recovery->replies[from];
@@ -411,7 +436,6 @@ void recover_promised(struct commit *c, uint8_t from, const struct commit_messag
 	    .hold_count = m->hold_count};
 	memcpy(reply->holds, m->holds, sizeof reply->holds);
 	seen_join(t, m->seen, m->seen_count);
-	vector_join(&t->recovery->assigned, &m->assigned);
 	t->promises |= 1u << from;
 	promise_count(c, t);
 }
@@ -551,6 +575,10 @@ void recover_known(struct commit *c, uint8_t from, const struct commit_message *
 	struct transaction *t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY);
 	if (!t)
 		return;
+	if (t->blank) {
+		transaction_free(c, t);
+		return;
+	}
 	transaction_met(c, t);
 	look_first(c, t);
 }

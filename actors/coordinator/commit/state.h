@@ -85,6 +85,7 @@ struct recovery {
 	uint64_t begun_ns;
 	struct reply replies[REGIONS_MAX];
 	struct vector assigned; /* of all who replied */
+	uint32_t blanks;        /* regions that promised and have no say */
 	uint32_t seen_count;    /* operations known when the look began */
 	struct commit_seen seen[]; /* newest of all replies, one an operation */
 };
@@ -100,12 +101,15 @@ struct transaction {
 	bool coordinating, waiting, holding, voted, logged, committing, withdrawn, decided_known, noted, sent, urgent;
 	bool forgot_abort, forgot_commit; /* it may have been decided here before it was met (again) */
 	bool body_logged;
+	bool begun;        /* CLAIM_NEW */
+	bool blank;        /* the body is not known: it found no room, or a row of its keys cannot be read */
 	bool left, yields; /* in the list of what is left for later; withdraw it then */
 	uint32_t left_newer, left_older;
 	uint8_t accepted_value;
 	uint64_t promised, accepted_ballot;
 	uint16_t voters; /* regions that are known to have voted YES, by a value that was accepted */
 	uint64_t since_ns, touched_ns, next_ns, first_lsn, hold_serial;
+	uint64_t waited_ns; /* before the vote */
 	/* Waiting for a key. */
 	uint32_t wait_key, wait_next;
 	/* Coordinator. */
@@ -297,7 +301,7 @@ struct commit {
 	struct hlc clock;
 	uint64_t born;
 	uint64_t now_ns, now_ms, started_ns;
-	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included */
+	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included; see round_trip_note */
 	struct contender contenders[CONTENDERS];
 	uint32_t peers; /* that seem to be there */
 	uint64_t gone_ns[REGIONS_MAX]; /* since when one does not */
@@ -314,6 +318,8 @@ struct commit {
 	uint32_t freed_count;
 
 	struct transaction *transactions;
+	uint32_t transaction_slots, transaction_touched; /* beyond the touched ones none was ever used */
+	uint32_t begun_count;                            /* those that came as new */
 	uint32_t transaction_free, transaction_newest, transaction_oldest, transaction_count;
 	uint32_t *transaction_buckets;
 	uint64_t serial;
@@ -327,7 +333,7 @@ struct commit {
 	uint8_t *long_keys; /* KEY_SIZE_MAX a slot: a key that has a slot has room for its bytes */
 	uint32_t *key_buckets;
 	uint32_t key_free, key_count, held_keys;
-	uint32_t keys_left[CLAIMS], transactions_left[CLAIMS]; /* to others */
+	uint32_t keys_left[CLAIMS]; /* to others */
 	bool replay_failed;
 	struct read *reads;
 	uint32_t read_free, read_newest, read_oldest;
@@ -481,9 +487,6 @@ bool withdraw(struct commit *c, struct transaction *t, int16_t reason, bool fina
 void withdraw_send(struct commit *c, const struct transaction *t);
 void tell_decided(struct commit *c, uint8_t to, struct commit_id id);
 void wait_on(struct commit *c, struct transaction *t, uint32_t key);
-/* `region` wants t's keys, since then, and cannot have them now. */
-void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since);
-bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since);
 uint32_t wait_remove(struct commit *c, struct transaction *t);
 void wait_off(struct commit *c, struct transaction *t);
 void streamed(struct commit *c, const uint8_t *bytes, size_t size);
@@ -555,6 +558,11 @@ void look_plan(struct commit *c, struct transaction *t);
 void look_again(struct commit *c, struct transaction *t);
 void look_first(struct commit *c, struct transaction *b);
 void look_behind(struct commit *c, const struct transaction *t);
+void round_trip_note(struct commit *c, uint8_t from, uint64_t took_ns, uint64_t waited_ns);
+/* `region` wants t's keys, since then, and cannot have them now. */
+void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since);
+bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since);
+uint64_t grace_ns(const struct commit *c); /* before what was begun here gives way to what goes first */
 
 /* wait.c */
 void request_take(struct commit *c, const struct commit_event *e);

@@ -21,7 +21,6 @@ static void tables_reserve(struct commit *c)
 	c->keys_left[CLAIM_COMMIT] = 0;
 	c->keys_left[CLAIM_RECOVERY] = 2 * largest;
 	c->keys_left[CLAIM_NEW] = 2 * largest + (c->options.keys / 8 > 2 * largest ? c->options.keys / 8 : 2 * largest);
-	c->transactions_left[CLAIM_NEW] = c->options.transactions / 8 + 1;
 }
 
 #define LOOK_SIZE ((sizeof(struct recovery) + COMMIT_OPERATIONS_MAX * sizeof(struct commit_seen) + 63) & ~(size_t)63)
@@ -92,7 +91,8 @@ int tables_init(struct commit *c)
 	 * is free, clients' requests and streams while half as much again is. */
 	c->action_reserve = o->requests + 2 * o->transactions + 4 * COMMIT_OPERATIONS_MAX;
 	c->action_capacity = 2 * c->action_reserve + 4096;
-	c->transactions = calloc(o->transactions, sizeof *c->transactions);
+	c->transaction_slots = c->n * o->transactions;
+	c->transactions = calloc(c->transaction_slots, sizeof *c->transactions);
 	c->transaction_buckets = calloc(o->keys, sizeof *c->transaction_buckets);
 	c->requests = calloc(o->requests, sizeof *c->requests);
 	c->keys = calloc(o->keys, sizeof *c->keys);
@@ -130,8 +130,6 @@ int tables_init(struct commit *c)
 		c->transaction_buckets[i] = c->key_buckets[i] = NOBODY;
 		c->keys[i].chain = i + 1 < o->keys ? i + 1 : NOBODY;
 	}
-	for (uint32_t i = 0; i < o->transactions; i++)
-		c->transactions[i].newer = i + 1 < o->transactions ? i + 1 : NOBODY;
 	for (uint32_t i = 0; i < o->requests; i++)
 		c->requests[i].newer = i + 1 < o->requests ? i + 1 : NOBODY;
 	for (uint32_t i = 0; i < o->reads; i++) {
@@ -140,7 +138,7 @@ int tables_init(struct commit *c)
 	}
 	memset(c->waiting_read_buckets, 0xff, c->waiting_read_bucket_count * sizeof *c->waiting_read_buckets); /* NOBODY */
 	c->waiting_read_newest = c->waiting_read_oldest = NOBODY;
-	c->transaction_newest = c->transaction_oldest = NOBODY;
+	c->transaction_free = c->transaction_newest = c->transaction_oldest = NOBODY;
 	c->request_newest = c->request_oldest = c->request_gathering = NOBODY;
 	c->read_newest = c->read_oldest = NOBODY;
 	c->apply_newest = c->apply_oldest = c->left_newest = c->left_oldest = NOBODY;
@@ -204,6 +202,7 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 	struct commit_body body;
 	if (commit_body_open(&body, bytes, size) < 0)
 		return false;
+	t->blank = true;
 	size_t states = body.operation_count * sizeof *t->operations;
 	uint8_t *blob = arena_take(&c->arena, states + size);
 	if (!blob && claim != CLAIM_NEW)
@@ -241,6 +240,7 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 	}
 	t->operations = operations;
 	t->body = body;
+	t->blank = false;
 	if (t->phase == PHASE_PROMISING) {
 		recover_end(c, t);
 		t->next_ns = c->now_ns;
@@ -248,23 +248,39 @@ bool transaction_learn(struct commit *c, struct transaction *t, const uint8_t *b
 	return true;
 }
 
+/* Each region has at most `transactions` undecided of its own, and keeps them. So there is a place for whatever is undecided
+ * anywhere, and a promise is not refused for want of one; nor does what others ask about keep this region from beginning. */
+static bool place_is_left(const struct commit *c, enum claim claim)
+{
+	uint32_t others = c->transaction_count - c->begun_count;
+	if (c->transaction_count >= c->transaction_slots)
+		return false;
+	if (claim == CLAIM_NEW)
+		return c->begun_count < c->options.transactions;
+	return claim == CLAIM_REPLAY || others < c->transaction_slots - c->options.transactions;
+}
+
 struct transaction *transaction_new(
     struct commit *c, struct commit_id id, const uint8_t *bytes, uint32_t size, enum claim claim)
 {
-	if (c->transaction_count + c->transactions_left[claim] >= c->options.transactions)
+	if (!place_is_left(c, claim))
 		return NULL;
-	uint32_t index = c->transaction_free;
+	bool fresh = c->transaction_free == NOBODY;
+	uint32_t index = fresh ? c->transaction_touched : c->transaction_free;
 	struct transaction *t = &c->transactions[index];
-	uint32_t next_free = t->newer;
+	uint32_t next_free = fresh ? NOBODY : t->newer;
 	memset(t, 0, sizeof *t);
 	t->id = id;
 	t->id.share = 0;
-	if (bytes && !transaction_learn(c, t, bytes, size, claim)) {
+	if (bytes && !transaction_learn(c, t, bytes, size, claim) && claim != CLAIM_RECOVERY) {
 		t->newer = next_free;
 		return NULL;
 	}
 	stamp_met(c, id.hlc);
 	c->transaction_free = next_free;
+	c->transaction_touched += fresh;
+	t->begun = claim == CLAIM_NEW;
+	c->begun_count += t->begun;
 	t->serial = ++c->serial;
 	t->wait_key = t->wait_next = t->requests = NOBODY;
 	t->since_ns = t->touched_ns = c->now_ns;
@@ -311,6 +327,7 @@ void transaction_free(struct commit *c, struct transaction *t)
 	t->newer = c->transaction_free;
 	c->transaction_free = index;
 	c->transaction_count--;
+	c->begun_count -= t->begun;
 }
 
 /* ---- keys ---- */

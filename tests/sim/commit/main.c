@@ -261,9 +261,8 @@ static void arguments_read(struct run *run, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct run run = {.first = 1,
-	    .jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
-	    .flags = {.wide = SIM_WIDE_DEFAULT, .operations = 200}};
+	struct run run = {
+	    .first = 1, .jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN), .flags = {.wide = SIM_WIDE_EVERY, .operations = 200}};
 	arguments_read(&run, argc, argv);
 	if (run.single == (run.seeds > 0) || run.jobs == 0) {
 		fprintf(stderr, "sim-commit: give --seed N, or --seeds N with at least one job\n");

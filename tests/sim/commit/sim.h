@@ -54,7 +54,6 @@ enum sim_wide {
 #undef X
 };
 #define SIM_WIDE_EVERY   ((1u << SIM_WIDE_BITS) - 1)
-#define SIM_WIDE_DEFAULT (SIM_WIDE_EVERY & ~(SIM_WIDE_FULL | SIM_WIDE_PROBE))
 
 enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
 
