@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# With several hosts in the connection string libpq goes on from a host that is down, and gives up at one that is full.
+#
+# Guess: host=a,b tries b whenever a gives no session; the more so with target_session_attrs, which looks for a host that
+#     will do.
+# Seen: a host that is not there leads on to b. "Too many clients" (53300) ends the attempt with b never asked, whatever
+#     target_session_attrs says: clients fail at the overloaded region while a healthy one beside it idles.
+# So: a client that must get through tries each host in a connection string of its own.
+#
+# Prints:
+#   postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+#     first host not there: idle
+#     first host full: sorry, too many clients already
+#     first host full, target_session_attrs=read-write: sorry, too many clients already
+#     first host full, target_session_attrs=prefer-standby: sorry, too many clients already
+#     the second host alone: idle
+#   still so
+. "$(dirname "$0")/lib.sh"
+server full -c max_connections=4 -c superuser_reserved_connections=0 -c max_wal_senders=0
+server idle
+# connect DIRECTORY [OPTION]: which of DIRECTORY and idle answers
+connect() {
+	"$pg_bin/psql" -X -q -A -t "host=$work/$1,$work/idle user=postgres dbname=postgres ${2:-}" \
+		-c "select regexp_replace(setting, '.*/', '') from pg_settings where name = 'data_directory'" 2>&1 | sed 's/.*FATAL: *//'
+}
+expect "first host not there" idle "$(connect nowhere)"
+for _ in 1 2 3 4; do sql full -c "select pg_sleep(60)" >/dev/null 2>&1 & done
+until sql full -c "select 1" 2>&1 | grep -q "too many clients"; do sleep 0.1; done
+refusal="sorry, too many clients already"
+expect "first host full" "$refusal" "$(connect full)"
+for wanted in read-write prefer-standby; do
+	expect "first host full, target_session_attrs=$wanted" "$refusal" "$(connect full target_session_attrs=$wanted)"
+done
+expect "the second host alone" idle "$(connect idle)"
+finish
