@@ -316,8 +316,8 @@ static int worker_connect(struct worker *w, uint32_t client, struct error_contex
 {
 	const struct workload_options *options = &w->workload->options;
 	struct worker_connection *c = &w->connections[w->connection_count];
-	char endpoint[160];
-	snprintf(endpoint, sizeof(endpoint), "tcp://%s:%u", w->region->host, w->region->port);
+	char endpoint[128];
+	topology_client_endpoint(w->region, endpoint);
 	*c = (struct worker_connection){.worker = w, .client = client};
 	c->first_ready = options->pipeline;
 	c->operations = calloc(options->pipeline, sizeof(*c->operations));

@@ -26,7 +26,8 @@ static const struct option common_options[] = {
     {0},
 };
 static const struct option region_options[] = {
-    {"region", 'r', OPTION_TEXT, offsetof(struct cli, region), 0, 0, "REGION", "which region (default: the first one)"},
+    {"region", 'r', OPTION_TEXT, offsetof(struct cli, region), 0, 0, "REGION",
+        "which region (default: the one that runs here, or the first one)"},
     {"keyspace", 'k', OPTION_TEXT, offsetof(struct cli, keyspace), 0, 0, "KEYSPACE", "which keyspace (default: default)"},
     {0},
 };

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/address.h"
 #include "shm/layout.h"
 
 #define EVENTS_A_TURN     128
@@ -342,18 +343,31 @@ void proxy_turn(struct proxy *p)
 	arm(p, next_ns);
 }
 
-static int listener_open(struct proxy *p, struct listener *l, uint32_t service, uint16_t link_base, struct error_context *error)
+/* Of a region of this machine the address that it listens on; of another one, the first that its name has. */
+static int target_find(const struct region *to, uint16_t port, struct listener *l, struct error_context *error)
 {
-	const struct region *from = &p->topology->regions[l->from], *to = &p->topology->regions[l->to];
-	char port_text[16];
-	snprintf(port_text, sizeof(port_text), "%u", to->port + service);
+	char port_text[16], host[NAME_SIZE_MAX];
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC}, *found = NULL;
-	int rc = getaddrinfo(to->host, port_text, &hints, &found);
+	if (address_local(to->bind[0] ? to->bind : to->host, port, &l->target, &l->target_size, NULL) == 0)
+		return 0;
+	snprintf(port_text, sizeof(port_text), "%u", port);
+	snprintf(host, sizeof(host), "%s", to->host + (to->host[0] == '['));
+	host[strcspn(host, "]")] = 0;
+	int rc = getaddrinfo(host, port_text, &hints, &found);
 	if (rc != 0)
 		return error_set(error, ERR_CONFIGURATION, "region %s: host %s: %s", to->name, to->host, gai_strerror(rc));
 	memcpy(&l->target, found->ai_addr, found->ai_addrlen);
 	l->target_size = found->ai_addrlen;
 	freeaddrinfo(found);
+	return 0;
+}
+
+static int listener_open(struct proxy *p, struct listener *l, uint32_t service, uint16_t link_base, struct error_context *error)
+{
+	const struct region *from = &p->topology->regions[l->from], *to = &p->topology->regions[l->to];
+	int code = target_find(to, (uint16_t)(to->port + service), l, error);
+	if (code)
+		return code;
 
 	uint16_t port = link_port(p->topology, from->id, to->id, service, link_base);
 	struct sockaddr_in address = {

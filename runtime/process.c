@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/address.h"
 #include "runtime/descriptors.h"
 #include "runtime/keyspaces.h"
 #include "runtime/logline.h"
@@ -310,6 +311,15 @@ int process_run(struct process *p)
 	logline(LOG_LEVEL_INFO, "stopped", "code=%d", code);
 	process_close(p);
 	return code < 0 ? error_exit_code(code) : code;
+}
+
+int process_listens(const struct process *p, enum service service, char out[static 128], struct error_context *error)
+{
+	char address[ADDRESS_TEXT_SIZE];
+	int code = address_local_text(p->region->bind[0] ? p->region->bind : p->region->host, address, error);
+	if (!code)
+		snprintf(out, 128, "tcp://%s:%u", address, p->region->port + service);
+	return code;
 }
 
 void process_ipc(const struct process *p, const char *name, char out[static 256])

@@ -68,6 +68,8 @@ void process_ready(struct process *p);
 int process_fail(struct process *p, int code, const struct error_context *error);
 int process_run(struct process *p); /* the exit code; closes everything that process_start opened, and
                                      * first the sockets that the actor left open on p->context */
+/* Where this region listens for a service: an address of this machine, of `bind` or of its node. */
+int process_listens(const struct process *p, enum service service, char out[static 128], struct error_context *error);
 /* ipc endpoint in the region's directory: "ipc://DIR/REGION/NAME". */
 void process_ipc(const struct process *p, const char *name, char out[static 256]);
 

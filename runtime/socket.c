@@ -180,7 +180,8 @@ static int set_all(
 	}
 	if (is_tcp)
 		failed |= set_tcp(socket);
-	if (strchr(endpoint, '['))
+	/* A name may have addresses of either kind; of IPv4 alone, libzmq makes mapped ones of them. */
+	if (is_tcp && strspn(endpoint + strlen("tcp://"), "0123456789.*") != strcspn(endpoint + strlen("tcp://"), ":"))
 		failed |= set_int(socket, ZMQ_IPV6, 1);
 	if (options->own)
 		failed |= set_curve(socket, binds, options);

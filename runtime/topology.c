@@ -9,6 +9,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "runtime/address.h"
 #include "runtime/text.h"
 #include "runtime/topology_file.h"
 #include "shm/layout.h"
@@ -175,8 +176,10 @@ static void add_region(const struct region *r, struct text *out)
 {
 	text_add(out, "{ \"name\": \"%s\", \"id\": %u, \"datacenter\": ", r->name, r->id);
 	add_quoted(out, r->datacenter);
-	text_add(out, ", \"nodes\": [\"%s:%u\"], \"is_primary\": %s, \"priority\": %u }", r->host, r->port,
-	    r->is_primary ? "true" : "false", r->priority);
+	text_add(out, ", \"nodes\": [\"%s:%u\"]", r->host, r->port);
+	if (r->bind[0])
+		text_add(out, ", \"bind\": \"%s\"", r->bind);
+	text_add(out, ", \"is_primary\": %s, \"priority\": %u }", r->is_primary ? "true" : "false", r->priority);
 }
 
 static void add_keyspace(const struct topology *topology, uint32_t id, struct text *out)
@@ -269,4 +272,10 @@ void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32
 		snprintf(out, 128, "tcp://127.0.0.1:%u", link_port(topology, from_id, to_id, service, link_base));
 	else
 		snprintf(out, 128, "tcp://%s:%u", to->host, to->port + service);
+}
+
+void topology_client_endpoint(const struct region *region, char out[static 128])
+{
+	bool is_bound_here = region->bind[0] && !address_is_wildcard(region->bind) && address_is_local(region->bind);
+	snprintf(out, 128, "tcp://%s:%u", is_bound_here ? region->bind : region->host, region->port + SERVICE_CLIENT);
 }

@@ -24,6 +24,8 @@ struct region {
 	char name[NAME_SIZE_MAX];
 	char datacenter[NAME_SIZE_MAX];
 	char host[NAME_SIZE_MAX]; /* of its one node; more nodes a region are refused today */
+	char bind[NAME_SIZE_MAX]; /* the address of this machine that it listens on, where `host` is what others know (NAT); "":
+	                             host */
 	uint16_t port;
 	uint8_t id;
 	bool is_primary;
@@ -72,6 +74,9 @@ void topology_json(const struct topology *topology, struct text *out);
 /* Endpoint "tcp://host:port" of a service of region `to`; link_base != 0: through the link emulator of the machine, which
  * listens for each directed pair on 127.0.0.1 (link_port below). */
 void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base, char out[static 128]);
+/* Where a client on this machine finds the region: by the address that it binds if that is one of ours (from inside, the one
+ * that others know may lead nowhere). Asks the resolver if there is a `bind`. */
+void topology_client_endpoint(const struct region *region, char out[static 128]);
 uint16_t link_port(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base);
 
 #endif

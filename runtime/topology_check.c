@@ -83,15 +83,20 @@ static bool check_name(
 }
 
 /* "host:port" or "[v6]:port". */
+static bool is_host(const char *text, size_t size)
+{
+	size_t plain = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+	bool is_v6 =
+	    text[0] == '[' && size > 2 && text[size - 1] == ']' && strspn(text + 1, "0123456789abcdefABCDEF:.") == size - 2;
+	return size != 0 && size < NAME_SIZE_MAX && (plain >= size || is_v6);
+}
+
 static void check_node(const struct check *check, struct place place, const char *node, struct region *region)
 {
 	const char *colon = strrchr(node, ':');
 	uint32_t port = 0;
 	size_t host_size = colon ? (size_t)(colon - node) : 0;
-	size_t plain = strspn(node, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
-	bool is_v6 = node[0] == '[' && host_size > 2 && node[host_size - 1] == ']' &&
-	             strspn(node + 1, "0123456789abcdefABCDEF:.") == host_size - 2;
-	if (host_size == 0 || host_size >= sizeof region->host || (plain != host_size && !is_v6)) {
+	if (!is_host(node, host_size)) {
 		WRONG(check, place, "nodes: '%.60s' is not host:port", node);
 		return;
 	}
@@ -128,6 +133,11 @@ static void check_region_fields(const struct check *check, int i, const struct r
 		WRONG(check, nodes, "nodes: %u given; one node a region for now", raw->nodes_count);
 	else
 		check_node(check, nodes, raw->nodes[0], region);
+	if (raw->bind && (is_host(raw->bind, strlen(raw->bind)) || strcmp(raw->bind, "*") == 0))
+		strcpy(region->bind, raw->bind);
+	else if (raw->bind)
+		WRONG(check, ((struct place){"regions", i, "bind"}), "bind: '%.60s' is not an address or a name of a host",
+		    raw->bind);
 }
 
 static bool is_same_host(const char *a, const char *b)

@@ -24,7 +24,8 @@ static const cyaml_schema_field_t region_fields[] = {TEXT("name", struct raw_reg
     TEXT("datacenter", struct raw_region, datacenter),
     CYAML_FIELD_SEQUENCE(
         "nodes", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_region, nodes, &node_schema, 0, CYAML_UNLIMITED),
-    TEXT("is_primary", struct raw_region, is_primary), TEXT("priority", struct raw_region, priority), CYAML_FIELD_END};
+    TEXT("is_primary", struct raw_region, is_primary), TEXT("priority", struct raw_region, priority),
+    TEXT("bind", struct raw_region, bind), CYAML_FIELD_END};
 static const cyaml_schema_value_t region_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_region, region_fields)};
 static const cyaml_schema_field_t keyspace_fields[] = {TEXT("name", struct raw_keyspace, name),
     TEXT("id", struct raw_keyspace, id), TEXT("level", struct raw_keyspace, level), TEXT("strategy", struct raw_keyspace, strategy),

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct raw_region {
-	char *name, *id, *datacenter, *is_primary, *priority;
+	char *name, *id, *datacenter, *is_primary, *priority, *bind;
 	char **nodes;
 	uint32_t nodes_count;
 };

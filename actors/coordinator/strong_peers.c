@@ -273,9 +273,10 @@ int strong_connect(struct port *port, struct error_context *error)
 	char endpoint[128];
 	port->strong.started_ns = clock_read().monotonic_ns;
 	int code = process_serve_curve(p, false, error);
+	if (!code)
+		code = process_listens(p, SERVICE_COMMIT, endpoint, error);
 	if (code)
 		return code;
-	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", p->region->host, p->region->port + SERVICE_COMMIT);
 	struct socket_options options = {.own = &p->keys, .high_water = HIGH_WATER};
 	code = socket_bind(&port->strong.socket, p->context, ZMQ_ROUTER, endpoint, &options, error);
 	if (!code)

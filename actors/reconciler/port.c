@@ -352,9 +352,10 @@ static int port_connect(struct port *p, struct error_context *error)
 	    .own = &process->keys, .high_water = 64, .message_size_max = RECONCILER_MESSAGE_MAX};
 	char endpoint[160];
 	int rc = process_serve_curve(&p->process, false, error);
+	if (rc == 0)
+		rc = process_listens(process, SERVICE_DIGEST, endpoint, error);
 	if (rc != 0)
 		return rc;
-	snprintf(endpoint, sizeof(endpoint), "tcp://%s:%u", process->region->host, process->region->port + SERVICE_DIGEST);
 	rc = socket_bind(&p->router, process->context, ZMQ_ROUTER, endpoint, &options, error);
 	if (rc == 0)
 		rc = loop_add_socket(process->loop, p->router, drain_router, p);

@@ -255,7 +255,9 @@ static int port_start(struct port *port, struct error_context *error)
 	code = socket_connect(&port->coordinator, p->context, ZMQ_DEALER, endpoint, &local, error);
 	if (code)
 		return code;
-	topology_endpoint(&p->topology, p->region->id, p->region->id, SERVICE_CLIENT, 0, endpoint);
+	code = process_listens(p, SERVICE_CLIENT, endpoint, error);
+	if (code)
+		return code;
 	code = socket_bind(&port->clients, p->context, ZMQ_ROUTER, endpoint, &options, error);
 	/* Answers before requests: what is done leaves before more is taken in. */
 	if (!code)

@@ -611,9 +611,10 @@ static int port_connect_all(struct port *port, struct error_context *error)
 	struct process *p = &port->process;
 	char endpoint[128];
 	int code = process_serve_curve(p, false, error);
+	if (!code)
+		code = process_listens(p, SERVICE_STREAM, endpoint, error);
 	if (code)
 		return code;
-	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", p->region->host, p->region->port + SERVICE_STREAM);
 	struct socket_options options = {.own = &p->keys, .high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
 	code = socket_bind(&port->server, p->context, ZMQ_ROUTER, endpoint, &options, error);
 	if (!code)

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/godwit/cli.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,8 @@
 #include <unistd.h>
 
 #include "cmd/godwit/processes.h"
+#include "runtime/address.h"
+#include "runtime/keys.h"
 #include "shm/layout.h"
 
 static const char *advice(int code)
@@ -168,12 +168,31 @@ void cli_region_dir(const struct cli *cli, const struct region *region, char out
 	snprintf(out, 320, "%.250s/%.63s", cli->dir_path, region->name);
 }
 
+/* On one of several hosts the region that runs here, or if none does the one that is kept here; on a machine with several the
+ * first. */
+static const struct region *region_default(const struct cli *cli)
+{
+	const struct region *kept = NULL;
+	char dir[320];
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		const struct region *region = &cli->topology.regions[i];
+		struct stat status;
+		cli_region_dir(cli, region, dir);
+		if (stat(dir, &status) < 0)
+			continue;
+		if (processes_running(dir, "supervisor"))
+			return region;
+		kept = kept ? kept : region;
+	}
+	return kept ? kept : &cli->topology.regions[0];
+}
+
 const struct region *cli_region(struct cli *cli, const char *name)
 {
 	char known[256] = "";
 	size_t used = 0;
 	if (!name)
-		return &cli->topology.regions[0];
+		return region_default(cli);
 	const struct region *region = topology_region(&cli->topology, name);
 	if (region)
 		return region;
@@ -206,19 +225,28 @@ int cli_regions_parse(const struct topology *topology, const char *names, uint32
 	return ERR_OK;
 }
 
+bool cli_region_is_local(const struct cli *cli, const struct region *region)
+{
+	if (address_is_local(region->host))
+		return true;
+	if (!region->bind[0] || !address_is_local(region->bind))
+		return false;
+	return !address_is_wildcard(region->bind) || keys_has_secret(cli->key_dir, region->name);
+}
+
 bool cli_region_may_answer(const struct cli *cli, const struct region *region)
 {
 	char dir[320];
 	struct stat status;
 	cli_region_dir(cli, region, dir);
-	return stat(dir, &status) < 0 || !host_is_local(region->host) || processes_running(dir, "supervisor");
+	return stat(dir, &status) < 0 || !cli_region_is_local(cli, region) || processes_running(dir, "supervisor");
 }
 
 int cli_connect(struct cli *cli, const struct region *region, uint32_t pipeline_max, struct gw_connection **connection,
     struct error_context *error)
 {
 	char endpoint[128];
-	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", region->host, region->port + SERVICE_CLIENT);
+	topology_client_endpoint(region, endpoint);
 	struct gw_options options = {.endpoint = endpoint,
 	    .key_dir = cli->key_dir,
 	    .region = region->name,

@@ -73,7 +73,7 @@ static int init_run(struct cli *cli)
 		mask |= code ? 0 : one;
 	}
 	for (uint32_t i = 0; !flags.regions.count && !flags.client && i < cli->topology.region_count; i++)
-		mask |= host_is_local(cli->topology.regions[i].host) ? 1u << i : 0;
+		mask |= cli_region_is_local(cli, &cli->topology.regions[i]) ? 1u << i : 0;
 	if (!code && !mask && !flags.client)
 		code = error_set(&error, ERR_CONFIGURATION,
 		    "no region of the topology has an address of this machine; name one with -r, or a client's key with "

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -336,51 +335,4 @@ int processes_give_up(struct process_spawned *spawned, const char *what, struct 
 	kill(spawned->pid, SIGTERM);
 	return error_set(error, ERR_UNREACHABLE, "%s was not ready in time%s%s", what, *last || spawned->reason[0] ? ": " : "",
 	    spawned->reason[0] ? spawned->reason : last);
-}
-
-static int address_resolve(const char *host, uint16_t port, struct addrinfo **found)
-{
-	char service[8];
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	snprintf(service, sizeof service, "%u", port);
-	return getaddrinfo(host, service, &hints, found);
-}
-
-/* The kernel knows best which addresses are ours: it lets us bind them. errno of the bind otherwise. */
-static int address_bind(const struct addrinfo *address)
-{
-	int yes = 1, failure = 0;
-	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-	if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, 1) < 0)
-		failure = errno;
-	close(fd);
-	return failure;
-}
-
-bool host_is_local(const char *host)
-{
-	struct addrinfo *found = NULL;
-	if (address_resolve(host, 0, &found) != 0)
-		return false;
-	bool local = address_bind(found) == 0;
-	freeaddrinfo(found);
-	return local;
-}
-
-int port_check(const char *host, uint16_t port, struct error_context *error)
-{
-	struct addrinfo *found = NULL;
-	int failure = address_resolve(host, port, &found);
-	if (failure)
-		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
-	failure = address_bind(found);
-	freeaddrinfo(found);
-	if (failure == EADDRINUSE)
-		return error_set(error, ERR_CONFIGURATION, "port %u of %s is taken by another program", port, host);
-	if (failure)
-		return error_set(error, ERR_CONFIGURATION, "port %u of %s: %s", port, host, strerror(failure));
-	return ERR_OK;
 }

@@ -46,9 +46,4 @@ int processes_give_up(struct process_spawned *spawned, const char *what, struct 
 /* The two above until deadline_ns. */
 int processes_wait_ready(struct process_spawned *spawned, const char *what, uint64_t deadline_ns, struct error_context *error);
 
-/* An address of this machine, or a name that resolves to one. */
-bool host_is_local(const char *host);
-/* 0 when HOST:PORT can be listened on; ERR_CONFIGURATION with the reason. */
-int port_check(const char *host, uint16_t port, struct error_context *error);
-
 #endif

@@ -14,6 +14,7 @@
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/processes.h"
 #include "cmd/godwit/survey.h"
+#include "runtime/address.h"
 #include "runtime/admin.h"
 #include "runtime/keys.h"
 #include "runtime/logline.h"
@@ -66,11 +67,12 @@ static int regions_pick(struct cli *cli, const struct option_list *names, uint32
 	return 0;
 }
 
-static uint32_t regions_local(const struct topology *topology)
+static uint32_t regions_local(const struct cli *cli)
 {
+	const struct topology *topology = &cli->topology;
 	uint32_t mask = 0;
 	for (uint32_t i = 0; i < topology->region_count; i++)
-		if (host_is_local(topology->regions[i].host))
+		if (cli_region_is_local(cli, &topology->regions[i]))
 			mask |= 1u << i;
 	return mask;
 }
@@ -152,7 +154,8 @@ static int ports_check(const struct region *region, struct error_context *error)
 	static const enum service used[] = {SERVICE_CLIENT, SERVICE_STREAM, SERVICE_HEALTH, SERVICE_COMMIT, SERVICE_DIGEST};
 	for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {
 		struct error_context reason = {{0}};
-		int code = port_check(region->host, (uint16_t)(region->port + used[i]), &reason);
+		int code = address_port_check(
+		    region->bind[0] ? region->bind : region->host, (uint16_t)(region->port + used[i]), &reason);
 		if (code)
 			return error_set(error, code, "%s: %.250s", region->name, reason.text);
 	}
@@ -162,8 +165,7 @@ static int ports_check(const struct region *region, struct error_context *error)
 /* All regions are of this machine, and nobody has decided that they shall be as on several. */
 static bool keys_are_made_here(const struct cli *cli)
 {
-	return regions_local(&cli->topology) == (uint32_t)((1ull << cli->topology.region_count) - 1) &&
-	       !keys_is_of_one_host(cli->key_dir);
+	return regions_local(cli) == (uint32_t)((1ull << cli->topology.region_count) - 1) && !keys_is_of_one_host(cli->key_dir);
 }
 
 /* A region needs its own secret and everybody's public key. On one of several hosts nothing is made up: a key that nobody else
@@ -529,7 +531,7 @@ static int up_run(struct cli *cli)
 		text_deinit(&json);
 		return 0;
 	}
-	uint32_t local = regions_local(&cli->topology);
+	uint32_t local = regions_local(cli);
 	for (uint32_t i = 0; i < cli->topology.region_count; i++)
 		if ((mask & ~local) & 1u << i)
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to %s, which is not this machine",
@@ -713,7 +715,7 @@ static int restart_run(struct cli *cli)
 	exit_code = regions_pick(cli, &restart_regions, &mask);
 	if (exit_code)
 		return exit_code;
-	local = regions_local(&cli->topology);
+	local = regions_local(cli);
 	const struct region *region = topology_region(&cli->topology, what);
 	if (actor < 0 && !region)
 		return cli_fail(cli, ERR_USAGE,

@@ -20,6 +20,10 @@ host() { # HOST COMMAND...: there, in its folder
 	shift
 	(cd "$work/$name" && exec ip netns exec "$tag-$name" "$@")
 }
+# names HOST "ADDRESS NAME"...: what names mean there; taken from then on by what is started there.
+names() {
+	mkdir -p "/etc/netns/$tag-$1" && printf '%s\n' "127.0.0.1 localhost" "${@:2}" >"/etc/netns/$tag-$1/hosts"
+}
 processes_of() { local supervisor; supervisor=$(cat "$work/$1/godwit-data/$1/supervisor.pid") && echo "$supervisor" $(pgrep -P "$supervisor"); }
 actor_of() { pgrep -P "$(cat "$work/$1/godwit-data/$1/supervisor.pid")" -f "godwit-$2"; } # REGION ACTOR
 region_gone() {
@@ -56,7 +60,10 @@ cleanup() {
 	kill $(jobs -p) 2>/dev/null
 	for name in $regions; do [ -e "$work/$name" ] && host $name godwit down >/dev/null 2>&1; done
 	[ -z "${wan_pid:-}" ] || kill "$wan_pid" 2>/dev/null
-	for name in $hosts; do ip netns del "$tag-$name" 2>/dev/null; done
+	for name in $hosts; do
+		ip netns del "$tag-$name" 2>/dev/null
+		rm -rf "/etc/netns/$tag-$name"
+	done
 	if { [ $code != 0 ] && [ $code != 77 ]; } || [ -n "${KEEP:-}" ]; then
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/*/godwit-data/*/*.stderr "$work"/up.log >&2 2>/dev/null

@@ -125,6 +125,13 @@ int process_serve_curve(struct process *p, bool clients, struct error_context *e
 	return serve_code;
 }
 
+int process_listens(const struct process *p, enum service service, char out[static 128], struct error_context *error)
+{
+	(void)error;
+	snprintf(out, 128, "tcp://%s:%u", p->region->host, p->region->port + service);
+	return 0;
+}
+
 int loop_add_socket(struct loop *loop, void *socket, loop_drain *added, void *self)
 {
 	(void)loop;

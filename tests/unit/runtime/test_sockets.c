@@ -446,3 +446,30 @@ Test(sockets, forgotten_and_doubly_closed_sockets)
 	socket_context_free(context);
 	socket_close(two);
 }
+
+/* By IPv6 address, and by a name: ZMQ_IPV6 is set for both. */
+Test(sockets, G19_addresses_of_either_kind)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	struct socket_options options = {.own = &place.server_keys};
+	char endpoint[256];
+	int is_v6 = 0;
+	size_t size = sizeof is_v6;
+	cr_assert_eq(keys_make(place.key_dir, KEY_NAME_CLIENT, &error), 0);
+	/* The server of set_up is at 127.0.0.1, which the name has, too. */
+	snprintf(endpoint, sizeof endpoint, "tcp://localhost%s", strrchr(place.endpoint, ':'));
+	strcpy(place.endpoint, endpoint);
+	client_connect(KEY_NAME_CLIENT);
+	cr_assert_eq(zmq_getsockopt(place.client, ZMQ_IPV6, &is_v6, &size), 0);
+	cr_assert_eq(is_v6, 1);
+	socket_close(place.client);
+	loop_remove_socket(place.pump.loop, place.server);
+	socket_close(place.server);
+	if (socket_bind(&place.server, place.context, ZMQ_ROUTER, "tcp://[::1]:*", &options, &error) != 0)
+		return; /* no IPv6 here */
+	cr_assert_eq(loop_add_socket(place.pump.loop, place.server, server_drain, &place), 0);
+	socket_endpoint(place.server, place.endpoint);
+	client_connect(KEY_NAME_CLIENT);
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000));
+	message_close(&place.message);
+}

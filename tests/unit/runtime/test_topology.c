@@ -183,6 +183,24 @@ Test(topology, E13c_a_second_document_is_refused_with_its_line)
 	cr_assert_str_eq(t.cluster, "c");
 }
 
+Test(topology, G19_bind)
+{
+	struct topology t;
+#define AT(bind) "cluster: c\nregions:\n  - { name: us, id: 0, nodes: [\"us.example:7400\"], bind: \"" bind "\" }\n"
+	load(&t, AT("10.0.0.5"));
+	cr_assert_str_eq(t.regions[0].bind, "10.0.0.5");
+	cr_assert_str_eq(t.regions[0].host, "us.example");
+	load(&t, AT("*"));
+	load(&t, AT("[fd00::5]"));
+	expect_mistakes(AT("10.0.0.5:7400"), "3: bind: '10.0.0.5:7400' is not an address or a name of a host\n");
+	expect_mistakes(AT("a b"), "3: bind: 'a b' is not an address or a name of a host\n");
+	expect_mistakes(AT(""), "3: bind: '' is not an address or a name of a host\n");
+	expect_mistakes(AT("fd00::5"), "3: bind: 'fd00::5' is not an address or a name of a host\n");
+	expect_mistakes(AT("0123456789012345678901234567890123456789012345678901234567890123456789"),
+	    "3: bind: '012345678901234567890123456789012345678901234567890123456789' is not an address or a name of a host\n");
+#undef AT
+}
+
 Test(topology, too_many)
 {
 	struct text yaml = {0};
@@ -234,7 +252,7 @@ Test(topology, what_is_printed_can_be_read_again)
 	char *printed = NULL;
 	size_t size;
 	load(&a, "cluster: c\nregions:\n  - { name: e, id: 3, datacenter: \"a \\\"b\\\" \xc3\xa9\", nodes: [\"a:1\"], "
-	         "priority: 8 }\n"
+	         "bind: \"[::]\", priority: 8 }\n"
 	         "replication: { compression: none, drain_factor: 3 }\n"
 	         "keyspaces:\n  - { name: k, level: causal, strategy: priority, ack: all }\n");
 	FILE *out = open_memstream(&printed, &size);

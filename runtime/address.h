@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Hosts as topologies name them: a host name, an IPv4 address, an IPv6 address in brackets. Asks the resolver, which may block
+ * for as long as it likes: for starts and commands, not for loops. */
+#ifndef GODWIT_RUNTIME_ADDRESS_H
+#define GODWIT_RUNTIME_ADDRESS_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "core/error.h"
+
+#define ADDRESS_TEXT_SIZE 64
+
+/* The first of the host's addresses that this machine has: one that can be bound. ERR_CONFIGURATION: it is no host, or of
+ * another machine. */
+int address_local(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error);
+/* The same as text for an endpoint: numeric, IPv6 in brackets. */
+int address_local_text(const char *host, char out[static ADDRESS_TEXT_SIZE], struct error_context *error);
+bool address_is_local(const char *host);
+/* "0.0.0.0", "*", "[::]": every address of whatever machine. */
+bool address_is_wildcard(const char *host);
+/* Can that port be bound? The line says who takes it, as far as that is known. */
+int address_port_check(const char *host, uint16_t port, struct error_context *error);
+
+#endif
