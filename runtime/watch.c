@@ -18,7 +18,7 @@
 #define CLOSED_MEANS 3 /* exchanges broken off in a row */
 #define EVENTS_WATCHED                                                                                                         \
 	(ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |          \
-	    ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+	    ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_CLOSED)
 
 struct watch {
 	struct loop *loop;
@@ -94,6 +94,11 @@ static void event_take(struct watch *w, uint16_t event, uint32_t value)
 	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 		w->broken_off = 0;
 		refusal_note(w, KEY_ACCEPTED);
+	} else if (event == ZMQ_EVENT_CLOSED) {
+		/* Nobody took the connection: what was known of the keys is old. */
+		w->broken_off = 0;
+		if (w->refusal)
+			atomic_store_explicit(w->refusal, KEY_ACCEPTED, memory_order_relaxed);
 	} else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
 		w->broken_off = 0;
 		refusal_note(w, KEY_UNKNOWN_THERE);
@@ -152,6 +157,8 @@ int watch_start(struct watch **out, const struct watch_options *options, struct 
 	w->loop = options->loop;
 	w->socket = options->socket;
 	w->refusal = options->refusal;
+	if (w->refusal) /* what a process before this one has left */
+		atomic_store_explicit(w->refusal, KEY_ACCEPTED, memory_order_relaxed);
 	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	snprintf(w->endpoint, sizeof w->endpoint, "%s", options->endpoint);
 	snprintf(w->key_dir, sizeof w->key_dir, "%s", options->key_dir);

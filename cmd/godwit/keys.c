@@ -29,7 +29,7 @@ static const struct option keys_options[] = {
     {"client", 0, OPTION_TEXT, offsetof(struct keys_flags, client), 0, 0, "NAME",
         "init: the name that other hosts know this host's client key by (default: client-REGION)"},
     {"rights", 0, OPTION_TEXT, offsetof(struct keys_flags, rights), 0, 0, "WORDS",
-        "import: of clients in the file: read, write, admin, separated by commas (default: read)"},
+        "import: of clients in the file: read, write, admin, separated by commas (default: those it has, or read)"},
     {"keyspaces", 0, OPTION_TEXT, offsetof(struct keys_flags, keyspaces), 0, 0, "NAMES",
         "import: keyspaces that these rights are for, separated by commas (default: all)"},
     {"replace", 0, OPTION_BOOL, offsetof(struct keys_flags, replace), 0, 0, NULL,
@@ -200,6 +200,7 @@ static int line_import(struct cli *cli, const struct import_line *line, const ch
 	    [KEY_IMPORT_REPLACED] = "replaced"};
 	char own[KEY_NAME_SIZE];
 	enum key_import done;
+	struct rights known;
 	bool is_client = strcmp(line->kind, "client") == 0, is_next = strcmp(line->kind, "next") == 0;
 	/* A file that goes round brings a host its own client key back: it is let in under another name here. */
 	if (keys_client_name(cli->key_dir, own) && strcmp(own, line->name) == 0) {
@@ -207,7 +208,8 @@ static int line_import(struct cli *cli, const struct import_line *line, const ch
 		return 0;
 	}
 	int code = keys_import(cli->key_dir, line->name, line->key, is_next, flags.replace, &done, error);
-	if (!code && is_client)
+	/* Rights that were given stay, unless others are: a rotated key comes the same way. */
+	if (!code && is_client && (flags.rights || flags.keyspaces || rights_load(cli->key_dir, line->name, &known, NULL) != 0))
 		code = keys_write_file(cli->key_dir, line->name, "rights", rights_text, error);
 	if (!code)
 		printf("%-24s %-6s %s\n", line->name, line->kind, words[done]);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmd/godwit/cli.h"
+#include "cmd/godwit/hosts.h"
 #include "cmd/godwit/processes.h"
 #include "cmd/godwit/survey.h"
 #include "runtime/address.h"
@@ -65,16 +66,6 @@ static int regions_pick(struct cli *cli, const struct option_list *names, uint32
 		*mask |= one;
 	}
 	return 0;
-}
-
-static uint32_t regions_local(const struct cli *cli)
-{
-	const struct topology *topology = &cli->topology;
-	uint32_t mask = 0;
-	for (uint32_t i = 0; i < topology->region_count; i++)
-		if (cli_region_is_local(cli, &topology->regions[i]))
-			mask |= 1u << i;
-	return mask;
 }
 
 static bool regions_run(struct cli *cli, uint32_t without)
@@ -162,44 +153,6 @@ static int ports_check(const struct region *region, struct error_context *error)
 	return ERR_OK;
 }
 
-/* All regions are of this machine, and nobody has decided that they shall be as on several. */
-static bool keys_are_made_here(const struct cli *cli)
-{
-	return regions_local(cli) == (uint32_t)((1ull << cli->topology.region_count) - 1) && !keys_is_of_one_host(cli->key_dir);
-}
-
-/* A region needs its own secret and everybody's public key. On one of several hosts nothing is made up: a key that nobody else
- * knows would be a region that starts, and talks to nobody. */
-static int keys_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
-{
-	int code = ERR_OK;
-	if (keys_are_made_here(cli)) {
-		code = keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
-		for (uint32_t i = 0; !code && i < cli->topology.region_count; i++)
-			code = keys_make(cli->key_dir, cli->topology.regions[i].name, error);
-		return code;
-	}
-	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
-		const struct region *region = &cli->topology.regions[i];
-		char key[KEY_TEXT_SIZE];
-		struct error_context reason = {{0}};
-		if (mask & 1u << i && !keys_has_secret(cli->key_dir, region->name))
-			return error_set(error, ERR_CONFIGURATION,
-			    "the secret of %s is not in %.150s; `godwit keys init` makes it on its host", region->name,
-			    cli->key_dir);
-		code = mask & 1u << i ? keys_check_secrets(cli->key_dir, region->name, error)
-		                      : keys_load_public(cli->key_dir, region->name, key, &reason);
-		if (code == ERR_NOT_FOUND)
-			return error_set(error, ERR_CONFIGURATION,
-			    "the public key of %s is not in %.120s; `godwit keys export` on its host, `godwit keys import` "
-			    "here",
-			    region->name, cli->key_dir);
-		if (code && reason.text[0])
-			return error_set(error, code, "%s", reason.text);
-	}
-	return code ? code : keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
-}
-
 static int directories_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
 {
 	char dir[320];
@@ -221,7 +174,7 @@ static int directories_prepare(struct cli *cli, uint32_t mask, struct error_cont
 	}
 	if (!code)
 		code = topology_keep(cli, error);
-	return code ? code : keys_prepare(cli, mask, error);
+	return code ? code : hosts_keys_prepare(cli, mask, error);
 }
 
 /* The ports of the emulator are noted, so that a restart finds those that the others use. */
@@ -497,18 +450,6 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 	return exit_code;
 }
 
-/* On one of several hosts, the regions whose secret it has; otherwise all of the machine. */
-static uint32_t regions_held(const struct cli *cli, uint32_t local)
-{
-	uint32_t held = 0;
-	if (keys_are_made_here(cli))
-		return local;
-	for (uint32_t i = 0; i < cli->topology.region_count; i++)
-		if (local & 1u << i && keys_has_secret(cli->key_dir, cli->topology.regions[i].name))
-			held |= 1u << i;
-	return held;
-}
-
 static int up_run(struct cli *cli)
 {
 	uint32_t mask;
@@ -531,7 +472,7 @@ static int up_run(struct cli *cli)
 		text_deinit(&json);
 		return 0;
 	}
-	uint32_t local = regions_local(cli);
+	uint32_t local = hosts_regions_local(cli);
 	for (uint32_t i = 0; i < cli->topology.region_count; i++)
 		if ((mask & ~local) & 1u << i)
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to %s, which is not this machine",
@@ -539,7 +480,7 @@ static int up_run(struct cli *cli)
 	if (!mask && !local)
 		return cli_fail(cli, ERR_CONFIGURATION, "no region of the topology has an address of this machine");
 	if (!mask)
-		mask = regions_held(cli, local);
+		mask = hosts_regions_held(cli, local);
 	if (!mask)
 		return cli_fail(cli, ERR_CONFIGURATION,
 		    "no secret of a region of this machine is in %s; `godwit keys init` makes it", cli->key_dir);
@@ -715,7 +656,7 @@ static int restart_run(struct cli *cli)
 	exit_code = regions_pick(cli, &restart_regions, &mask);
 	if (exit_code)
 		return exit_code;
-	local = regions_local(cli);
+	local = hosts_regions_local(cli);
 	const struct region *region = topology_region(&cli->topology, what);
 	if (actor < 0 && !region)
 		return cli_fail(cli, ERR_USAGE,

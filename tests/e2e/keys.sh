@@ -38,6 +38,7 @@ refused 3 NOT_PERMITTED as shop get seat -k orders -r eu
 [ "$(printf 'put a 1\n' | as shop txn -k orders -r eu 2>&1 | grep -c NOT_PERMITTED)" = 1 ] || fail "shop's transaction"
 grep -q 'not_permitted name=shop' "$work/data/eu/router.stderr" || fail "the log does not name shop"
 for r in $regions; do import "$r" "$work/shop.pub" --rights read,write --keyspaces default,orders; done
+import eu "$work/shop.pub" # without --rights: they stay
 sleep 1.1
 as shop put seat ann -k orders --if-version absent -r eu >/dev/null || fail "shop's new rights"
 

@@ -208,6 +208,25 @@ Test(sockets, G18_wrong_key_of_the_peer_is_told_and_mended)
 	watch_stop(watch);
 }
 
+static bool refusal_is_old(void *self)
+{
+	(void)self;
+	return place.refusal == KEY_ACCEPTED;
+}
+/* A peer that refused, and is gone: nothing is known of its keys any more. */
+Test(sockets, G18_a_refusal_ends_with_the_peer)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	client_connect("stranger");
+	struct watch *watch = watch_of("stranger", place.server_keys.public_text);
+	cr_assert(pump_run(&place.pump, refusal_is_told, &sending, 10000));
+	loop_remove_socket(place.pump.loop, place.server);
+	socket_close(place.server);
+	cr_assert(pump_run(&place.pump, refusal_is_old, NULL, 10000));
+	watch_stop(watch);
+}
+
 /* Nobody is there: that is no refusal of a key. */
 Test(sockets, G18_a_peer_that_is_not_there_refuses_nothing)
 {
