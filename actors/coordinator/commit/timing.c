@@ -4,6 +4,7 @@
  * is decided, sooner or later (docs/spec, section 3: timing is never a matter of safety). */
 #include "actors/coordinator/commit/state.h"
 
+#define COORDINATOR_PATIENCE 2u /* times in_doubt_ns, of one that is there */
 #define BLOCKER_PATIENCE     8u /* part of in_doubt_ns that a coordinator gets which is there and in the way */
 #define CONTENDER_SLACK_NS   5000000ull
 #define GRACE_PERCENT        150u
@@ -51,8 +52,11 @@ void peers_take(struct commit *c, uint32_t peers)
 void look_plan(struct commit *c, struct transaction *t)
 {
 	const struct commit_options *o = &c->options;
+	/* A coordinator that is there waits for others itself: it may take a time of grace and two round trips until the last
+	 * vote is there, and whoever looks before ends what was about to be committed. */
+	uint64_t patience_ns = is_there(c, t->id.region) ? COORDINATOR_PATIENCE * o->in_doubt_ns : o->in_doubt_ns;
 	if (!t->next_ns)
-		t->next_ns = t->since_ns + o->in_doubt_ns + turn_of(c, t, o->regions) * o->in_doubt_ns / 3;
+		t->next_ns = t->since_ns + patience_ns + turn_of(c, t, o->regions) * o->in_doubt_ns / 3;
 	if (!t->attempts && !t->promised && !is_there(c, t->id.region)) {
 		uint64_t gone_ns = c->gone_ns[t->id.region];
 		look_by(c, t, (t->touched_ns > gone_ns ? t->touched_ns : gone_ns) + turn_ns(c, t));

@@ -235,6 +235,26 @@ Test(blank, A18_a_time_of_grace_does_not_lengthen_the_next)
 	world_free(w);
 }
 
+/* Region 2 has voted, and 0, which is there, still waits for 1: whoever looks too soon ends what is about to be committed. */
+Test(blank, A18_a_coordinator_that_is_there_is_given_time)
+{
+	for (int there = 0; there < 2; there++) {
+		struct world *w = world_new(3);
+		uint64_t in_doubt_ns = w->options.in_doubt_ns ? w->options.in_doubt_ns : WORLD_SECOND;
+		world_put(w, 0, 1, "a", "one");
+		world_deliver(w, 5, COMMIT_PREPARE);
+		world_drop(w, 255, 255, 0);
+		world_peers(w, 2, there ? 7 : 6);
+		for (uint64_t ns = 0; ns < in_doubt_ns + in_doubt_ns / 2; ns += 20 * MS)
+			world_tick(w, 2, 20 * MS);
+		cr_assert_eq(world_pending(w, COMMIT_RECOVER) > 0, !there);
+		for (uint64_t ns = 0; ns < 2 * in_doubt_ns; ns += 20 * MS)
+			world_tick(w, 2, 20 * MS);
+		cr_assert_gt(world_pending(w, COMMIT_RECOVER), 0);
+		world_free(w);
+	}
+}
+
 Test(blank, A18_a_vote_says_how_long_its_prepare_waited)
 {
 	struct world *w = world_new(3);

@@ -99,6 +99,8 @@ Test(commit, T46_ok_then_the_disk_is_thrown_away)
 	cr_assert_eq(code_of(w, 1), ERR_OK);
 	world_lose(w, 0);
 	world_drop(w, 0, 255, 0);
+	for (uint8_t r = 1; r < 3; r++)
+		world_peers(w, r, 6);
 	world_get(w, 2, 2, "a");
 	world_wait(w, 6, 4 * WORLD_SECOND / 2);
 	cr_assert_eq(code_of(w, 2), ERR_OK, "the read is %s", error_name(code_of(w, 2)));
@@ -119,6 +121,8 @@ Test(commit, T48_a_read_settles_what_it_meets)
 	world_deliver(w, 6, COMMIT_TOLD);
 	cr_assert_eq(code_of(w, 2), 1, "answered over something in doubt");
 	world_kill(w, 0);
+	for (uint8_t r = 1; r < 3; r++)
+		world_peers(w, r, 6);
 	world_wait(w, 6, 2 * WORLD_SECOND - WORLD_SECOND / 10);
 	cr_assert_neq(code_of(w, 2), 1);
 	int first = code_of(w, 2);

@@ -162,7 +162,7 @@ static struct world *finished_by_others(void)
 	world_put(w, 0, 1, "a", "one");
 	world_deliver(w, 31, COMMIT_PREPARE);
 	world_drop(w, 255, 0, 0);
-	world_wait(w, 30, WORLD_SECOND * 3 / 2);
+	world_wait(w, 30, WORLD_SECOND * 3);
 	world_streams(w);
 	cr_assert_str_eq(world_value(w, 4, "a"), "one");
 	return w;
