@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a participant answers, rule by rule (A20): PREPAREs, decisions and withdrawals that no other region sent are put in front
- * of one, and what it says is looked at. */
+ * What a participant answers, rule by rule (A20): PREPAREs, decisions and withdrawals that no other region sent are put in
+ * front of one, and what it says is looked at. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -25,7 +25,8 @@ static uint64_t stamp(uint64_t ahead_ms)
 }
 
 /* PREPARE of `from`, with one request of a client of its own. */
-static struct commit_message prepare(struct commit_id id, uint64_t since, uint32_t count, const struct commit_operation *operations)
+static struct commit_message prepare(
+    struct commit_id id, uint64_t since, uint32_t count, const struct commit_operation *operations)
 {
 	static uint8_t bytes[4096];
 	struct commit_request_name name = {.client_id = 0x7000 + id.hlc, .number = 1, .after = 1};
@@ -35,8 +36,7 @@ static struct commit_message prepare(struct commit_id id, uint64_t since, uint32
 	out += 2;
 	for (uint32_t i = 0; i < count; i++)
 		out = commit_operation_put(out, &operations[i]);
-	return (struct commit_message){
-	    .type = COMMIT_PREPARE, .id = id, .body = bytes, .body_size = (uint32_t)(out - bytes)};
+	return (struct commit_message){.type = COMMIT_PREPARE, .id = id, .body = bytes, .body_size = (uint32_t)(out - bytes)};
 }
 
 static void prepare_put(struct world *w, uint8_t from, uint8_t to, struct commit_id id, uint64_t since, const char *key)
@@ -313,7 +313,8 @@ Test(rules, a20_a_decision_without_a_body_waits_for_the_stream)
 	world_free(w);
 }
 
-/* Nothing of it is on disk, and nobody asks any more: its place is given back after ten times the time of doubt, and not before. */
+/* Nothing of it is on disk, and nobody asks any more: its place is given back after ten times the time of doubt, and not
+ * before. */
 Test(rules, a20_who_waits_in_vain_is_forgotten)
 {
 	struct world *w = world_new(3);
@@ -369,8 +370,8 @@ Test(rules, a20_a_recovery_looks_at_the_condition)
 		cr_assert_eq(world_in_doubt(w, 1), 0, "%s: undecided", cases[i].name);
 		world_drop(w, 255, 255, 0);
 		say(w, 2, 1, (struct commit_message){.type = COMMIT_FETCH, .id = id});
-		cr_assert_eq(world_waiting(w, COMMIT_DECIDED).decision, cases[i].is_committed ? COMMIT_COMMITTED : COMMIT_ABORTED,
-		    "%s", cases[i].name);
+		cr_assert_eq(world_waiting(w, COMMIT_DECIDED).decision,
+		    cases[i].is_committed ? COMMIT_COMMITTED : COMMIT_ABORTED, "%s", cases[i].name);
 		world_free(w);
 	}
 }
