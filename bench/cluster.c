@@ -15,16 +15,38 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
+static void region_attach(struct cluster *c, uint32_t place)
+{
+	char region_dir[512];
+	snprintf(region_dir, sizeof(region_dir), "%s/%s", c->dir, c->topology->regions[place].name);
+	pid_t supervisor = c->local[place] ? shm_supervisor(region_dir) : 0;
+	if (c->local[place] && (!supervisor || supervisor == c->shm[place].supervisor))
+		return; /* what a region that was stopped has left is read as it is */
+	struct shm found;
+	if (shm_attach(&found, region_dir, 0, NULL) != 0)
+		return;
+	if (c->local[place])
+		shm_detach(&c->shm[place]);
+	c->shm[place] = found;
+	c->local_count += !c->local[place];
+	c->local[place] = true;
+}
+
 void cluster_attach(struct cluster *c, const struct topology *topology, const char *dir)
 {
 	memset(c, 0, sizeof(*c));
 	c->topology = topology;
-	for (uint32_t i = 0; i < topology->region_count; i++) {
-		char region_dir[512];
-		snprintf(region_dir, sizeof(region_dir), "%s/%s", dir, topology->regions[i].name);
-		c->local[i] = shm_attach(&c->shm[i], region_dir, 0, NULL) == 0;
-		c->local_count += c->local[i];
-	}
+	c->dir = dir;
+	for (uint32_t i = 0; i < topology->region_count; i++)
+		region_attach(c, i);
+}
+
+/* Those that were there when the run began; another one would be no whole in the figures. */
+static void cluster_look_again(struct cluster *c)
+{
+	for (uint32_t i = 0; i < c->topology->region_count; i++)
+		if (c->local[i])
+			region_attach(c, i);
 }
 
 void cluster_detach(struct cluster *c)
@@ -34,8 +56,9 @@ void cluster_detach(struct cluster *c)
 			shm_detach(&c->shm[i]);
 }
 
-void cluster_sample(const struct cluster *c, struct cluster_sample *sample)
+void cluster_sample(struct cluster *c, struct cluster_sample *sample)
 {
+	cluster_look_again(c);
 	memset(sample, 0, sizeof(*sample));
 	for (uint32_t i = 0; i < c->topology->region_count; i++) {
 		if (!c->local[i])
@@ -86,27 +109,49 @@ static bool is_lag_zero(const struct cluster *c, uint64_t since_ns)
 	return true;
 }
 
-static int wait_for(
-    const struct cluster *c, bool (*reached)(const struct cluster *, uint64_t), uint32_t timeout_ms, uint64_t *took_us)
+void cluster_behind(struct cluster *c, char out[static BEHIND_TEXT_MAX])
+{
+	struct vector applied[REGIONS_MAX] = {{{0}}};
+	uint32_t known = 0;
+	cluster_look_again(c);
+	for (uint32_t i = 0; i < c->topology->region_count; i++) {
+		if (!c->local[i])
+			continue;
+		vector_slot_read(&c->shm[i].layout->coordinator.applied, &applied[i]);
+		known |= 1u << i;
+	}
+	behind_write(c->topology, known, applied, out);
+}
+
+static int wait_for(struct cluster *c, bool (*reached)(const struct cluster *, uint64_t), uint32_t timeout_ms,
+    const volatile sig_atomic_t *stopped, uint64_t *took_us)
 {
 	uint64_t start_ns = now_ns();
+	struct waiting waiting = {.started_ns = start_ns};
 	while (!reached(c, start_ns)) {
-		if (now_ns() - start_ns > timeout_ms * 1000000ull)
+		char behind[BEHIND_TEXT_MAX];
+		if (*stopped || now_ns() - start_ns > timeout_ms * 1000000ull)
 			return ERR_UNKNOWN_OUTCOME;
+		if (waiting_is_due(&waiting, now_ns())) {
+			cluster_behind(c, behind);
+			fprintf(stderr, "godwit-bench: waiting for the regions to be even (%.0f s of %u): %s\n",
+			    (double)(now_ns() - start_ns) / 1e9, timeout_ms / 1000,
+			    behind[0] ? behind : "the monitors do not show it yet");
+		}
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_NS}, NULL);
 	}
 	*took_us = (now_ns() - start_ns) / 1000;
 	return 0;
 }
 
-int cluster_wait_caught_up(const struct cluster *c, uint32_t timeout_ms, uint64_t *took_us)
+int cluster_wait_caught_up(struct cluster *c, uint32_t timeout_ms, const volatile sig_atomic_t *stopped, uint64_t *took_us)
 {
-	return wait_for(c, is_caught_up, timeout_ms, took_us);
+	return wait_for(c, is_caught_up, timeout_ms, stopped, took_us);
 }
 
-int cluster_wait_lag_zero(const struct cluster *c, uint32_t timeout_ms, uint64_t *took_us)
+int cluster_wait_lag_zero(struct cluster *c, uint32_t timeout_ms, const volatile sig_atomic_t *stopped, uint64_t *took_us)
 {
-	return wait_for(c, is_lag_zero, timeout_ms, took_us);
+	return wait_for(c, is_lag_zero, timeout_ms, stopped, took_us);
 }
 
 uint64_t cluster_difference(const struct cluster *c, const struct cluster_sample *before, const struct cluster_sample *after,

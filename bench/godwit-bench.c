@@ -10,8 +10,9 @@
 #include "client/godwit.h"
 #include "runtime/options.h"
 
-#define CATCH_UP_TIMEOUT_MS 120000u
+#define CATCH_UP_SECS       120u
 #define LAG_ZERO_TIMEOUT_MS 10000u
+#define EXIT_INTERRUPTED    130
 #define KEYS_MAX            1000000000ull
 /* Actors publish their processor time ten times a second, and coordinators what they know of commits once a second. */
 #define PUBLISHED_US        200000u
@@ -21,7 +22,7 @@ struct flags {
 	const char *dir, *key_dir, *topology, *keyspace, *level, *regions, *history;
 	const char *read_ratio, *cas_ratio, *delete_ratio, *zipf; /* decimals */
 	uint32_t transaction_keys;
-	uint32_t clients, pipeline, value_size, seconds, warmup, timeout_ms;
+	uint32_t clients, pipeline, value_size, seconds, warmup, wait_secs, timeout_ms;
 	uint64_t keys, rate;
 	bool load, apart, json, help;
 };
@@ -54,6 +55,8 @@ static const struct option option_table[] = {
     {"load", 0, OPTION_BOOL, offsetof(struct flags, load), 0, 0, NULL, "first write every key once"},
     {"apart", 0, OPTION_BOOL, offsetof(struct flags, apart), 0, 0, NULL,
         "regions may be cut off: do not wait for them to be even, before or after"},
+    {"wait-secs", 0, OPTION_U32, offsetof(struct flags, wait_secs), 1, 86400, "S",
+        "for the regions to be even, before and after (120)"},
     {"rate", 0, OPTION_U64, offsetof(struct flags, rate), 0, 1000000000, "N",
         "operations a second; 0: as fast as possible (0)"},
     {"timeout", 0, OPTION_U32, offsetof(struct flags, timeout_ms), 1, 600000, "MS", "of one operation (10000)"},
@@ -152,6 +155,14 @@ static const char *topology_path(const struct flags *flags, char out[512])
 	return access(out, F_OK) == 0 ? out : NULL;
 }
 
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal_number)
+{
+	(void)signal_number;
+	stopped = 1;
+}
+
 static int options_take(struct flags *flags, struct topology *topology, struct workload_options *options,
     const struct keyspace **keyspace, struct error_context *error)
 {
@@ -169,7 +180,8 @@ static int options_take(struct flags *flags, struct topology *topology, struct w
 	    .transaction_keys = flags->transaction_keys,
 	    .value_size = flags->value_size,
 	    .rate = flags->rate,
-	    .timeout_ms = flags->timeout_ms};
+	    .timeout_ms = flags->timeout_ms,
+	    .stopped = &stopped};
 	if (rc == 0)
 		rc = keyspace_choose(topology, flags, keyspace, error);
 	if (rc == 0)
@@ -211,23 +223,32 @@ static int measure(struct flags *flags, struct report *r, struct workload *workl
 	}
 	if (!flags->apart)
 		say(flags, "waiting for the regions to be even");
-	if (!flags->apart && cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &took) != 0)
-		return error_set(error, ERR_UNREACHABLE,
-		    "the regions do not hold the same writes after %u s of waiting; is a link cut?",
-		    CATCH_UP_TIMEOUT_MS / 1000);
+	if (!flags->apart && cluster_wait_caught_up(cluster, flags->wait_secs * 1000, &stopped, &took) != 0) {
+		cluster_behind(cluster, r->behind);
+		return stopped ? error_set(error, ERR_UNREACHABLE, "interrupted before anything was measured%s%s", r->behind[0] ? "; " : "",
+		                     r->behind)
+		               : error_set(error, ERR_UNREACHABLE,
+		                     "the regions do not hold the same writes after %u s of waiting (--wait-secs): %s; is a link cut?",
+		                     flags->wait_secs, r->behind);
+	}
 	/* Apart, samples are no whole anyway. */
 	bool wait_strong = r->keyspace->level == LEVEL_STRONG && !flags->apart;
 	if (wait_strong)
 		usleep(PUBLISHED_STRONG_US);
 	cluster_sample(cluster, before);
 	say(flags, "running");
-	rc = workload_run(workload, flags->warmup * 1000, flags->seconds, error);
+	rc = workload_run(workload, flags->warmup * 1000, flags->seconds, &r->seconds, error);
 	if (rc != 0)
 		return rc;
-	r->caught_up = !flags->apart && cluster_wait_caught_up(cluster, CATCH_UP_TIMEOUT_MS, &r->caught_up_us) == 0;
+	if (r->seconds <= 0)
+		return error_set(error, ERR_UNREACHABLE, "interrupted before anything was measured");
+	r->caught_up =
+	    !flags->apart && cluster_wait_caught_up(cluster, flags->wait_secs * 1000, &stopped, &r->caught_up_us) == 0;
+	if (!r->caught_up)
+		cluster_behind(cluster, r->behind);
 	usleep(wait_strong ? PUBLISHED_STRONG_US : PUBLISHED_US);
 	cluster_sample(cluster, after);
-	r->lag_zero = r->caught_up && cluster_wait_lag_zero(cluster, LAG_ZERO_TIMEOUT_MS, &r->lag_zero_us) == 0;
+	r->lag_zero = r->caught_up && cluster_wait_lag_zero(cluster, LAG_ZERO_TIMEOUT_MS, &stopped, &r->lag_zero_us) == 0;
 	return 0;
 }
 
@@ -241,7 +262,6 @@ static int bench(struct flags *flags, struct topology *topology, struct workload
 	    .cluster = &cluster,
 	    .keyspace = keyspace,
 	    .options = options,
-	    .seconds = flags->seconds,
 	    .before = &before,
 	    .after = &after};
 	int rc = flags->history ? history_open(&options->history, flags->history, error) : 0;
@@ -289,6 +309,7 @@ int main(int argc, char **argv)
 	    .value_size = 100,
 	    .seconds = 10,
 	    .warmup = 2,
+	    .wait_secs = CATCH_UP_SECS,
 	    .timeout_ms = 10000,
 	    .keys = 1000000};
 	if (flags.key_dir && !*flags.key_dir)
@@ -309,10 +330,17 @@ int main(int argc, char **argv)
 		rc = error_set(&error, ERR_USAGE, "unexpected argument \"%s\"", argv[1]);
 	if (rc == 0)
 		rc = options_take(&flags, &topology, &options, &keyspace, &error);
+	/* The first interrupt ends the run with what is known, the second one the program. */
+	struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESETHAND};
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
 	if (rc == 0)
 		rc = bench(&flags, &topology, &options, keyspace, &error);
-	if (rc == 0)
+	if (rc == 0 && !stopped)
 		return 0;
-	fprintf(stderr, "godwit-bench: %s\n", error.text[0] ? error.text : error_text(rc));
-	return error_exit_code(rc);
+	if (rc == 0)
+		fprintf(stderr, "godwit-bench: interrupted: the figures are of less time than was asked for\n");
+	else
+		fprintf(stderr, "godwit-bench: %s\n", error.text[0] ? error.text : error_text(rc));
+	return stopped ? EXIT_INTERRUPTED : error_exit_code(rc);
 }

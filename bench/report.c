@@ -27,6 +27,11 @@ static double over(uint64_t a, uint64_t b)
 	return b ? (double)a / (double)b : 0;
 }
 
+static double rate(uint64_t count, const struct report *r)
+{
+	return (double)count / r->seconds;
+}
+
 static void commits_sum(const struct report *r, struct sums *s)
 {
 	s->commit_bytes = coordinators(r, COUNTER_bytes_sent);
@@ -158,8 +163,8 @@ static void cost_table(const struct report *r, const struct sums *s, FILE *out)
 
 static void operations_row(const struct report *r, const char *name, const struct tally *t, FILE *out)
 {
-	fprintf(out, "%-24s %12.0f %12.0f %12llu %10llu %10llu %10llu\n", name, over(t->writes, r->seconds),
-	    over(t->reads, r->seconds), (unsigned long long)t->check_failed, (unsigned long long)t->refused,
+	fprintf(out, "%-24s %12.0f %12.0f %12llu %10llu %10llu %10llu\n", name, rate(t->writes, r),
+	    rate(t->reads, r), (unsigned long long)t->check_failed, (unsigned long long)t->refused,
 	    (unsigned long long)t->unknown, (unsigned long long)t->failed);
 }
 
@@ -181,7 +186,7 @@ static void operations_table(const struct report *r, const struct sums *s, FILE 
 static void settings_table(const struct report *r, FILE *out)
 {
 	fprintf(out,
-	    "keyspace %s (%s), %u clients, pipeline %u, %llu keys, values of %u bytes, %.0f %% reads, zipf %.2f, %u s\n",
+	    "keyspace %s (%s), %u clients, pipeline %u, %llu keys, values of %u bytes, %.0f %% reads, zipf %.2f, %.4g s\n",
 	    r->keyspace->name, level_name(r->keyspace->level), r->options->clients, r->options->pipeline,
 	    (unsigned long long)r->options->keys, r->options->value_size, r->options->read_ratio * 100, r->options->zipf,
 	    r->seconds);
@@ -205,7 +210,8 @@ void report_table(const struct report *r, FILE *out)
 	if (r->cluster->local_count < 2)
 		fprintf(out, "catching up              not measured: fewer than two regions are on this machine\n");
 	else if (!r->caught_up)
-		fprintf(out, "catching up              NOT caught up in time: the regions hold different writes\n");
+		fprintf(out, "catching up              NOT caught up in time: the regions hold different writes%s%s\n", r->behind[0] ? ": " : "",
+		    r->behind);
 	else
 		fprintf(out, "catching up              %.1f ms after the last answer%s\n", ms(r->caught_up_us),
 		    r->lag_zero ? "" : "; the monitors do not show a lag of 0 yet");
@@ -239,7 +245,7 @@ static void regions_json(const struct report *r, struct text *t)
 		text_add(t,
 		    ",\"writes_per_s\":%.1f,\"reads_per_s\":%.1f,\"check_failed\":%llu,\"refused\":%llu,\"unknown\":%llu,"
 		    "\"failed\":%llu",
-		    over(tally->writes, r->seconds), over(tally->reads, r->seconds), (unsigned long long)tally->check_failed,
+		    rate(tally->writes, r), rate(tally->reads, r), (unsigned long long)tally->check_failed,
 		    (unsigned long long)tally->refused, (unsigned long long)tally->unknown, (unsigned long long)tally->failed);
 		histogram_json(t, "write_ms", &tally->write_us);
 		histogram_json(t, "check_failed_ms", &tally->check_failed_us);
@@ -290,14 +296,14 @@ void report_json(const struct report *r, FILE *out)
 	text_add(&t,
 	    ",\"level\":\"%s\",\"clients\":%u,\"pipeline\":%u,\"keys\":%llu,\"value_size\":%u,\"read_ratio\":%.3f,\"zipf\":%."
 	    "3f,"
-	    "\"rate\":%llu,\"seconds\":%u",
+	    "\"rate\":%llu,\"seconds\":%.4g",
 	    level_name(r->keyspace->level), r->options->clients, r->options->pipeline, (unsigned long long)r->options->keys,
 	    r->options->value_size, r->options->read_ratio, r->options->zipf, (unsigned long long)r->options->rate, r->seconds);
 	text_add(&t, ",\"cas_ratio\":%.3f,\"delete_ratio\":%.3f,\"txn_keys\":%u", r->options->cas_ratio,
 	    r->options->delete_ratio, r->options->transaction_keys);
 	text_add(&t, ",\"loaded_keys\":%llu,\"load_ms\":%.3f", (unsigned long long)r->loaded_keys, ms(r->load_us));
-	text_add(&t, ",\"ops_per_s\":%.1f,\"writes_per_s\":%.1f,\"reads_per_s\":%.1f", over(s->measured, r->seconds),
-	    over(s->total.writes, r->seconds), over(s->total.reads, r->seconds));
+	text_add(&t, ",\"ops_per_s\":%.1f,\"writes_per_s\":%.1f,\"reads_per_s\":%.1f", rate(s->measured, r),
+	    rate(s->total.writes, r), rate(s->total.reads, r));
 	text_add(&t, ",\"sets\":%llu,\"check_failed\":%llu", (unsigned long long)s->total.all_sets,
 	    (unsigned long long)s->total.check_failed);
 	text_add(&t, ",\"writes\":%llu,\"reads\":%llu,\"refused\":%llu,\"unknown\":%llu,\"failed\":%llu",

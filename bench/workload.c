@@ -290,6 +290,15 @@ static void wait_for_any(struct worker *w, uint64_t wait_ns)
 	ppoll(items, count, &timeout, NULL);
 }
 
+static void worker_stop(struct worker *w)
+{
+	uint64_t now = now_ns();
+	if (now < w->end_ns)
+		w->end_ns = now;
+	w->load_next = w->workload->options.keys;
+	w->load_again_count = 0;
+}
+
 static void *worker_run(void *argument)
 {
 	struct worker *w = argument;
@@ -303,6 +312,8 @@ static void *worker_run(void *argument)
 			results += gw_poll(c->gw, 0, take_result, c);
 			pending += gw_pending(c->gw) + (c->first_ready < w->workload->options.pipeline);
 		}
+		if (*w->workload->options.stopped)
+			worker_stop(w);
 		bool done = w->phase == PHASE_LOAD ? w->load_next >= w->workload->options.keys && !w->load_again_count
 		                                   : now_ns() >= w->end_ns;
 		if (!pending && !results && (done || (w->phase == PHASE_LOAD && w->tally.first_code)))
@@ -449,7 +460,7 @@ int workload_load(struct workload *l, uint64_t *took_ns, struct error_context *e
 	return rc;
 }
 
-int workload_run(struct workload *l, uint32_t warmup_ms, uint32_t seconds, struct error_context *error)
+int workload_run(struct workload *l, uint32_t warmup_ms, uint32_t seconds, double *measured_s, struct error_context *error)
 {
 	uint64_t start_ns = now_ns();
 	for (uint32_t i = 0; i < l->worker_count; i++) {
@@ -460,7 +471,15 @@ int workload_run(struct workload *l, uint32_t warmup_ms, uint32_t seconds, struc
 		w->measure_ns = start_ns + warmup_ms * 1000000ull;
 		w->end_ns = w->measure_ns + seconds * 1000000000ull;
 	}
-	return run_all(l, error);
+	int rc = run_all(l, error);
+	uint64_t measured_ns = seconds * 1000000000ull;
+	for (uint32_t i = 0; i < l->worker_count; i++) {
+		const struct worker *w = &l->workers[l->worker_places[i]];
+		uint64_t own_ns = w->end_ns > w->measure_ns ? w->end_ns - w->measure_ns : 0;
+		measured_ns = own_ns < measured_ns ? own_ns : measured_ns;
+	}
+	*measured_s = (double)measured_ns / 1e9;
+	return rc;
 }
 
 const struct tally *workload_tally(const struct workload *l, uint32_t place)

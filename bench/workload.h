@@ -6,6 +6,7 @@
  * should start, and its latency counts from there, so that a stall shows up in every operation that it held back. */
 #ifndef GODWIT_BENCH_WORKLOAD_H
 #define GODWIT_BENCH_WORKLOAD_H
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,6 +29,8 @@ struct workload_options {
 	uint64_t rate;                  /* operations a second over all; 0: no limit */
 	uint32_t timeout_ms;
 	struct history *history; /* or NULL */
+	/* What runs when this gets true ends as if its time were over. */
+	const volatile sig_atomic_t *stopped;
 };
 
 struct tally {                             /* of one region, or of all */
@@ -46,8 +49,9 @@ int workload_new(struct workload **workload, const struct workload_options *opti
 void workload_free(struct workload *workload);
 /* Writes every key once. Refusals for lack of room are tried again; anything else that is not ok ends it with its code. */
 int workload_load(struct workload *workload, uint64_t *took_ns, struct error_context *error);
-/* Blocks until the last operation was answered or given up. */
-int workload_run(struct workload *workload, uint32_t warmup_ms, uint32_t seconds, struct error_context *error);
+/* Blocks until the last operation was answered or given up. *measured_s: how long was measured; less than asked for when it was stopped. */
+int workload_run(
+    struct workload *workload, uint32_t warmup_ms, uint32_t seconds, double *measured_s, struct error_context *error);
 /* By place in the topology; NULL for a region without clients. */
 const struct tally *workload_tally(const struct workload *workload, uint32_t place);
 void tally_add(struct tally *into, const struct tally *from);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -312,6 +313,27 @@ int cli_read_level(struct cli *cli, const char *text, bool stale_ok, enum gw_lev
 		return cli_fail(cli, ERR_LEVEL_UNAVAILABLE, "keyspace %s is %s: a read may ask for that level or a weaker one",
 		    keyspace->name, level_name(keyspace->level));
 	return 0;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt_note(int signal_number)
+{
+	(void)signal_number;
+	interrupted = 1;
+}
+
+void cli_interrupt_catch(void)
+{
+	/* Once: who asks a second time means it. */
+	struct sigaction action = {.sa_handler = interrupt_note, .sa_flags = SA_RESETHAND};
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+bool cli_interrupted(void)
+{
+	return interrupted != 0;
 }
 
 uint64_t cli_now_ns(void)

@@ -86,6 +86,10 @@ int cli_level_parse(struct cli *cli, const char *text, enum gw_level *level);
 uint64_t cli_now_ns(void);
 uint64_t cli_wall_ms(void);
 void cli_sleep_ms(uint32_t ms);
+/* From then on an interrupt (Ctrl-C, SIGTERM) ends what waits, with what is known, instead of the program. */
+void cli_interrupt_catch(void);
+bool cli_interrupted(void);
+#define CLI_EXIT_INTERRUPTED 130
 /* Colours only where a person sees them. */
 const char *cli_bold(void);
 const char *cli_red(void);

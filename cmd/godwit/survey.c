@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INTERRUPTED_WAIT_NS 500000000ull
+
 int survey_open(struct survey *survey, struct cli *cli)
 {
 	struct error_context error = {{0}};
@@ -134,8 +136,14 @@ void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t 
 		}
 		gw_flush(r->connection);
 	}
+	uint64_t interrupted_ns = 0;
 	for (bool waiting = true; waiting;) {
 		waiting = false;
+		/* What is on its way is part of what is known. */
+		if (cli_interrupted() && !interrupted_ns)
+			interrupted_ns = cli_now_ns();
+		if (interrupted_ns && cli_now_ns() >= interrupted_ns + INTERRUPTED_WAIT_NS)
+			break;
 		for (uint32_t i = 0; i < survey->region_count; i++) {
 			struct survey_region *r = &survey->regions[i];
 			if (!r->connection || !gw_pending(r->connection))

@@ -50,7 +50,8 @@ struct survey {
 /* 0, or an exit code with the failure printed. */
 int survey_open(struct survey *survey, struct cli *cli);
 void survey_close(struct survey *survey);
-/* Asks all regions; keyspaces: mask of those whose digests are wanted. Returns when all have answered or the time is over. */
+/* Asks all regions; keyspaces: mask of those whose digests are wanted. Returns when all have answered, the time is over, or the
+ * operator has interrupted it. */
 void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t timeout_ms);
 /* Keyspaces of a level that this version serves: eventual ones acknowledged here, and strong ones. */
 uint64_t survey_keyspaces_served(const struct topology *topology);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cmd/godwit/survey.h"
+#include "runtime/waiting.h"
 
 #define ASK_TIMEOUT_MS 2000u
 #define PAUSE_MS       50u
@@ -48,6 +49,34 @@ static enum verdict judge(const struct survey *survey, uint64_t keyspaces)
 		}
 	}
 	return verdict;
+}
+
+/* Which regions lack what, over all these keyspaces. */
+static void behind_tell(const struct survey *survey, uint64_t keyspaces, char out[static BEHIND_TEXT_MAX])
+{
+	struct vector applied[REGIONS_MAX] = {{{0}}};
+	uint32_t known = 0;
+	for (uint32_t i = 0; i < survey->region_count; i++) {
+		for (uint32_t k = 0; k < survey->cli->topology.keyspace_count; k++) {
+			if (!(keyspaces & 1ull << k) || !survey->regions[i].keyspaces[k].answered)
+				continue;
+			vector_join(&applied[i], &survey->regions[i].keyspaces[k].applied);
+			known |= 1u << i;
+		}
+	}
+	behind_write(&survey->cli->topology, known, applied, out);
+}
+
+/* On standard error, and only when it takes long: what is waited for. */
+static void wait_tell(const struct survey *survey, uint64_t keyspaces, struct waiting *waiting, uint64_t most_ms)
+{
+	char behind[BEHIND_TEXT_MAX];
+	uint64_t now_ns = cli_now_ns();
+	if (!waiting_is_due(waiting, now_ns))
+		return;
+	behind_tell(survey, keyspaces, behind);
+	fprintf(stderr, "waiting for the regions to have applied the same writes (%.0f s of %.0f): %s\n",
+	    (double)(now_ns - waiting->started_ns) / 1e9, (double)most_ms / 1e3, behind[0] ? behind : "not all of them answer");
 }
 
 struct bucket_row {
@@ -267,10 +296,15 @@ static void reason_write(const struct survey *survey, uint64_t keyspaces, enum v
 {
 	size_t used = 0;
 	out[0] = 0;
-	if (verdict == VERDICT_BEHIND)
-		snprintf(out, size,
-		    "not comparable: the regions have not applied the same writes after %llu ms; is a link cut?",
-		    (unsigned long long)flags.wait_ms);
+	if (verdict == VERDICT_BEHIND) {
+		char behind[BEHIND_TEXT_MAX];
+		behind_tell(survey, keyspaces, behind);
+		used = (size_t)snprintf(out, size, "not comparable: the regions have not applied the same writes %s", "");
+		used += (size_t)(cli_interrupted() ? snprintf(out + used, size - used, "so far (interrupted)")
+		                                   : snprintf(out + used, size - used, "after %llu ms", (unsigned long long)flags.wait_ms));
+		snprintf(out + used, size - used, "%s%s%s", behind[0] ? ": " : "", behind,
+		    cli_interrupted() ? "" : "; is a link cut? (--wait-ms)");
+	}
 	if (verdict != VERDICT_UNREACHABLE)
 		return;
 	used = (size_t)snprintf(out, size, "not comparable: no answer from ");
@@ -289,7 +323,7 @@ static int conclude(struct survey *survey, uint64_t keyspaces, enum verdict verd
 	struct cli *cli = survey->cli;
 	struct text rows = {0};
 	uint64_t divergent = 0;
-	char reason[320];
+	char reason[512];
 	int code = ERR_OK;
 	reason_write(survey, keyspaces, verdict, reason, sizeof reason);
 	if (!cli->json)
@@ -309,7 +343,8 @@ static int conclude(struct survey *survey, uint64_t keyspaces, enum verdict verd
 		printf("%sidentical%s\n", cli_green(), cli_plain());
 	}
 	text_deinit(&rows);
-	return verdict == VERDICT_IDENTICAL ? 0 : cli_fail(cli, ERR_CHECK_FAILED, "%s", reason);
+	int exit_code = verdict == VERDICT_IDENTICAL ? 0 : cli_fail(cli, ERR_CHECK_FAILED, "%s", reason);
+	return cli_interrupted() && verdict > VERDICT_DIVERGENT ? CLI_EXIT_INTERRUPTED : exit_code;
 }
 
 /* ---- while writes go on ----
@@ -399,6 +434,7 @@ static bool cut_wait(struct survey *survey, uint64_t keyspaces, uint64_t pause_m
 {
 	struct vector cut = {{0}};
 	uint64_t started_ns = cli_now_ns();
+	struct waiting waiting = {.started_ns = started_ns};
 	uint32_t k = (uint32_t)__builtin_ctzll(keyspaces);
 	survey_ask(survey, false, 1ull << k, ASK_TIMEOUT_MS);
 	for (uint32_t i = 0; i < survey->region_count; i++)
@@ -411,30 +447,45 @@ static bool cut_wait(struct survey *survey, uint64_t keyspaces, uint64_t pause_m
 			         vector_covers(&survey->regions[i].keyspaces[k].applied, &cut);
 		if (there)
 			return true;
+		if (cli_interrupted())
+			return false;
+		wait_tell(survey, keyspaces, &waiting, pause_ms + flags.wait_ms);
 		if (cli_now_ns() >= started_ns + (pause_ms + flags.wait_ms) * 1000000)
 			return false;
 		cli_sleep_ms(PAUSE_MS);
 	}
 }
 
+static void look_tell(const struct survey *survey, uint32_t keyspace, uint32_t bucket, struct waiting *waiting)
+{
+	if (waiting_is_due(waiting, cli_now_ns()))
+		fprintf(stderr, "comparing the rows of %s while they are written: %u of %u parts\n",
+		    survey->cli->topology.keyspaces[keyspace].name, bucket + 1, DIGEST_BUCKETS);
+}
+
 static int keyspace_look(struct survey *survey, uint32_t keyspace, struct text *json, uint64_t *found, bool *reached)
 {
 	static struct bucket former[DIGEST_BUCKETS];
 	const bool strong = survey->cli->topology.keyspaces[keyspace].level == LEVEL_STRONG;
+	struct waiting waiting = {.started_ns = cli_now_ns()};
 	bool any = false;
 	int code = ERR_OK;
-	for (uint32_t b = 0; !code && b < DIGEST_BUCKETS; b++) {
+	for (uint32_t b = 0; !code && b < DIGEST_BUCKETS && !cli_interrupted(); b++) {
 		code = bucket_look(survey, keyspace, b, NULL, &former[b], json, found);
+		look_tell(survey, keyspace, b, &waiting);
 		if (!code && !differs_anywhere(survey, &former[b]))
 			bucket_free(&former[b]);
 		any |= former[b].count != 0;
 	}
 	*reached = code || !any || cut_wait(survey, 1ull << keyspace, strong ? MOVING_STRONG_MS : 0);
 	for (uint32_t b = 0; b < DIGEST_BUCKETS; b++) {
-		if (!code && *reached && former[b].count)
+		if (!code && *reached && former[b].count && !cli_interrupted()) {
 			code = bucket_look(survey, keyspace, b, &former[b], NULL, json, found);
+			look_tell(survey, keyspace, b, &waiting);
+		}
 		bucket_free(&former[b]);
 	}
+	*reached &= !cli_interrupted();
 	return code;
 }
 
@@ -493,15 +544,18 @@ static int verify_run(struct cli *cli)
 	for (uint32_t i = 0; i < survey.region_count; i++)
 		all_run &= survey.regions[i].connection != NULL;
 	uint64_t started_ns = cli_now_ns(), waited_ms;
+	struct waiting waiting = {.started_ns = started_ns};
+	cli_interrupt_catch();
 	for (;;) {
 		survey_ask(&survey, false, keyspaces, ASK_TIMEOUT_MS);
 		verdict = judge(&survey, keyspaces);
 		waited_ms = (cli_now_ns() - started_ns) / 1000000;
-		if (verdict <= VERDICT_DIVERGENT || !all_run || waited_ms >= flags.wait_ms)
+		if (verdict <= VERDICT_DIVERGENT || !all_run || waited_ms >= flags.wait_ms || cli_interrupted())
 			break;
+		wait_tell(&survey, keyspaces, &waiting, flags.wait_ms);
 		cli_sleep_ms(PAUSE_MS);
 	}
-	exit_code = verdict == VERDICT_BEHIND && all_run ? moving_verify(&survey, keyspaces) : -1;
+	exit_code = verdict == VERDICT_BEHIND && all_run && !cli_interrupted() ? moving_verify(&survey, keyspaces) : -1;
 	if (exit_code < 0)
 		exit_code = conclude(&survey, keyspaces, verdict, waited_ms);
 	survey_close(&survey);

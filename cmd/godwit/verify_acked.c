@@ -12,6 +12,7 @@
 #include "cmd/godwit/verify.h"
 #include "core/bytes.h"
 #include "core/commit_entry.h"
+#include "runtime/waiting.h"
 
 #define NAMED_MAX 20u
 
@@ -127,13 +128,23 @@ static int file_check(struct acked_check *a, struct gw_connection *connection, c
 	if (!file)
 		return error_set(error, ERR_USAGE, "%.200s: %s", path, strerror(errno));
 	ssize_t size;
-	for (uint64_t line = 1; !code && (size = getline(&text, &capacity, file)) >= 0; line++)
+	struct waiting waiting = {.started_ns = cli_now_ns()};
+	cli_interrupt_catch();
+	for (uint64_t line = 1; !code && !cli_interrupted() && (size = getline(&text, &capacity, file)) >= 0; line++) {
 		code = line_check(
 		    a, connection, path, line, text + (line == 1 ? bytes_mark_size(text, (size_t)size) : 0), &key, error);
+		if (waiting_is_due(&waiting, cli_now_ns()))
+			fprintf(stderr, "checking: %llu of %llu lines of %s answered, %llu writes missing so far\n",
+			    (unsigned long long)a->checked, (unsigned long long)line, path, (unsigned long long)a->missing);
+	}
 	if (!code && ferror(file))
 		code = error_set(error, ERR_IO, "reading %s: %s", path, strerror(errno));
-	while (gw_pending(connection))
+	while (gw_pending(connection) && !cli_interrupted()) {
 		gw_poll(connection, 100, check_done, a);
+		if (waiting_is_due(&waiting, cli_now_ns()))
+			fprintf(stderr, "checking: waiting for %u answers of %llu\n", gw_pending(connection),
+			    (unsigned long long)(a->checked + gw_pending(connection)));
+	}
 	text_deinit(&key);
 	free(text);
 	fclose(file);
@@ -164,6 +175,10 @@ int verify_acked(struct cli *cli, const char *path)
 	cli->json = false;
 	if (a.missing)
 		return cli_fail(cli, ERR_CHECK_FAILED, "%llu acknowledged writes are missing", (unsigned long long)a.missing);
+	if (cli_interrupted()) {
+		fprintf(stderr, "interrupted: the rest of %s was not checked\n", path);
+		return CLI_EXIT_INTERRUPTED;
+	}
 	if (a.unanswered)
 		return cli_fail(cli, ERR_UNREACHABLE, "%llu keys could not be read", (unsigned long long)a.unanswered);
 	return 0;

@@ -68,7 +68,6 @@ cleanup() {
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/*/godwit-data/*/*.stderr "$work"/up.log >&2 2>/dev/null
 	else
-		cat "$work"/*/godwit-data/*/supervisor.stderr 2>/dev/null | grep -o 'shm=/[^ ]*' | sort -u | cut -d/ -f2 | while read -r name; do rm -f "/dev/shm/$name"; done
 		rm -rf "$work"
 	fi
 	exit $code
