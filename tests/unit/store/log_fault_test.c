@@ -256,10 +256,17 @@ Test(log_fault, E11_without_descriptors_the_log_refuses_and_goes_on)
 	struct log *log = start_faulty();
 	cr_assert_eq(log_reader_open(&reader, place.log, &error), 0, "%s", error.text);
 	cr_assert_eq(log_reader_seek(reader, log_start_lsn(log), &error), 0, "%s", error.text);
+	memset(value, 'v', sizeof(value) - 1);
+	/* The reader stands in the first segment, and the writer is in the second: so both need a descriptor to go on, whatever the
+	 * sync thread has made ahead. */
+	for (; end <= log_start_lsn(log) + SMALL_SEGMENT; sequence++) {
+		const struct write w = {.sequence = sequence, .key = "key", .value = value};
+		cr_assert_eq(append(log, &w, &end), 0);
+		wait_durable(log, end);
+	}
 	getrlimit(RLIMIT_NOFILE, &before);
 	none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	memset(value, 'v', sizeof(value) - 1);
 	for (int tries = 0; sequence < 10000 && tries < 20; sequence += result == 0) {
 		const struct write w = {.sequence = sequence, .key = "key", .value = value};
 		result = append_once(log, &w, &end);
