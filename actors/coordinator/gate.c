@@ -45,7 +45,7 @@ void gate_update(struct port *port)
 		return;
 	struct coordinator_event event = {.type = COORDINATOR_REFUSE, .refuse = refuse, .takes_deletes = deletes};
 	coordinator_step(&port->machine, &event, &port->effects);
-	strong_refuse(port, refuse);
+	strong_refuse(port, refuse, deletes);
 	port->changed = true;
 	if (refuse)
 		logline(LOG_LEVEL_WARN, "writes_refused", "code=%s reason=\"%s\"", error_name(refuse),

@@ -237,10 +237,10 @@ void strong_streamed(struct port *port, uint64_t end_lsn, const uint8_t *entry, 
 	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_STREAMED, .streamed = {.bytes = entry, .size = size}});
 }
 
-void strong_refuse(struct port *port, int code)
+void strong_refuse(struct port *port, int code, bool takes_deletes)
 {
 	if (port->strong.machine)
-		strong_step(port, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = code});
+		strong_step(port, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = {code, takes_deletes}});
 }
 
 /* ---- time ---- */
@@ -387,7 +387,7 @@ static int machine_start(struct port *port, struct error_context *error)
 		return code;
 	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_START});
 	strong->starts_at_ns = 0;
-	strong_refuse(port, port->machine.refusing);
+	strong_refuse(port, port->machine.refusing, port->machine.takes_deletes);
 	logline(LOG_LEVEL_INFO, "strong_started", "entries=%llu in_doubt=%u held_keys=%u took_ms=%llu",
 	    (unsigned long long)entries, commit_in_doubt(strong->machine, NULL, 0), commit_held_keys(strong->machine),
 	    (unsigned long long)(clock_read().monotonic_ns - started_ns) / 1000000);

@@ -91,7 +91,7 @@ uint64_t strong_waiting(const struct port *port);
 void strong_durable(struct port *port);
 void strong_apply_begin(struct port *port);
 void strong_applied(struct port *port);
-void strong_refuse(struct port *port, int code);
+void strong_refuse(struct port *port, int code, bool takes_deletes);
 void strong_upkeep(struct port *port);
 /* Timers, and who can be reached. */
 void strong_tick(struct port *port);

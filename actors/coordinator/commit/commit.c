@@ -823,7 +823,8 @@ void commit_step(struct commit *c, const struct commit_event *e, struct commit_e
 		start(c);
 		break;
 	case COMMIT_EVENT_REFUSE:
-		c->refusing = e->refuse;
+		c->refusing = e->refuse.code;
+		c->takes_deletes = e->refuse.takes_deletes;
 		break;
 	case COMMIT_EVENT_CONTINUE:
 		break;

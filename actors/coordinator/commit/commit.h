@@ -145,7 +145,10 @@ struct commit_event {
 			uint64_t lsn;
 			bool streamed;
 		} replay;
-		int refuse; /* client transactions are refused with this code; 0: taken again */
+		struct {
+			int code;           /* client transactions are refused with this code; 0: taken again */
+			bool takes_deletes; /* but for those that only delete (and check): they free what there is too little of */
+		} refuse;
 	};
 };
 

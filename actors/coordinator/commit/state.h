@@ -306,6 +306,7 @@ struct commit {
 	uint32_t peers; /* that seem to be there */
 	uint64_t gone_ns[REGIONS_MAX]; /* since when one does not */
 	int refusing;
+	bool takes_deletes; /* all the same */
 	bool started;
 	struct memory memory;
 	struct arena arena, spare; /* spare: for CLAIM_RECOVERY, when the other is full */

@@ -485,6 +485,18 @@ static struct request *request_new(struct commit *c, const struct commit_event *
 	return r;
 }
 
+/* No value in it: what it leaves needs less room than what it replaces. */
+static bool only_deletes(const struct commit_event *e)
+{
+	bool deletes = false;
+	for (uint32_t i = 0; i < e->transaction.count; i++) {
+		if (e->transaction.operations[i].kind == COMMIT_PUT)
+			return false;
+		deletes |= e->transaction.operations[i].kind == COMMIT_DELETE;
+	}
+	return deletes;
+}
+
 void request_take(struct commit *c, const struct commit_event *e)
 {
 	size_t size;
@@ -499,7 +511,7 @@ void request_take(struct commit *c, const struct commit_event *e)
 	}
 	if (is_repeat(c, e))
 		return;
-	if (c->refusing)
+	if (c->refusing && !(c->takes_deletes && only_deletes(e)))
 		code = c->refusing;
 	else if ((uint32_t)__builtin_popcount(c->peers & c->options.regions) < (e->transaction.ack_all ? c->n : c->quorum))
 		code = ERR_NO_QUORUM;

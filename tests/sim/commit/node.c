@@ -374,7 +374,7 @@ void node_request(struct sim *sim, struct sim_node *node, const struct sim_event
 
 void node_refuse(struct sim *sim, struct sim_node *node, int code)
 {
-	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = code});
+	step(sim, node, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = {.code = code}});
 }
 
 void node_peers(struct sim *sim, struct sim_node *node, uint32_t mask)

@@ -125,6 +125,38 @@ Test(requests, A3_a_refusal_that_cannot_change_ends_the_request)
 	}
 }
 
+/* Part of the rows' room is kept for what makes room: a transaction that only deletes, with conditions or without. */
+Test(requests, E13b_deletes_are_taken_when_there_is_no_room_for_more)
+{
+	struct world *w = world_new(3);
+	struct commit_operation check = world_operation(COMMIT_CHECK, "c", NULL);
+	check.condition = COMMIT_IF_ABSENT;
+	const struct commit_operation deletes[] = {world_operation(COMMIT_DELETE, "a", NULL), check};
+	const struct commit_operation mixed[] = {world_operation(COMMIT_DELETE, "b", NULL), world_operation(COMMIT_PUT, "a", "more")};
+	world_put(w, 0, 1, "a", "one");
+	world_put(w, 0, 2, "b", "two");
+	world_wait(w, 7, 200 * MS);
+	cr_assert(code_of(w, 1) == ERR_OK && code_of(w, 2) == ERR_OK);
+	world_refuse_but_deletes(w, 0, ERR_DISK_FULL);
+	world_put(w, 0, 3, "a", "more");
+	world_transaction(w, 0, 4, 9, 1, 2, mixed);
+	world_transaction(w, 0, 5, 9, 2, 1, &check);
+	world_transaction(w, 0, 6, 9, 3, 2, deletes);
+	world_wait(w, 7, 200 * MS);
+	cr_assert_eq(code_of(w, 3), ERR_DISK_FULL);
+	cr_assert_eq(code_of(w, 4), ERR_DISK_FULL);
+	cr_assert_eq(code_of(w, 5), ERR_DISK_FULL);
+	cr_assert_eq(code_of(w, 6), ERR_OK, "%s", error_name(code_of(w, 6)));
+	world_streams(w);
+	cr_assert_null(world_value(w, 0, "a"));
+	cr_assert_str_eq(world_value(w, 0, "b"), "two");
+	/* Any other reason is for deletes, too, and when nothing is kept for them any more. */
+	world_refuse(w, 0, ERR_DISK_FULL);
+	world_transaction(w, 0, 7, 9, 4, 2, deletes);
+	cr_assert_eq(code_of(w, 7), ERR_DISK_FULL);
+	world_free(w);
+}
+
 /* A stamp that came too late is a matter of one more try, at once. */
 Test(requests, A3_a_stamp_too_late_costs_one_try)
 {

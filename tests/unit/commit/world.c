@@ -357,7 +357,12 @@ void world_peers(struct world *w, uint8_t index, uint32_t mask)
 
 void world_refuse(struct world *w, uint8_t index, int code)
 {
-	step(w, index, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = code});
+	step(w, index, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = {.code = code}});
+}
+
+void world_refuse_but_deletes(struct world *w, uint8_t index, int code)
+{
+	step(w, index, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = {.code = code, .takes_deletes = true}});
 }
 
 struct commit_operation world_operation(enum commit_kind kind, const char *key, const char *value)

@@ -85,6 +85,7 @@ void world_sync_to(struct world *w, uint8_t region, uint32_t count); /* the firs
 void world_trim(struct world *w, uint8_t region);
 void world_peers(struct world *w, uint8_t region, uint32_t mask);
 void world_refuse(struct world *w, uint8_t region, int code);
+void world_refuse_but_deletes(struct world *w, uint8_t region, int code);
 void world_put(struct world *w, uint8_t region, uint64_t route, const char *key, const char *value);
 void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t client, uint64_t number, uint32_t count,
     const struct commit_operation *operations);

@@ -55,6 +55,7 @@ static int receive_code;
 
 static struct coordinator_answer answers[ENTRIES];
 static uint32_t answer_count, sends, strong_sends, rings, upkeeps, room_checks, looks, streamed, snapshots, errors_logged;
+static bool strong_deletes;
 static int stopped, refused, strong_starts_code;
 static bool streams_are_taken = true, strong_takes;
 static uint64_t strong_deadline = LOOP_NEVER;
@@ -428,10 +429,11 @@ void strong_peers_look(struct port *p)
 	looks++;
 }
 
-void strong_refuse(struct port *p, int code)
+void strong_refuse(struct port *p, int code, bool takes_deletes)
 {
 	cr_assert_eq(p, port);
 	refused = code;
+	strong_deletes = takes_deletes;
 }
 
 void strong_send_all(struct port *p)
@@ -667,6 +669,22 @@ static void a_failing_sync(void)
 Test(port, M15_a_sync_that_fails_is_not_tried_again)
 {
 	cr_assert_eq(run(a_failing_sync), ERR_IO);
+}
+
+static void full_rows_but_for_deletes(void)
+{
+	port->rows_are_full = true;
+	port->deletes_taken = true;
+	gate_update(port);
+	cr_assert(refused == ERR_DISK_FULL && strong_deletes && port->machine.takes_deletes);
+	port->deletes_taken = false;
+	gate_update(port);
+	cr_assert(refused == ERR_DISK_FULL && !strong_deletes && !port->machine.takes_deletes);
+}
+
+Test(port, E13b_strong_deletes_are_taken_as_eventual_ones_are)
+{
+	run(full_rows_but_for_deletes);
 }
 
 static void full_rows(void)

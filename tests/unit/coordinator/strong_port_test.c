@@ -561,8 +561,11 @@ Test(strong_port, a_streamed_transaction_takes_a_ticket)
 	cr_assert(
 	    events[0].type == COMMIT_EVENT_STREAMED && events[0].streamed.size == 5 && events[0].streamed.bytes[0] == 'e');
 	cr_assert(port.strong.ticket == 1 && port.strong.ticket_lsn[1] == 1100);
-	strong_refuse(&port, ERR_DRAINING);
-	cr_assert(event_count == 2 && events[1].type == COMMIT_EVENT_REFUSE && events[1].refuse == ERR_DRAINING);
+	strong_refuse(&port, ERR_DRAINING, false);
+	cr_assert(event_count == 2 && events[1].type == COMMIT_EVENT_REFUSE && events[1].refuse.code == ERR_DRAINING);
+	cr_assert_not(events[1].refuse.takes_deletes);
+	strong_refuse(&port, ERR_DISK_FULL, true);
+	cr_assert(event_count == 3 && events[2].refuse.code == ERR_DISK_FULL && events[2].refuse.takes_deletes);
 }
 
 /* The machine sees the rows of one moment until the next is applied. */
@@ -709,7 +712,7 @@ Test(strong_port, a_start_replays_what_is_strong)
 	cr_assert(events[1].replay.size == entry_size);
 	cr_assert_eq(events[2].replay.lsn, 5);
 	cr_assert_eq(events[3].type, COMMIT_EVENT_START);
-	cr_assert(events[4].type == COMMIT_EVENT_REFUSE && events[4].refuse == ERR_DRAINING);
+	cr_assert(events[4].type == COMMIT_EVENT_REFUSE && events[4].refuse.code == ERR_DRAINING);
 	cr_assert(seeks == 2 && sought[0] == 40 && sought[1] == 990, "then the reader goes on where the rows are");
 	cr_assert(port.strong.fingerprint == 4711 && port.strong.reachable == 7 && port.strong.starts_at_ns == 0);
 	/* What the log no longer holds was not dropped for nothing; without a mark nothing is forgotten. */
@@ -733,7 +736,7 @@ Test(strong_port, the_machine_starts_when_the_rows_hold_the_log)
 		strong_upkeep(&port);
 		cr_assert_null(port.strong.machine);
 		strong_streamed(&port, 1, NULL, 0);
-		strong_refuse(&port, ERR_DRAINING);
+		strong_refuse(&port, ERR_DRAINING, false);
 		strong_durable(&port);
 		strong_applied(&port);
 		strong_tick(&port);
