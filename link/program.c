@@ -86,7 +86,9 @@ static int program_start(struct program *p, struct error_context *error)
 	int rc = topology_load(&p->topology, p->flags.topology, stderr, error);
 	if (rc != 0)
 		return rc;
-	rc = program_lock(p, error);
+	rc = link_ports_check(&p->topology, p->flags.link_base, error);
+	if (rc == 0)
+		rc = program_lock(p, error);
 	if (rc != 0)
 		return rc;
 	rc = proxy_new(&p->proxy, &p->topology, (uint16_t)p->flags.link_base, error);

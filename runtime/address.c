@@ -21,8 +21,9 @@ static int resolve(const char *host, uint16_t port, struct addrinfo **found)
 	return getaddrinfo(name, service, &hints, found);
 }
 
-/* The kernel knows best which addresses are ours: it lets us bind them. errno of the bind otherwise. */
-static int try_bind(const struct addrinfo *address)
+/* The kernel knows best which addresses are ours: it lets us bind them. errno of the bind otherwise; else *out, if it is asked for,
+ * listens. */
+static int try_bind(const struct addrinfo *address, int *out)
 {
 	int yes = 1, failure = 0;
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -31,7 +32,10 @@ static int try_bind(const struct addrinfo *address)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
 	if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, 1) < 0)
 		failure = errno;
-	close(fd);
+	if (failure || !out)
+		close(fd);
+	else
+		*out = fd;
 	return failure;
 }
 
@@ -42,7 +46,7 @@ int address_local(const char *host, uint16_t port, struct sockaddr_storage *out,
 	if (failure)
 		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
 	const struct addrinfo *at = found;
-	while (at && (failure = try_bind(at)) != 0)
+	while (at && (failure = try_bind(at, NULL)) != 0)
 		at = at->ai_next;
 	if (at) {
 		memcpy(out, at->ai_addr, at->ai_addrlen);
@@ -69,6 +73,16 @@ int address_local_text(const char *host, char out[static ADDRESS_TEXT_SIZE], str
 	return 0;
 }
 
+int address_resolve(const char *host, struct error_context *error)
+{
+	struct addrinfo *found = NULL;
+	int failure = resolve(host, 0, &found);
+	if (failure)
+		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
+	freeaddrinfo(found);
+	return 0;
+}
+
 bool address_is_local(const char *host)
 {
 	struct sockaddr_storage address;
@@ -81,7 +95,7 @@ bool address_is_wildcard(const char *host)
 	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "*") == 0 || strcmp(host, "[::]") == 0;
 }
 
-int address_port_check(const char *host, uint16_t port, struct error_context *error)
+int address_port_open(const char *host, uint16_t port, int *fd, struct error_context *error)
 {
 	struct sockaddr_storage address;
 	socklen_t size;
@@ -89,8 +103,8 @@ int address_port_check(const char *host, uint16_t port, struct error_context *er
 	if (code)
 		return code;
 	struct addrinfo one = {.ai_family = address.ss_family, .ai_addr = (struct sockaddr *)&address, .ai_addrlen = size};
-	int failure = try_bind(&one);
+	int failure = try_bind(&one, fd);
 	if (failure == EADDRINUSE)
-		return error_set(error, ERR_CONFIGURATION, "port %u of %s is taken by another program", port, host);
+		return error_set(error, ERR_ALREADY_RUNS, "port %u of %s is taken by another program", port, host);
 	return failure ? error_set(error, ERR_CONFIGURATION, "port %u of %s: %s", port, host, strerror(failure)) : 0;
 }

@@ -240,6 +240,8 @@ int process_start(struct process *p, enum actor actor, const struct option *own_
 	if (!code)
 		code = region_find(p, &error);
 	if (!code)
+		code = link_ports_check(&p->topology, p->flags.link_base, &error);
+	if (!code)
 		code = paths_make(p, &error);
 	if (!code)
 		code = keyspaces_resolve(&p->topology, p->region_dir, actor == ACTOR_COORDINATOR, &error);

@@ -253,6 +253,16 @@ void topology_json(const struct topology *topology, struct text *out)
 	text_add(out, "] }");
 }
 
+int link_ports_check(const struct topology *topology, uint32_t link_base, struct error_context *error)
+{
+	uint32_t last = link_base + topology->region_count * topology->region_count * SERVICES - 1;
+	if (link_base == 0 || topology->region_count < 2 || last <= UINT16_MAX)
+		return 0;
+	return error_set(error, ERR_CONFIGURATION,
+	    "--link-base: the link emulator of %u regions takes the ports from %u to %u, and there are %u", topology->region_count,
+	    link_base, last, UINT16_MAX);
+}
+
 uint16_t link_port(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base)
 {
 	int from = topology_region_index(topology, from_id), to = topology_region_index(topology, to_id);

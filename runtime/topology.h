@@ -77,6 +77,8 @@ void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32
 /* Where a client on this machine finds the region: by the address that it binds if that is one of ours (from inside, the one
  * that others know may lead nowhere). Asks the resolver if there is a `bind`. */
 void topology_client_endpoint(const struct region *region, char out[static 128]);
+/* Do the emulator's ports for this many regions end before 65535? ERR_CONFIGURATION. Before link_port and topology_endpoint with that base. */
+int link_ports_check(const struct topology *topology, uint32_t link_base, struct error_context *error);
 uint16_t link_port(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base);
 
 #endif

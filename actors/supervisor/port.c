@@ -343,6 +343,8 @@ static int flags_parse(struct port *port, int argc, char **argv, struct error_co
 static int region_id(const struct flags *flags, struct topology *topology, uint32_t *id, struct error_context *error)
 {
 	int code = topology_load(topology, flags->topology, stderr, error);
+	if (code == 0)
+		code = link_ports_check(topology, flags->link_base, error);
 	if (code != 0)
 		return code;
 	const struct region *region = topology_region(topology, flags->region);

@@ -22,15 +22,11 @@ static bool keys_are_made_here(const struct cli *cli)
 
 /* A region needs its own secret and everybody's public key. On one of several hosts nothing is made up: a key that nobody else
  * knows would be a region that starts, and talks to nobody. */
-int hosts_keys_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
+int hosts_keys_look(const struct cli *cli, uint32_t mask, struct error_context *error)
 {
 	int code = ERR_OK;
-	if (keys_are_made_here(cli)) {
-		code = keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
-		for (uint32_t i = 0; !code && i < cli->topology.region_count; i++)
-			code = keys_make(cli->key_dir, cli->topology.regions[i].name, error);
+	if (keys_are_made_here(cli))
 		return code;
-	}
 	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
 		const struct region *region = &cli->topology.regions[i];
 		char key[KEY_TEXT_SIZE];
@@ -49,7 +45,18 @@ int hosts_keys_prepare(struct cli *cli, uint32_t mask, struct error_context *err
 		if (code && reason.text[0])
 			return error_set(error, code, "%s", reason.text);
 	}
-	return code ? code : keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
+	return code;
+}
+
+int hosts_keys_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
+{
+	const bool are_made = keys_are_made_here(cli);
+	int code = hosts_keys_look(cli, mask, error);
+	if (!code)
+		code = keys_make(cli->key_dir, KEY_NAME_CLIENT, error);
+	for (uint32_t i = 0; !code && are_made && i < cli->topology.region_count; i++)
+		code = keys_make(cli->key_dir, cli->topology.regions[i].name, error);
+	return code;
 }
 
 /* On one of several hosts, the regions whose secret it has; otherwise all of the machine. */

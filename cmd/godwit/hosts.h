@@ -8,6 +8,8 @@
 uint32_t hosts_regions_local(const struct cli *cli);
 /* Of those, the ones to start: on one of several hosts, the regions whose secret it has; otherwise all of the machine. */
 uint32_t hosts_regions_held(const struct cli *cli, uint32_t local);
+/* Are the keys there that these regions need, or can be made here? Changes nothing. */
+int hosts_keys_look(const struct cli *cli, uint32_t mask, struct error_context *error);
 /* Makes all keys where all regions are of one machine; elsewhere refuses what is missing. */
 int hosts_keys_prepare(struct cli *cli, uint32_t mask, struct error_context *error);
 

@@ -15,22 +15,19 @@
 #include "cmd/godwit/hosts.h"
 #include "cmd/godwit/processes.h"
 #include "cmd/godwit/survey.h"
-#include "runtime/address.h"
+#include "cmd/godwit/up_check.h"
 #include "runtime/admin.h"
 #include "runtime/keys.h"
 #include "runtime/logline.h"
 #include "shm/layout.h"
 
 #define READY_WAIT_MS    30000u
+#define NO_SECRET        "no secret of a region of this machine is in %s; `godwit keys init` makes it"
 #define START_LOOK_MS    1000u
 #define STOP_WAIT_MS     20000u
 #define PATH_WAIT_MS     2000u
 #define MEET_WAIT_MS     10000u
 #define TURN_WAIT_MS     120000u /* an `up` that only waits is over by then; one that restores a snapshot can be stopped by Ctrl-C */
-#define IPC_PATH_MAX     107u
-#define IPC_NAME_LONGEST "coordinator.admin"
-#define LINK_PROGRAM     "link"
-#define SUPERVISOR       "supervisor"
 
 struct up_flags {
 	struct option_list regions;
@@ -47,7 +44,7 @@ static const struct option up_options[] = {
         "give the links between regions the round trips of continents: 75, 110, 190 ms"},
     {"new-cluster", 0, OPTION_BOOL, offsetof(struct up_flags, new_cluster), 0, 0, NULL,
         "regions without data take writes before they have met another one: only for the very first start"},
-    {"check", 0, OPTION_BOOL, offsetof(struct up_flags, check), 0, 0, NULL, "print the effective configuration, start nothing"},
+    {"check", 0, OPTION_BOOL, offsetof(struct up_flags, check), 0, 0, NULL, "print the effective configuration and all that keeps it from starting, start nothing"},
     {"log-level", 0, OPTION_TEXT, offsetof(struct up_flags, log_level), 0, 0, "LEVEL", "debug, info, warn or error"},
     {"link-base", 0, OPTION_U32, offsetof(struct up_flags, link_base), 1024, 65000, "PORT",
         "first port of the link emulator (default: 7600)"},
@@ -68,23 +65,6 @@ static int regions_pick(struct cli *cli, const struct option_list *names, uint32
 	return 0;
 }
 
-static bool regions_run(struct cli *cli, uint32_t without)
-{
-	char dir[320];
-	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
-		cli_region_dir(cli, &cli->topology.regions[i], dir);
-		if (!(without & 1u << i) && processes_running(dir, SUPERVISOR))
-			return true;
-	}
-	return false;
-}
-
-/* Any region but those in the mask, or the link emulator when nothing is left out. */
-static bool anything_runs(struct cli *cli, uint32_t without)
-{
-	return regions_run(cli, without) || (!without && processes_running(cli->dir_path, LINK_PROGRAM));
-}
-
 static int dir_make(const char *path, struct error_context *error)
 {
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
@@ -92,33 +72,14 @@ static int dir_make(const char *path, struct error_context *error)
 	return ERR_OK;
 }
 
-/* Is the file that is asked for the one that is kept? *kept: its name. */
-static bool topology_is_kept(struct cli *cli, char kept[static 300])
-{
-	char from[PATH_MAX], to[PATH_MAX];
-	snprintf(kept, 300, "%s/topology.yaml", cli->dir_path);
-	return !cli->topology_path || (realpath(cli->topology_path, from) && realpath(kept, to) && strcmp(from, to) == 0);
-}
-
-/* Regions but `leaving` (a mask) that run have to run with this topology. */
-static int topology_fits(struct cli *cli, uint32_t leaving, struct error_context *error)
-{
-	static struct topology running;
-	char kept[300];
-	if (topology_is_kept(cli, kept) || topology_load(&running, kept, NULL, NULL) != 0 || !anything_runs(cli, leaving) ||
-	    topology_fingerprint(&running) == topology_fingerprint(&cli->topology))
-		return ERR_OK;
-	return error_set(error, ERR_CONFIGURATION, "regions run with another topology (%s); `godwit down` first", kept);
-}
-
 /* The topology that the regions run with stays beside their data, so that later commands need no --topology. The one before it
  * stays until it is known that this one can be started. */
 static int topology_keep(struct cli *cli, struct error_context *error)
 {
 	char kept[300], temporary[310], former[310], buffer[8192];
-	if (topology_is_kept(cli, kept))
+	if (up_topology_is_kept(cli, kept))
 		return ERR_OK;
-	int code = topology_fits(cli, 0, error);
+	int code = up_topology_fits(cli, 0, error);
 	if (code)
 		return code;
 	snprintf(former, sizeof former, "%s.former", kept);
@@ -140,19 +101,6 @@ static int topology_keep(struct cli *cli, struct error_context *error)
 	return ERR_OK;
 }
 
-static int ports_check(const struct region *region, struct error_context *error)
-{
-	static const enum service used[] = {SERVICE_CLIENT, SERVICE_STREAM, SERVICE_HEALTH, SERVICE_COMMIT, SERVICE_DIGEST};
-	for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {
-		struct error_context reason = {{0}};
-		int code = address_port_check(
-		    region->bind[0] ? region->bind : region->host, (uint16_t)(region->port + used[i]), &reason);
-		if (code)
-			return error_set(error, code, "%s: %.250s", region->name, reason.text);
-	}
-	return ERR_OK;
-}
-
 static int directories_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
 {
 	char dir[320];
@@ -162,15 +110,7 @@ static int directories_prepare(struct cli *cli, uint32_t mask, struct error_cont
 		if (!(mask & 1u << i))
 			continue;
 		cli_region_dir(cli, region, dir);
-		if (strlen(dir) + 1 + strlen(IPC_NAME_LONGEST) > IPC_PATH_MAX)
-			return error_set(error, ERR_CONFIGURATION,
-			    "the path of the data directory is too long for local sockets (%zu bytes at most for this region); "
-			    "choose a shorter --dir",
-			    IPC_PATH_MAX - strlen(IPC_NAME_LONGEST) - 1 - strlen(region->name) - 1);
-		if (!processes_running(dir, SUPERVISOR))
-			code = ports_check(region, error);
-		if (!code)
-			code = dir_make(dir, error);
+		code = dir_make(dir, error);
 	}
 	if (!code)
 		code = topology_keep(cli, error);
@@ -178,7 +118,7 @@ static int directories_prepare(struct cli *cli, uint32_t mask, struct error_cont
 }
 
 /* The ports of the emulator are noted, so that a restart finds those that the others use. */
-static int link_base_choose(struct cli *cli, struct error_context *error)
+static int link_base_find(struct cli *cli, bool *is_noted, struct error_context *error)
 {
 	char path[320];
 	unsigned noted = 0;
@@ -189,16 +129,20 @@ static int link_base_choose(struct cli *cli, struct error_context *error)
 			noted = 0;
 		fclose(file);
 	}
-	if (noted && (!up_flags.link_base || up_flags.link_base == noted)) {
-		up_flags.link_base = noted;
-		return ERR_OK;
-	}
-	if (noted && anything_runs(cli, 0))
+	*is_noted = noted && (!up_flags.link_base || up_flags.link_base == noted);
+	if (noted && !*is_noted && up_anything_runs(cli, 0))
 		return error_set(
 		    error, ERR_CONFIGURATION, "the link emulator uses the ports from %u on; `godwit down` first", noted);
 	if (!up_flags.link_base)
-		up_flags.link_base = CLI_LINK_BASE_DEFAULT;
-	file = fopen(path, "we");
+		up_flags.link_base = noted ? noted : CLI_LINK_BASE_DEFAULT;
+	return ERR_OK;
+}
+
+static int link_base_note(struct cli *cli, struct error_context *error)
+{
+	char path[320];
+	snprintf(path, sizeof path, "%s/link.base", cli->dir_path);
+	FILE *file = fopen(path, "we");
 	if (!file || fprintf(file, "%u\n", up_flags.link_base) < 0 || fclose(file) != 0)
 		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
 	return ERR_OK;
@@ -405,7 +349,7 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 	struct error_context error = {{0}};
 	char dir[320], kept[300];
 	uint32_t starting = 0;
-	bool ran = false;
+	bool ran = false, base_is_noted = true;
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
 	const char *topology_file = cli->topology_file[0] ? kept : NULL;
 	bool linked = (local & (local - 1)) != 0;
@@ -422,9 +366,18 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 			processes_settle(dir, SUPERVISOR, 3000);
 		ran |= processes_running(dir, SUPERVISOR);
 	}
-	code = directories_prepare(cli, mask, &error);
-	if (!code && linked)
-		code = link_base_choose(cli, &error);
+	if (linked)
+		code = link_base_find(cli, &base_is_noted, &error);
+	const struct up_plan plan = {.mask = mask, .local = local, .link_base = linked ? up_flags.link_base : 0};
+	bool is_checked = !code && up_check(cli, &plan) == 0;
+	if (!code && !is_checked) {
+		close(turn);
+		return error_exit_code(ERR_CONFIGURATION);
+	}
+	if (!code)
+		code = directories_prepare(cli, mask, &error);
+	if (!code && !base_is_noted)
+		code = link_base_note(cli, &error);
 	if (!code && linked)
 		code = link_start(cli, began_ns + READY_WAIT_MS * 1000000ull, topology_file, &error);
 	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
@@ -445,9 +398,36 @@ static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_
 		exit_code = cli_fail_error(cli, code, &error);
 	if (!exit_code)
 		exit_code = regions_meet(cli);
-	topology_settle(cli, !exit_code || ran || regions_run(cli, 0));
+	topology_settle(cli, !exit_code || ran || up_regions_run(cli, 0));
 	close(turn);
 	return exit_code;
+}
+
+/* --check: what would be started, and all that would keep it from starting. */
+static int up_look(struct cli *cli, uint32_t mask, uint32_t local)
+{
+	struct error_context error = {{0}};
+	struct text json = {0};
+	bool linked = (local & (local - 1)) != 0, is_noted, is_json = cli->json;
+	if (is_json) {
+		topology_json(&cli->topology, &json);
+		cli_print_json(&json);
+	} else {
+		topology_print(&cli->topology, stdout);
+	}
+	text_deinit(&json);
+	cli->json = false; /* one object is out already */
+	int code = linked ? link_base_find(cli, &is_noted, &error) : 0;
+	if (code)
+		cli_fail_error(cli, code, &error);
+	const struct up_plan plan = {.mask = mask ? mask : local, .local = local, .link_base = linked && !code ? up_flags.link_base : 0, .is_check = true};
+	int keys_code = hosts_keys_look(cli, mask, &error);
+	if (keys_code)
+		cli_fail_error(cli, keys_code, &error);
+	else if (local && !mask)
+		keys_code = cli_fail(cli, ERR_CONFIGURATION, NO_SECRET, cli->key_dir);
+	uint32_t mistakes = up_check(cli, &plan);
+	return mistakes || code || keys_code ? error_exit_code(ERR_CONFIGURATION) : 0;
 }
 
 static int up_run(struct cli *cli)
@@ -461,18 +441,9 @@ static int up_run(struct cli *cli)
 		return exit_code;
 	if (up_flags.log_level && logline_parse_level(up_flags.log_level) < 0)
 		return cli_fail(cli, ERR_USAGE, "--log-level %.40s: use debug, info, warn or error", up_flags.log_level);
-	if (up_flags.check) {
-		struct text json = {0};
-		if (cli->json) {
-			topology_json(&cli->topology, &json);
-			cli_print_json(&json);
-		} else {
-			topology_print(&cli->topology, stdout);
-		}
-		text_deinit(&json);
-		return 0;
-	}
 	uint32_t local = hosts_regions_local(cli);
+	if (up_flags.check)
+		return up_look(cli, mask ? mask : hosts_regions_held(cli, local), local);
 	for (uint32_t i = 0; i < cli->topology.region_count; i++)
 		if ((mask & ~local) & 1u << i)
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to %s, which is not this machine",
@@ -482,8 +453,7 @@ static int up_run(struct cli *cli)
 	if (!mask)
 		mask = hosts_regions_held(cli, local);
 	if (!mask)
-		return cli_fail(cli, ERR_CONFIGURATION,
-		    "no secret of a region of this machine is in %s; `godwit keys init` makes it", cli->key_dir);
+		return cli_fail(cli, ERR_CONFIGURATION, NO_SECRET, cli->key_dir);
 	return regions_start(cli, mask, local, cli_now_ns());
 }
 
@@ -667,12 +637,11 @@ static int restart_run(struct cli *cli)
 		if (!(local & one))
 			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to another machine", region->name);
 		cli_region_dir(cli, region, dir);
-		struct error_context error = {{0}};
 		uint64_t began_ns = cli_now_ns();
 		/* All that can be known before is looked at before: a region is not stopped to find that it cannot be started. */
-		int code = topology_fits(cli, one, &error);
-		if (code)
-			return cli_fail_error(cli, code, &error);
+		const struct up_plan plan = {.mask = one, .local = local, .leaving = one};
+		if (up_check(cli, &plan))
+			return error_exit_code(ERR_CONFIGURATION);
 		exit_code = region_stop(cli, region, false);
 		return exit_code ? exit_code : regions_start(cli, one, local, began_ns);
 	}
