@@ -201,6 +201,7 @@ static void step(struct world *w, uint8_t index, struct commit_event event)
 		}
 		event.type = COMMIT_EVENT_CONTINUE;
 	} while (effects.more);
+	region->timer_ns = effects.timer_ns;
 	const struct commit_counts *counts = commit_counts(region->machine);
 	assert(counts->work_effects <= COMMIT_WORK_EFFECTS && counts->work_scratch <= COMMIT_WORK_SCRATCH);
 	if (!region->slow_disk && region->durable != region->count)

@@ -34,6 +34,7 @@ struct world_region {
 	struct commit *machine;
 	bool up, slow_disk; /* slow: durable only when the test says so */
 	int64_t clock_ms;   /* its clock is ahead by so much */
+	uint64_t timer_ns;  /* as its last step said */
 	uint32_t starts;
 	struct world_entry *entries;
 	uint32_t count, capacity, durable, applied, base;
