@@ -4,6 +4,7 @@
  * when, and that all that was taken is given back. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
@@ -421,5 +422,129 @@ Test(parts, a20_all_is_given_back)
 		cr_assert_eq(c->counts.contradictions, 0);
 		cr_assert_eq(c->action_head, c->action_tail);
 	}
+	world_free(w);
+}
+
+/* ---- what is in the way of a recovery ---- */
+
+/* b and t of five regions: coordinated by 0 and 1, each looked at with the promises of 2, 3 and 4; b has one YES of the two
+ * that it needs. */
+static bool b_waits_for_t(struct commit *c, void change(struct transaction *b, struct transaction *t))
+{
+	struct recovery *looks = calloc(2, sizeof *looks);
+	struct transaction b = {
+	    .id = {.hlc = 10, .region = 0}, .phase = PHASE_PROMISING, .promises = 28, .recovery = &looks[0]};
+	struct transaction t = {
+	    .id = {.hlc = 11, .region = 1}, .phase = PHASE_PROMISING, .promises = 28, .recovery = &looks[1]};
+	looks[0].replies[2].yes = true;
+	if (change)
+		change(&b, &t);
+	bool needs = needs_abort_of(c, &b, &t);
+	free(looks);
+	return needs;
+}
+static void second_yes(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->recovery->replies[3].yes = true;
+}
+static void own_yes(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->recovery->replies[0].yes = true;
+}
+static void not_promising(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->phase = PHASE_ACCEPTING;
+}
+static void two_promises(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->promises = 12, b->body.ack_all = true;
+}
+static void b_has_its_promise(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->promises |= 2;
+}
+static void t_has_its_promise(struct transaction *b, struct transaction *t)
+{
+	(void)b, t->promises |= 2;
+}
+static void of_one_region(struct transaction *b, struct transaction *t)
+{
+	(void)b, t->id.region = 0;
+}
+static void accepted(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->recovery->replies[4].accepted_ballot = 99;
+}
+static void given_up(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->recovery->replies[4].withdrawn = true;
+}
+static void of_an_earlier_look(struct transaction *b, struct transaction *t)
+{
+	(void)t, b->recovery->replies[1].withdrawn = true;
+}
+
+Test(parts, a20_who_cannot_commit_before_another_is_aborted)
+{
+	struct world *w = world_new(5);
+	struct commit *c = w->regions[2].machine;
+	cr_assert(b_waits_for_t(c, NULL));
+	cr_assert(b_waits_for_t(c, own_yes), "who has not promised has no vote");
+	cr_assert(b_waits_for_t(c, of_an_earlier_look));
+	cr_assert(!b_waits_for_t(c, second_yes), "it has what it needs");
+	cr_assert(!b_waits_for_t(c, not_promising));
+	cr_assert(!b_waits_for_t(c, two_promises), "no majority has replied");
+	cr_assert(!b_waits_for_t(c, b_has_its_promise));
+	cr_assert(!b_waits_for_t(c, t_has_its_promise));
+	cr_assert(!b_waits_for_t(c, of_one_region));
+	cr_assert(!b_waits_for_t(c, accepted));
+	cr_assert(!b_waits_for_t(c, given_up));
+	world_free(w);
+}
+
+/* Of three regions 1 coordinates it and 2 has voted: one of region 0 cannot get a vote any more, one of region 1 can. */
+Test(parts, a20_what_is_passed_over)
+{
+	struct world *w = world_new(3);
+	struct commit *c = w->regions[0].machine;
+	struct recovery *look = calloc(1, sizeof *look);
+	struct transaction t = {.id = {.hlc = 10, .region = 1}, .promises = 5, .voters = 4, .recovery = look};
+	struct commit_id ours = {.hlc = 7, .region = 0}, theirs = {.hlc = 8, .region = 1}, old = {.hlc = 6, .region = 0};
+	struct reply *zero = &look->replies[0], *one = &look->replies[1], *two = &look->replies[2];
+	*zero = (struct reply){.hold_count = 2, .holds = {ours, theirs, old}};
+	*one = (struct reply){.hold_count = 1, .holds = {old}};
+	*two = (struct reply){.hold_count = 1, .holds = {ours}};
+	t.over_count = 3;
+	over_take(c, &t);
+	cr_assert_eq(t.over_count, 1);
+	cr_assert(is_over(&t, ours) && !is_over(&t, theirs) && !is_over(&t, old));
+	/* Without that vote nobody is passed over; with one that a promise tells of, as before. */
+	t.voters = 0;
+	over_take(c, &t);
+	cr_assert_eq(t.over_count, 0);
+	two->yes = true;
+	over_take(c, &t);
+	cr_assert_eq(t.over_count, 1);
+	two->yes = false;
+	/* Who accepted its COMMIT keeps it as well, unless it may hold the other. */
+	two->accepted_value = COMMIT_COMMITTED;
+	over_take(c, &t);
+	cr_assert_eq(t.over_count, 0, "2 may hold it");
+	two->holds[0] = theirs;
+	over_take(c, &t);
+	cr_assert_eq(t.over_count, 1);
+	two->hold_count = REPLY_HOLDS_MAX;
+	over_take(c, &t);
+	cr_assert(!is_over(&t, ours), "of a full list there may be more");
+	/* A full list of its own. */
+	t.voters = 4;
+	for (uint64_t i = 0; i < REPLY_HOLDS_MAX; i++) {
+		zero->holds[i] = (struct commit_id){.hlc = 20 + i};
+		two->holds[i] = (struct commit_id){.hlc = 30 + i};
+	}
+	zero->hold_count = REPLY_HOLDS_MAX;
+	over_take(c, &t);
+	cr_assert_eq(t.over_count, COMMIT_HOLDS_MAX);
+	free(look);
 	world_free(w);
 }

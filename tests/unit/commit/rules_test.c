@@ -375,3 +375,97 @@ Test(rules, a20_a_recovery_looks_at_the_condition)
 		world_free(w);
 	}
 }
+
+/* ---- what is taken of a message ---- */
+
+/* The rows of the coordinator count where they are newer than the participant's own; nobody else's do. */
+Test(rules, a20_a_vote_names_the_newer_row)
+{
+	struct world *w = world_new(3);
+	struct commit_id id = {.hlc = stamp(0), .region = 2}, newer = {.hlc = stamp(0) - 5, .region = 2};
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "x");
+	struct commit_seen seen = {.stamp = newer};
+	struct commit_message m = prepare(id, 10, 1, &o);
+	m.seen = &seen;
+	m.seen_count = 1;
+	say(w, 2, 1, m);
+	cr_assert(commit_id_equal(world_waiting(w, COMMIT_VOTE).seen[0].stamp, newer));
+	world_drop(w, 255, 255, 0);
+	/* A vote that comes to one who does not coordinate it. */
+	seen.stamp.hlc++;
+	say(w, 0, 1,
+	    (struct commit_message){.type = COMMIT_VOTE, .id = id, .vote = COMMIT_YES, .seen = &seen, .seen_count = 1});
+	say(w, 0, 1, (struct commit_message){.type = COMMIT_VOTE, .id = id, .vote = COMMIT_NO, .is_final = true});
+	cr_assert_eq(w->message_count, 0);
+	prepare_put(w, 2, 1, id, 10, "a");
+	cr_assert(commit_id_equal(world_waiting(w, COMMIT_VOTE).seen[0].stamp, newer));
+	world_free(w);
+}
+
+/* A decision says it once. One without a value says nothing. */
+Test(rules, a20_the_first_decision_counts)
+{
+	struct world *w = world_new(3);
+	struct commit_id id = {.hlc = stamp(0), .region = 2}, below = {.hlc = stamp(0) - 5, .region = 2};
+	prepare_put(w, 2, 1, id, 10, "a");
+	struct commit_seen seen = {.stamp = below};
+	struct commit_message m = {.type = COMMIT_DECIDED, .id = id, .seen = &seen, .seen_count = 1};
+	struct commit_event e = {.type = COMMIT_EVENT_MESSAGE, .now_ns = w->now_ns, .message = {2, &m}};
+	static struct commit_effects out;
+	commit_step(w->regions[1].machine, &e, &out); /* no encoder makes one */
+	cr_assert_eq(world_in_doubt(w, 1), 1);
+	m.decision = COMMIT_COMMITTED;
+	say(w, 2, 1, m);
+	cr_assert_eq(world_in_doubt(w, 1), 0);
+	m.seen_count = 0;
+	say(w, 2, 1, m);
+	prepare_put(w, 2, 1, (struct commit_id){.hlc = stamp(1), .region = 2}, 11, "a"); /* asks for the key: it is noted */
+	cr_assert_not_null(world_row(w, 1, "a"));
+	cr_assert(commit_id_equal(world_row(w, 1, "a")->row.stamp, id));
+	cr_assert(commit_id_equal(world_row(w, 1, "a")->row.previous, below));
+	cr_assert_eq(commit_counts(w->regions[1].machine)->contradictions, 0);
+	world_free(w);
+}
+
+/* Who asks for a promise tells what it is about, also to one that has promised before without knowing it. */
+Test(rules, a20_a_promise_learns_the_body)
+{
+	struct world *w = world_new(3);
+	struct commit_id id = {.hlc = stamp(0), .region = 2};
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "x");
+	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3});
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+	world_drop(w, 255, 255, 0);
+	struct commit_message m = prepare(id, 10, 1, &o);
+	m.type = COMMIT_RECOVER;
+	m.ballot = REGIONS_MAX * 4;
+	say(w, 0, 1, m);
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+	world_drop(w, 255, 255, 0);
+	say(w, 0, 1, (struct commit_message){.type = COMMIT_FETCH, .id = id});
+	struct commit_message known = world_waiting(w, COMMIT_KNOWN);
+	cr_assert_eq(known.body_size, m.body_size);
+	world_drop(w, 255, 255, 0);
+	/* Whoever's turn it is not may not have this ballot. */
+	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 5 + 2});
+	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = 0});
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 0);
+	world_free(w);
+}
+
+/* One that waits and was promised to another meanwhile does not vote when its turn comes. */
+Test(rules, a20_no_turn_for_what_is_promised)
+{
+	struct world *w = world_new(3);
+	struct commit_id holder = {.hlc = stamp(0), .region = 2}, waits = {.hlc = stamp(1), .region = 2};
+	prepare_put(w, 2, 1, holder, 10, "a");
+	prepare_put(w, 2, 1, waits, 20, "a");
+	world_drop(w, 255, 255, 0);
+	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = waits, .ballot = REGIONS_MAX * 3});
+	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_NONE);
+	world_drop(w, 255, 255, 0);
+	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = holder, .decision = COMMIT_ABORTED});
+	prepare_put(w, 2, 1, waits, 20, "a");
+	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0);
+	world_free(w);
+}
