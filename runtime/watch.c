@@ -89,10 +89,17 @@ static void timer_arm(struct watch *w)
 	timerfd_settime(w->timer, 0, &(struct itimerspec){.it_value.tv_sec = RETRY_S}, NULL);
 }
 
+static void timer_disarm(struct watch *w)
+{
+	w->is_waiting = false;
+	timerfd_settime(w->timer, 0, &(struct itimerspec){0}, NULL);
+}
+
 static void event_take(struct watch *w, uint16_t event, uint32_t value)
 {
 	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 		w->broken_off = 0;
+		timer_disarm(w); /* or it would end a connection that is good */
 		refusal_note(w, KEY_ACCEPTED);
 	} else if (event == ZMQ_EVENT_CLOSED) {
 		/* Nobody took the connection: what was known of the keys is old. */
