@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #define HIGH_WATER_DEFAULT 1000
+#define UNTAKEN_MS_MAX     20000
 #define IPC_PATH_MAX       107 /* sockaddr_un without its zero */
 #define LISTENERS_MAX      16u
 /* What CURVE adds to a message: command name, nonce, flags, authenticator (RFC 26), and some room. */
@@ -135,6 +136,9 @@ static int set_tcp(void *socket)
 	failed |= set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
 	failed |= set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, 30);
 	failed |= set_int(socket, ZMQ_CONNECT_TIMEOUT, 3000);
+	/* The kernel closes a connection that takes nothing for so long (TCP_USER_TIMEOUT; a closed window counts): libzmq's
+	 * heartbeats wait behind what cannot be sent, and notice nothing. */
+	failed |= set_int(socket, ZMQ_TCP_MAXRT, UNTAKEN_MS_MAX);
 	/* Also how long it takes until somebody whom ZAP has put off (300) tries again. */
 	failed |= set_int(socket, ZMQ_HANDSHAKE_IVL, 3000);
 	return failed;
@@ -160,7 +164,7 @@ static int set_all(
 		size_max += CURVE_OVERHEAD;
 	int failed = set_int(socket, ZMQ_LINGER, 0);
 	failed |= set_int(socket, ZMQ_SNDHWM, high_water);
-	failed |= set_int(socket, ZMQ_RCVHWM, high_water);
+	failed |= set_int(socket, ZMQ_RCVHWM, options->receive_high_water ? (int)options->receive_high_water : high_water);
 	failed |= zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
 	if (zmq_type == ZMQ_ROUTER) {
 		failed |= set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
@@ -367,6 +371,23 @@ int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, c
 {
 	int code = identity_size ? send_part(socket, identity, identity_size, ZMQ_SNDMORE) : 0;
 	return code ? code : send_part(socket, bytes, size, 0);
+}
+
+int socket_send_lent(void *socket, const uint8_t *identity, uint32_t identity_size, void *bytes, size_t size,
+    void (*done)(void *bytes, void *hint), void *hint)
+{
+	zmq_msg_t body;
+	if (zmq_msg_init_data(&body, bytes, size, done, hint) < 0) {
+		done(bytes, hint);
+		return ERR_NO_MEMORY;
+	}
+	int code = identity_size ? send_part(socket, identity, identity_size, ZMQ_SNDMORE) : 0;
+	while (!code && zmq_msg_send(&body, socket, ZMQ_DONTWAIT) < 0)
+		if (errno != EINTR)
+			code = send_code();
+	if (code)
+		zmq_msg_close(&body);
+	return code;
 }
 
 int socket_forward(void *socket, const uint8_t *identity, uint32_t identity_size, struct message *message)

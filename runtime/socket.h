@@ -23,6 +23,7 @@ struct socket_options {
 	const struct key_pair *own;        /* CURVE; NULL on ipc and inproc */
 	const char *server_key;            /* connect only: the other side's public key, Z85 */
 	uint32_t high_water;               /* messages, each direction; 0: 1000 */
+	uint32_t receive_high_water;       /* of what is received; 0: as above */
 	int64_t message_size_max;          /* 0: MESSAGE_SIZE_MAX */
 	bool admits_anyone;                /* bind with CURVE but without ZAP: for tests that pose as a server, nowhere else */
 	bool probe_identity;               /* connect: give the ROUTER side a fixed identity (identity_text) */
@@ -62,6 +63,10 @@ const char *message_user(struct message *message);
 /* Sends [identity if any][bytes]. ERR_OVERLOADED when the queue is full or, on a DEALER, nobody is connected;
  * ERR_UNREACHABLE when the identity is unknown. */
 int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size);
+/* As above without a copy: the bytes are the socket's until it calls done(bytes, hint), once, from whatever thread; when the call fails,
+ * before it returns. */
+int socket_send_lent(void *socket, const uint8_t *identity, uint32_t identity_size, void *bytes, size_t size,
+    void (*done)(void *bytes, void *hint), void *hint);
 /* As above, taking over the body of a received message unchanged (no copy). When it fails the body stays with the caller. */
 int socket_forward(void *socket, const uint8_t *identity, uint32_t identity_size, struct message *message);
 

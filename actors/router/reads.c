@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/logline.h"
+#include "runtime/loop.h"
 #include "runtime/text.h"
 #include "runtime/watch.h"
 
@@ -20,35 +21,63 @@ enum answer_field {
 	ANSWER_REGION = 11,
 };
 
+#define VIEW_NONE (READS_QUESTIONS_MAX + 1)
+/* The clock is read after so many rows, or so many bytes of them. */
+#define ROWS_A_LOOK  16u
+#define BYTES_A_LOOK (64u * 1024)
+
 void reads_init(struct reads *reads, const struct topology *topology, const struct region *region, const struct shm_layout *shm,
     const char *region_dir)
 {
-	*reads = (struct reads){.topology = topology, .region = region, .shm = shm};
+	*reads = (struct reads){.topology = topology, .region = region, .shm = shm, .current = VIEW_NONE};
 	snprintf(reads->rows_dir, sizeof reads->rows_dir, "%s/rows", region_dir);
 }
 
-static void rows_let_go(struct reads *reads)
+static void view_leave(struct reads *reads, uint32_t index)
 {
-	reads_end(reads);
-	if (reads->rows) {
-		rows_view_free(reads->view);
-		rows_close(reads->rows);
-	}
-	reads->rows = NULL;
-	reads->view = NULL;
-}
-
-void reads_deinit(struct reads *reads)
-{
-	rows_let_go(reads);
-	output_deinit(&reads->body);
+	struct reads_view *view = &reads->views[index];
+	if (!view->is_open || view->questions || index == reads->current)
+		return;
+	rows_view_end(view->view);
+	view->is_open = false;
 }
 
 void reads_end(struct reads *reads)
 {
-	if (reads->viewing)
-		rows_view_end(reads->view);
-	reads->viewing = false;
+	uint32_t current = reads->current;
+	reads->current = VIEW_NONE;
+	reads->view = NULL;
+	if (current != VIEW_NONE)
+		view_leave(reads, current);
+}
+
+/* What questions have found so far is of rows that are no more: they begin again. */
+static void rows_let_go(struct reads *reads)
+{
+	for (uint32_t i = 0; i < READS_QUESTIONS_MAX; i++)
+		if (reads->questions[i].is_used && reads->questions[i].view != VIEW_NONE) {
+			reads->views[reads->questions[i].view].questions--;
+			reads->questions[i].view = VIEW_NONE;
+		}
+	reads_end(reads);
+	for (uint32_t i = 0; reads->rows && i <= READS_QUESTIONS_MAX; i++) {
+		view_leave(reads, i);
+		rows_view_free(reads->views[i].view);
+		reads->views[i] = (struct reads_view){0};
+	}
+	if (reads->rows)
+		rows_close(reads->rows);
+	reads->rows = NULL;
+}
+
+void reads_deinit(struct reads *reads)
+{
+	for (uint32_t i = 0; i < READS_QUESTIONS_MAX; i++) {
+		reads_give_up(reads, &reads->questions[i]);
+		output_deinit(&reads->questions[i].body);
+	}
+	rows_let_go(reads);
+	output_deinit(&reads->body);
 }
 
 static int rows_attach(struct reads *reads)
@@ -56,41 +85,55 @@ static int rows_attach(struct reads *reads)
 	struct rows_options options = {.dir = reads->rows_dir, .read_only = true, .region = reads->region->id};
 	struct error_context error = {0};
 	int code = rows_open(&reads->rows, &options, &error);
-	if (!code && (code = rows_view_new(reads->rows, &reads->view, &error))) {
-		rows_close(reads->rows);
+	if (code)
 		reads->rows = NULL;
-	}
+	for (uint32_t i = 0; !code && i <= READS_QUESTIONS_MAX; i++)
+		code = rows_view_new(reads->rows, &reads->views[i].view, &error);
 	if (code) {
-		reads->rows = NULL;
 		logline_distinct(LOG_LEVEL_WARN, "rows_unreadable", 0, "code=%s reason=\"%s\"", error_name(code), error.text);
+		rows_let_go(reads);
 	}
 	return code;
 }
 
-/* A view of the newest rows. A new coordinator may have put another file in their place. */
-static int view_begin(struct reads *reads, const char **reason)
+static int view_open(struct reads *reads)
 {
-	if (reads->viewing)
-		return 0;
+	struct error_context error = {0};
+	uint32_t index = 0;
+	while (reads->views[index].is_open)
+		index++; /* there are more views than questions that could hold one */
+	int code = rows_view_begin(reads->views[index].view, &error);
+	if (code) {
+		logline_distinct(LOG_LEVEL_ERROR, "read_failed", 0, "code=%s reason=\"%s\"", error_name(code), error.text);
+		return code;
+	}
+	reads->views[index].is_open = true;
+	reads->current = index;
+	return 0;
+}
+
+/* A view of the newest rows; for a question that goes on, the one that it began with. A new coordinator may have put another file in
+ * their place. */
+static int view_begin(struct reads *reads, const struct reads_question *question, const char **reason)
+{
 	const struct shm_coordinator *coordinator = &reads->shm->coordinator;
 	uint64_t epoch = atomic_load_explicit(&coordinator->epoch, memory_order_acquire);
 	bool ready = atomic_load_explicit(&coordinator->ready, memory_order_acquire);
 	int code = 0;
-	if (reads->rows && ready && epoch != reads->epoch)
-		rows_let_go(reads);
-	if (!reads->rows) {
-		*reason = "the region is starting";
-		code = ready ? rows_attach(reads) : ERR_UNREACHABLE;
-		reads->epoch = epoch;
+	if (reads->current == VIEW_NONE) {
+		if (reads->rows && ready && epoch != reads->epoch)
+			rows_let_go(reads);
+		if (!reads->rows) {
+			*reason = "the region is starting";
+			code = ready ? rows_attach(reads) : ERR_UNREACHABLE;
+			reads->epoch = epoch;
+		}
 	}
-	if (!code) {
-		struct error_context error = {0};
-		code = rows_view_begin(reads->view, &error);
-		if (code)
-			logline_distinct(
-			    LOG_LEVEL_ERROR, "read_failed", 0, "code=%s reason=\"%s\"", error_name(code), error.text);
-	}
-	reads->viewing = !code;
+	bool goes_on = question && question->view != VIEW_NONE;
+	if (!code && !goes_on && reads->current == VIEW_NONE)
+		code = view_open(reads);
+	if (!code)
+		reads->view = reads->views[goes_on ? question->view : reads->current].view;
 	return code;
 }
 
@@ -178,6 +221,11 @@ struct scan {
 	int bucket; /* -1: values of all rows; else digests of the rows of that bucket */
 	bool more, corrupt;
 	const char *damaged; /* the row that the scan met */
+	uint32_t rows;       /* since the clock was read */
+	size_t bytes;
+	bool cut; /* its time is over: `last` was looked at, and what is behind it was not */
+	uint8_t last[KEY_SIZE_MAX];
+	size_t last_size;
 };
 
 static void scan_row_add(struct scan *scan, Godwit__Client__Row *row)
@@ -221,6 +269,22 @@ static bool scan_is_damaged(struct scan *scan, const uint8_t *key, size_t key_si
 	return !bytes;
 }
 
+/* After a row: 1 when the time is over. */
+static int scan_look(struct scan *scan, const uint8_t *key, size_t key_size, size_t size)
+{
+	scan->bytes += size;
+	if (++scan->rows < ROWS_A_LOOK && scan->bytes < BYTES_A_LOOK)
+		return 0;
+	scan->rows = 0;
+	scan->bytes = 0;
+	if (clock_read().monotonic_ns < scan->reads->until_ns)
+		return 0;
+	scan->cut = true;
+	memcpy(scan->last, key, key_size);
+	scan->last_size = key_size;
+	return 1;
+}
+
 static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
 {
 	struct scan *scan = self;
@@ -229,7 +293,7 @@ static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uin
 	if (scan_is_damaged(scan, key, key_size, bytes))
 		return 1;
 	if (!scan_row(scan, bytes, size, &answer, version))
-		return scan->corrupt;
+		return scan->corrupt ? 1 : scan_look(scan, key, key_size, size);
 	if (scan_is_full(scan, key_size + answer.value.size + VECTOR_ENCODED_MAX + 64))
 		return 1;
 	Godwit__Client__Row message = GODWIT__CLIENT__ROW__INIT;
@@ -239,20 +303,20 @@ static int scan_visit(void *self, const uint8_t *key, size_t key_size, const uin
 	message.hlc = answer.hlc;
 	message.siblings = answer.siblings;
 	scan_row_add(scan, &message);
-	return 0;
+	return scan_look(scan, key, key_size, size);
 }
 
 static int bucket_visit(void *self, const uint8_t *key, size_t key_size, const uint8_t *bytes, size_t size)
 {
 	struct scan *scan = self;
 	if (row_digest_bucket(key, key_size) != (uint32_t)scan->bucket)
-		return 0;
+		return scan_look(scan, key, key_size, size);
 	if (scan_is_damaged(scan, key, key_size, bytes))
 		return 1;
 	int deleted = row_bytes_are_deleted(bytes, size);
 	scan->corrupt = deleted < 0;
 	if (deleted)
-		return scan->corrupt;
+		return scan->corrupt ? 1 : scan_look(scan, key, key_size, size);
 	if (scan_is_full(scan, key_size + 32))
 		return 1;
 	struct digest digest = row_digest(scan->keyspace, key, key_size, bytes, size);
@@ -260,25 +324,95 @@ static int bucket_visit(void *self, const uint8_t *key, size_t key_size, const u
 	message.key = binary(key, key_size);
 	message.value = binary((const uint8_t *)&digest, sizeof digest);
 	scan_row_add(scan, &message);
-	return 0;
+	return scan_look(scan, key, key_size, size);
 }
 
-static void scan(struct reads *reads, uint16_t keyspace, const struct request_operation *o, struct output *out)
+void reads_give_up(struct reads *reads, struct reads_question *question)
+{
+	if (!question || !question->is_used)
+		return;
+	uint32_t view = question->view;
+	question->is_used = false;
+	question->body.size = 0;
+	reads->question_count--;
+	if (view == VIEW_NONE)
+		return;
+	reads->views[view].questions--;
+	view_leave(reads, view);
+}
+
+static struct reads_question *question_new(struct reads *reads)
+{
+	struct reads_question *question = reads->questions;
+	while (question->is_used)
+		question++; /* the caller has looked whether there is one */
+	question->is_used = true;
+	question->view = VIEW_NONE;
+	question->began_ns = reads->now_ns;
+	reads->question_count++;
+	return question;
+}
+
+static void bodies_swap(struct output *a, struct output *b)
+{
+	struct output kept = *a;
+	*a = *b;
+	*b = kept;
+}
+
+/* Keeps how far it came. */
+static enum reads_outcome scan_cut(struct scan *scan, struct reads_question **held, bool may_hold)
+{
+	struct reads *reads = scan->reads;
+	struct reads_question *question = *held;
+	if (!question && (!may_hold || reads->question_count == READS_QUESTIONS_MAX))
+		return READS_NO_PLACE;
+	if (!question)
+		question = *held = question_new(reads);
+	if (question->view == VIEW_NONE) {
+		question->view = reads->current;
+		reads->views[question->view].questions++;
+	}
+	bodies_swap(&question->body, &reads->body);
+	memcpy(question->after, scan->last, scan->last_size);
+	question->after_size = scan->last_size;
+	question->count = scan->count;
+	return READS_CUT;
+}
+
+static enum reads_outcome scan(struct reads *reads, uint16_t keyspace, const struct request_operation *o, bool may_hold,
+    struct reads_question **held, struct output *out)
 {
 	bool is_bucket = o->kind == ROUTER_BUCKET;
+	struct reads_question *question = *held;
 	struct scan scan = {.reads = reads,
 	    .keyspace = keyspace,
 	    .limit = is_bucket || !o->limit ? UINT32_MAX : o->limit,
 	    .bucket = is_bucket ? (int)o->limit : -1};
-	body_start(reads, o->number);
-	int code = rows_scan(reads->view, keyspace, is_bucket ? NULL : o->key.bytes, is_bucket ? 0 : o->key.size,
-	    o->after.size ? o->after.bytes : NULL, o->after.size, is_bucket ? bucket_visit : scan_visit, &scan);
-	if (code < 0 || scan.corrupt || scan.damaged) {
-		refuse(out, o->number, code < 0 ? code : scan.damaged ? ERR_ROW_DAMAGED : ERR_CORRUPT, scan.damaged);
-		return;
+	struct request_bytes after = o->after;
+	if (question && question->view != VIEW_NONE) {
+		bodies_swap(&question->body, &reads->body);
+		after = (struct request_bytes){question->after, question->after_size};
+		scan.count = question->count;
+	} else {
+		body_start(reads, o->number);
 	}
-	output_number(&reads->body, ANSWER_MORE, scan.more);
-	body_end(reads, out);
+	int code = rows_scan(reads->view, keyspace, is_bucket ? NULL : o->key.bytes, is_bucket ? 0 : o->key.size,
+	    after.size ? after.bytes : NULL, after.size, is_bucket ? bucket_visit : scan_visit, &scan);
+	if (code >= 0 && scan.cut && question && reads->now_ns > question->began_ns + READS_QUESTION_NS) {
+		refuse(out, o->number, ERR_OVERLOADED, "too many rows to look at in one answer; ask for fewer");
+		scan.cut = false;
+	} else if (code >= 0 && scan.cut) {
+		return scan_cut(&scan, held, may_hold);
+	} else if (code < 0 || scan.corrupt || scan.damaged) {
+		refuse(out, o->number, code < 0 ? code : scan.damaged ? ERR_ROW_DAMAGED : ERR_CORRUPT, scan.damaged);
+	} else {
+		output_number(&reads->body, ANSWER_MORE, scan.more);
+		body_end(reads, out);
+	}
+	reads_give_up(reads, question);
+	*held = NULL;
+	return READS_ANSWERED;
 }
 
 static int digests(struct reads *reads, uint16_t keyspace, const struct request_operation *o, struct output *out)
@@ -484,16 +618,18 @@ static int completeness_check(const struct reads *reads, const struct request_op
 	return refusing == ERR_REGION_REUSED || refusing == ERR_NEEDS_RESYNC || refusing == ERR_NOT_MET ? refusing : 0;
 }
 
-void reads_answer(struct reads *reads, const struct request_operation *operation, uint64_t now_ns, struct output *out)
+enum reads_outcome reads_answer(struct reads *reads, const struct request_operation *operation, uint64_t now_ns, uint64_t until_ns,
+    bool may_hold, struct reads_question **question, struct output *out)
 {
 	uint16_t keyspace;
 	const char *reason;
 	int code = router_check(reads->topology, operation, &keyspace, &reason);
 	reads->now_ns = now_ns;
+	reads->until_ns = until_ns;
 	if (!code)
 		code = completeness_check(reads, operation);
 	if (!code)
-		code = view_begin(reads, &reason);
+		code = view_begin(reads, *question, &reason);
 	if (!code) {
 		switch (operation->kind) {
 		case ROUTER_GET:
@@ -501,8 +637,7 @@ void reads_answer(struct reads *reads, const struct request_operation *operation
 			break;
 		case ROUTER_SCAN:
 		case ROUTER_BUCKET:
-			scan(reads, keyspace, operation, out);
-			break;
+			return scan(reads, keyspace, operation, may_hold, question, out);
 		case ROUTER_DIGESTS:
 			code = digests(reads, keyspace, operation, out);
 			break;
@@ -519,4 +654,7 @@ void reads_answer(struct reads *reads, const struct request_operation *operation
 	}
 	if (code)
 		refuse(out, operation->number, code, reason);
+	reads_give_up(reads, *question); /* of a question that is refused now, since the region has changed */
+	*question = NULL;
+	return READS_ANSWERED;
 }

@@ -73,18 +73,24 @@ static int silent(char **arguments)
 	return 0;
 }
 
-static void *connect_as_client(char **arguments, void *context, uint32_t high_water)
+/* Without heartbeats, which would make this side close what it does not read. */
+static void *connect_as_client(char **arguments, void *context, int high_water)
 {
 	static struct key_pair own;
 	static char server_key[KEY_TEXT_SIZE];
 	struct error_context error = {0};
-	struct socket_options options = {.own = &own, .server_key = server_key, .high_water = high_water,
-	    .message_size_max = 64 << 20};
-	void *socket;
+	int is_none = 0;
+	void *socket = zmq_socket(context, ZMQ_DEALER);
 	if (keys_load(arguments[0], KEY_NAME_CLIENT, &own, &error) != 0 ||
-	    keys_load_public(arguments[0], arguments[1], server_key, &error) != 0 ||
-	    socket_connect(&socket, context, ZMQ_DEALER, arguments[2], &options, &error) != 0)
-		stop_with("connect", error.text);
+	    keys_load_public(arguments[0], arguments[1], server_key, &error) != 0)
+		stop_with("keys", error.text);
+	zmq_setsockopt(socket, ZMQ_LINGER, &is_none, sizeof is_none);
+	zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof high_water);
+	zmq_setsockopt(socket, ZMQ_RCVHWM, &high_water, sizeof high_water);
+	if (zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, own.secret_text, KEY_TEXT_SIZE) < 0 ||
+	    zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, own.public_text, KEY_TEXT_SIZE) < 0 ||
+	    zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, server_key, KEY_TEXT_SIZE) < 0 || zmq_connect(socket, arguments[2]) < 0)
+		stop_with("connect", zmq_strerror(errno));
 	return socket;
 }
 
@@ -118,7 +124,7 @@ static void questions_send(void *socket, Godwit__Client__Kind kind, const char *
 static int hoard(char **arguments)
 {
 	/* Takes as little as it can; the rest stays where it is. */
-	void *context = socket_context_new(), *socket = connect_as_client(arguments, context, 1);
+	void *context = zmq_ctx_new(), *socket = connect_as_client(arguments, context, 1);
 	uint32_t count = (uint32_t)atoi(arguments[4]);
 	for (uint32_t sent = 0; sent < count; sent += GETS_A_MESSAGE)
 		questions_send(socket, GODWIT__CLIENT__KIND__GET, arguments[3], sent + 1, GETS_A_MESSAGE);
@@ -128,7 +134,7 @@ static int hoard(char **arguments)
 
 static int ask(char **arguments)
 {
-	void *context = socket_context_new(), *socket = connect_as_client(arguments, context, 1000);
+	void *context = zmq_ctx_new(), *socket = connect_as_client(arguments, context, 1000);
 	bool is_bucket = strcmp(arguments[3], "bucket") == 0;
 	uint32_t count = (uint32_t)atoi(arguments[4]), each = (uint32_t)atoi(arguments[5]), answered = 0, refused = 0;
 	uint64_t until_us = now_us() + (uint64_t)atoi(arguments[6]) * 1000000;

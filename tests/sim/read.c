@@ -82,9 +82,10 @@ void read_answer(struct sim *sim, struct sim_node *node, const struct sim_event 
 	struct request_operation operation = {
 	    .number = 1, .kind = ROUTER_GET, .key = {(const uint8_t *)question->key, strlen(question->key)}};
 	struct output out = {0};
+	struct reads_question *held = NULL;
 	if (node->wiped || sim->damaged_key[0])
 		return;
-	reads_answer(&node->reads, &operation, sim->now_ns, &out);
+	reads_answer(&node->reads, &operation, sim->now_ns, UINT64_MAX, false, &held, &out);
 	Godwit__Client__Answers *answers = godwit__client__answers__unpack(NULL, out.size, out.bytes);
 	assert(answers && answers->n_answers == 1);
 	const Godwit__Client__Answer *answer = answers->answers[0];
