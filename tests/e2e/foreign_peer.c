@@ -114,11 +114,12 @@ static int visit(char **arguments)
 	return sent < 0 ? 3 : 0;
 }
 
-/* A frame with one record that would be a plain write of the posing region, then spoilt in the way asked for. */
-static size_t make_frame(const char *what, uint32_t region, uint64_t epoch, bool spoil)
+/* A frame with one record that would be a plain write of the posing region, the one that is due, then spoilt in the way asked for:
+ * were it taken, it would be applied. `good` is not spoilt. */
+static size_t make_frame(const char *what, uint32_t region, uint64_t epoch, uint64_t sequence, bool spoil)
 {
 	static uint8_t raw[RECORD_OVERHEAD_MAX + 4096], packed[65536];
-	struct record record = {.dot = {.sequence = 1, .region = (uint8_t)region}, .key = (const uint8_t *)"poison", .key_size = 6,
+	struct record record = {.dot = {.sequence = sequence, .region = (uint8_t)region}, .key = (const uint8_t *)"poison", .key_size = 6,
 	    .value = (const uint8_t *)what, .value_size = (uint32_t)strlen(what)};
 	Godwit__Peer__Envelope envelope = GODWIT__PEER__ENVELOPE__INIT;
 	Godwit__Peer__Frame frame = GODWIT__PEER__FRAME__INIT;
@@ -216,7 +217,10 @@ static int pose(char **arguments)
 			if (envelope && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE) {
 				size_t size = make_alive(region, envelope->subscribe->epoch, arguments[5]);
 				socket_send(socket, message.identity, message.identity_size, bytes, size);
-				size = make_frame(what, region, envelope->subscribe->epoch, true);
+				struct vector from;
+				if (vector_decode(&from, envelope->subscribe->from.data, envelope->subscribe->from.len) < 0)
+					stop_with("subscription", NULL);
+				size = make_frame(what, region, envelope->subscribe->epoch, from.sequence[region] + 1, true);
 				if (socket_send(socket, message.identity, message.identity_size, bytes, size) == 0)
 					sent++;
 			}

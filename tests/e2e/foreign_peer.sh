@@ -61,3 +61,9 @@ godwit put after-all fine -r us || fail "put"
 for _ in $(seq 100); do [ "$(godwit get after-all -r eu 2>/dev/null)" = fine ] && break; sleep 0.1; done
 [ "$(godwit get after-all -r eu)" = fine ] || fail "the honest region is not heard any more"
 godwit verify --wait-ms 20000 >/dev/null || fail "verify"
+
+# H23: what was refused above would have been taken if it had been sound: the same frame, unspoilt, is.
+godwit down --region us >/dev/null || fail "down us"
+"$FOREIGN_PEER" pose "$keys" us 0 "tcp://127.0.0.1:$((base + 1))" good "$store" || fail "pose good"
+for _ in $(seq 100); do [ "$(godwit get poison -r eu 2>/dev/null)" = good ] && break; sleep 0.1; done
+[ "$(godwit get poison -r eu)" = good ] || fail "an unspoilt frame is refused, too: what was refused above proves nothing"

@@ -26,7 +26,12 @@ for i in $(seq 100); do [ "$(godwit get base -r eu 2>/dev/null)" = "from before"
 # Nothing is left; what the region has set aside for itself it may still use.
 dd if=/dev/zero of="$work/data/us/filler" bs=1M 2>/dev/null
 [ "$(df --output=avail "$work/data/us" | tail -1)" -eq 0 ] || fail "the disk is not full"
-processes=$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" | sort | tr '\n' ' ')
+# All that run; later without those that are killed here.
+running() { echo "$(cat "$work/data/us/supervisor.pid") $(pgrep -P "$(cat "$work/data/us/supervisor.pid")" ${1:+-f "$1"} | sort | tr '\n' ' ')"; }
+untouched='godwit-(monitor|reconciler)'
+from_before=$(running "$untouched")
+[ "$(wc -w <<<"$from_before")" = 3 ] || fail "no monitor or reconciler: $from_before"
+all_before=$(running)
 
 # More than that arrives from another region, and from clients.
 rows=1400
@@ -51,6 +56,8 @@ held=0
 for i in $(seq 0 50 $((rows - 1))); do godwit get "big-$i" -r us >/dev/null 2>&1 || held=$((held + 50)); done
 [ $held -gt 0 ] || fail "everything fitted in: that proves nothing"
 
+[ "$(running)" = "$all_before" ] || fail "a process of the region died when its disk was full: $all_before, $(running)"
+
 # Killed while the disk is full, it starts again, reads and streams; its other processes as well.
 for role in coordinator router streamer; do
 	kill -9 "$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" -f "godwit-$role")" || fail "no $role"
@@ -58,7 +65,7 @@ done
 for i in $(seq 100); do [ "$(godwit get base -r us 2>/dev/null)" = "from before" ] && break; sleep 0.1; done
 [ "$(godwit get base -r us)" = "from before" ] || fail "a region killed on a full disk does not come back"
 sleep 1
-processes=$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" | sort | tr '\n' ' ')
+processes=$(running)
 
 rm "$work/data/us/filler" && mount -o remount,size=2g "$work/data/us" || fail "remount"
 start=$(now_ms)
@@ -73,5 +80,6 @@ for region in $regions; do
 	godwit get refused -r "$region" >/dev/null 2>&1 && fail "a refused write is in $region"
 	[ -z "${taken:-}" ] || [ "$(godwit get probe -r "$region")" = "$taken" ] || fail "probe in $region is not the last one acknowledged"
 done
-[ "$processes" = "$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" | sort | tr '\n' ' ')" ] || fail "a process of the full region died"
+[ "$processes" = "$(running)" ] || fail "a process of the full region died: $processes, $(running)"
+[ "$from_before" = "$(running "$untouched")" ] || fail "a process that nobody killed is another one: $from_before, $(running "$untouched")"
 echo "held=$held of $rows recovered_ms=$recovered_ms"

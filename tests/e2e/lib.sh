@@ -49,6 +49,8 @@ refused() {
 
 # All processes of a region: its supervisor first, then its actors.
 processes_of() { local supervisor; supervisor=$(cat "$work/data/$1/supervisor.pid") && echo "$supervisor" $(pgrep -P "$supervisor"); }
+# killed PID...: the first was there and is killed; the others too, if they have not gone with it. False: nobody was killed.
+killed() { [ $# -gt 0 ] && kill -9 "$1" 2>/dev/null && { shift; [ $# = 0 ] || kill -9 "$@" 2>/dev/null; true; }; }
 actor_of() { pgrep -P "$(cat "$work/data/$1/supervisor.pid")" -f "godwit-$2"; } # REGION ACTOR
 # Until nothing of it runs: its supervisor's lock is free.
 region_gone() {

@@ -22,33 +22,40 @@ between() { # FIRST LAST, ms: sleeps for that long
 	sleep $((ms / 1000)).$(printf %03d $((ms % 1000)))
 }
 
+# A fault counts when it has happened: a link that is not cut, or a process that was not there, is none (H23).
+quiet() { "$@" >"$work/quiet" 2>&1 || fail "$*: $(cat "$work/quiet")"; }
 declare -A caused
 fault() {
-	local region=${names[RANDOM % 3]} other pids
+	local region=${names[RANDOM % 3]} other pids what
 	case $((RANDOM % 9)) in
-	0 | 1) what=kill pids=$(actor_of "$region" coordinator) && kill -9 $pids ;;
+	0 | 1) what=kill
+		pids=$(actor_of "$region" coordinator) && killed $pids || return ;;
 	2 | 3) what=pause
-		pids=$(actor_of "$region" coordinator) && kill -STOP $pids && { { sleep $((1 + RANDOM % 3)).$((RANDOM % 10)); kill -CONT $pids; } 2>/dev/null & } ;;
+		pids=$(actor_of "$region" coordinator) && kill -STOP $pids 2>/dev/null || return
+		{ sleep $((1 + RANDOM % 3)).$((RANDOM % 10)); kill -CONT $pids; } 2>/dev/null & ;;
 	4) what=cut_off
-		godwit link cut '*' "$region" && godwit link cut "$region" '*'
+		quiet godwit link cut '*' "$region"
+		quiet godwit link cut "$region" '*'
 		between 500 3000
-		godwit link heal '*' '*' ;;
+		quiet godwit link heal '*' '*' ;;
 	5 | 6) what=cut other=${names[RANDOM % 3]}
 		[ "$region" != "$other" ] || return
-		godwit link cut "$region" "$other"
-		[ $((RANDOM % 2)) = 0 ] || godwit link cut "$other" "$region"
+		quiet godwit link cut "$region" "$other"
+		[ $((RANDOM % 2)) = 0 ] || quiet godwit link cut "$other" "$region"
 		between 500 3000
-		godwit link heal '*' '*' ;;
+		quiet godwit link heal '*' '*' ;;
 	7) what=region
-		pids=$(processes_of "$region") && kill -9 $pids
+		pids=$(processes_of "$region") && killed $pids || fail "kill of $region: $pids"
 		region_gone "$region"
 		between 1 1500
 		up || fail "up after the kill of $region" ;;
 	8) what=all_regions
-		kill -9 $(for region in $regions; do processes_of "$region"; done)
-		for region in $regions; do region_gone "$region"; done
+		for other in $regions; do
+			pids=$(processes_of "$other") && killed $pids || fail "kill of $other: $pids"
+		done
+		for other in $regions; do region_gone "$other"; done
 		up || fail "up after the kill of all" ;;
-	esac >/dev/null 2>&1
+	esac
 	caused[$what]=$((${caused[$what]:-0} + 1))
 }
 
@@ -65,6 +72,7 @@ if [ "$faults" != 0 ]; then
 		between 100 800
 	done
 	window="--fault $begin:$(monotonic_ns)"
+	[ ${#caused[@]} -gt 0 ] || fail "no fault happened in $seconds s: that proves nothing"
 fi
 wait $bench_pid || fail "godwit-bench: $(cat "$work/bench.err")"
 wait

@@ -35,9 +35,11 @@
 static struct ring_shared ring_shared;
 static _Alignas(4096) uint8_t ring_bytes[RING_SIZE];
 static struct vector_slot slot;
-static _Atomic uint32_t sleeping[2];
+/* Each on a line of its own: what shares a line with another hides how late a store is seen. */
+#define ALONE _Alignas(128)
+static ALONE _Atomic uint32_t sleeping[2];
 static struct doorbell bells[2];
-static _Atomic bool finished;
+static ALONE _Atomic bool finished;
 static uint64_t iterations;
 
 static uint32_t random_next(uint32_t *state)
@@ -123,7 +125,7 @@ static void *slot_read(void *unused)
 
 /* ---- doorbell: two sleepers throw one ball to and fro; a lost wake-up is a poll that times out with the ball there ---- */
 
-static _Atomic uint64_t ball;
+static ALONE _Atomic uint64_t ball;
 
 static void bell_wait(uint32_t side, uint64_t wanted)
 {
@@ -160,7 +162,7 @@ static void *bell_player(void *argument)
 /* ---- doorbell, as a litmus test: both sides start together; that the sleeper misses the ball and the bell stays silent is
  * what may never be. Without ThreadSanitizer, whose bookkeeping hides a store buffer. ---- */
 
-static _Atomic uint64_t arrived;
+static ALONE _Atomic uint64_t arrived;
 
 static void meet(uint64_t *meetings)
 {
@@ -178,6 +180,12 @@ static void *litmus(void *argument)
 	uint64_t meetings = 0;
 	for (uint64_t turn = 1; turn <= iterations; turn++) {
 		bool saw = true;
+		/* The sleeper has the ball at hand, and its own word is far away: so its store takes long to be seen, and its look does not. */
+		meet(&meetings);
+		if (side == 0)
+			saw = atomic_load_explicit(&ball, memory_order_relaxed) < turn;
+		else
+			atomic_fetch_add(&sleeping[0], 0);
 		meet(&meetings);
 		for (uint32_t spin = random_next(&random) % 30u; spin > 0; spin--)
 			atomic_load_explicit(&finished, memory_order_relaxed);

@@ -186,5 +186,13 @@ Test(check_count, counted_before_judged)
 	history_line(&h, PUT("e", "eu", "80", "90"));
 	cr_expect_eq(count_verdict(&h, 1, 5, 70), VERDICT_FINE);
 	cr_expect_eq(count_verdict(&h, 1, 45, 70), VERDICT_PROVES_NOTHING, "us wrote nothing during the fault");
+	/* F24: what began before the fault has ended says nothing about the time after it, and what begins with its end neither. */
+	cr_expect_eq(count_verdict(&h, 1, 5, 79), VERDICT_FINE);
+	cr_expect_eq(count_verdict(&h, 1, 5, 80), VERDICT_PROVES_NOTHING, "begun as the fault ended");
+	cr_expect_eq(count_verdict(&h, 1, 5, 85), VERDICT_PROVES_NOTHING, "begun during the fault, ended after it");
+	/* And what is during it begins and ends within. */
+	cr_expect_eq(count_verdict(&h, 1, 10, 60), VERDICT_FINE);
+	cr_expect_eq(count_verdict(&h, 1, 11, 60), VERDICT_PROVES_NOTHING, "begun before the fault");
+	cr_expect_eq(count_verdict(&h, 1, 10, 59), VERDICT_PROVES_NOTHING, "ended after it");
 	history_deinit(&h);
 }

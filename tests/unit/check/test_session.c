@@ -102,6 +102,38 @@ Test(check_session, writes_follow_reads)
 	    GET("s", "x", "a", "70000"));
 }
 
+/* F24: a stamp that equals one before it in causal order does not win: it must be above. */
+Test(check_stamps, F24_stamps_rise_along_causal_order)
+{
+	static const struct {
+		const char *first, *second;
+		bool other_session, has_read;
+		enum verdict verdict;
+	} all[] = {{"100", "101", false, false, VERDICT_FINE}, {"100", "100", false, false, VERDICT_VIOLATION},
+	    {"100", "99", false, false, VERDICT_VIOLATION}, {"100", "100", true, false, VERDICT_FINE},
+	    {"100", "99", true, false, VERDICT_FINE}, {"100", "100", true, true, VERDICT_VIOLATION},
+	    {"100", "101", true, true, VERDICT_FINE}};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		struct judge_options options = JUDGE_OPTIONS_DEFAULT;
+		struct history h;
+		options.level = LEVEL_CAUSAL;
+		history_init(&h, 0);
+		history_line(&h,
+		    "{\"client\":1,\"session\":\"a\",\"op\":\"put\",\"key\":\"x\",\"value\":\"1\",\"outcome\":\"ok\","
+		    "\"start_ns\":1,\"end_ns\":2,\"hlc\":%s,\"region_id\":0,\"sequence\":1}",
+		    all[i].first);
+		if (all[i].has_read)
+			history_line(&h, "{\"client\":2,\"session\":\"b\",\"op\":\"get\",\"key\":\"x\",\"value\":\"1\",\"outcome\":"
+			                 "\"ok\",\"start_ns\":3,\"end_ns\":4}");
+		history_line(&h,
+		    "{\"client\":%d,\"session\":\"%s\",\"op\":\"put\",\"key\":\"y\",\"value\":\"2\",\"outcome\":\"ok\","
+		    "\"start_ns\":5,\"end_ns\":6,\"hlc\":%s,\"region_id\":0,\"sequence\":2}",
+		    all[i].other_session ? 2 : 1, all[i].other_session ? "b" : "a", all[i].second);
+		cr_expect_eq(judged(&h, &options, "stamps"), all[i].verdict, "case %zu", i);
+		history_deinit(&h);
+	}
+}
+
 static uint32_t broken_count(struct replicas_plan plan, uint64_t first, uint64_t seeds, enum level level, const char *check)
 {
 	uint32_t broken = 0;

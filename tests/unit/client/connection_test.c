@@ -394,6 +394,39 @@ Test(connection, what_was_sent_goes_out_again_after_a_lost_connection, .fini = s
 	gw_close(c);
 }
 
+static struct reaction lose_then_check_failed(struct fake_region *f, const struct seen *seen)
+{
+	return (struct reaction){seen->copy < (uint32_t)f->phase ? ANSWER_NOTHING : ANSWER_CODE, ERR_CHECK_FAILED};
+}
+
+/* F24: a failed check of a repeat is an answer on the connection that had the first copy; after another one has been made, the region
+ * may have been restarted in between, and the first copy may be what the check found. */
+Test(connection, F24_a_failed_check_after_a_reconnect_is_not_final, .fini = stop)
+{
+	fake_start(&fake, lose_then_check_failed);
+	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
+	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1, .value = "v", .value_size = 1, .condition = GW_IF_ABSENT};
+	struct gw_result result;
+	fake.phase = 2;
+	cr_assert_eq(gw_call(c, &o, &result), ERR_CHECK_FAILED, "one connection: %s", gw_error_name(result.code));
+	cr_assert_eq(fake.seen_count, 2);
+	/* Two more copies on the new one: what counts is where the first went. */
+	fake.phase = 4;
+	cr_assert_eq(gw_submit(c, &o), 0);
+	while (fake.seen_count < 3)
+		gw_poll(c, 1, note, NULL);
+	fake_drop_connections(&fake);
+	while (gw_pending(c))
+		gw_poll(c, 10, note, NULL);
+	cr_assert_eq(results, 1);
+	cr_assert_eq(codes[0], ERR_UNKNOWN_OUTCOME, "%s", gw_error_name(codes[0]));
+	cr_assert_geq(fake_copies(&fake, 2), 4);
+	/* A new request on the new connection is as certain as ever. */
+	fake.phase = 1;
+	cr_assert_eq(gw_call(c, &o, &result), ERR_CHECK_FAILED);
+	gw_close(c);
+}
+
 static struct reaction take_time(struct fake_region *f, const struct seen *seen)
 {
 	usleep(150000);

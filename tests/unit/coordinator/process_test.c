@@ -81,14 +81,26 @@ static uint16_t port_free(void)
 	return ntohs(address.sin_port);
 }
 
-/* Starts one of the programs and waits until it says that it is ready. Returns milliseconds. */
+/* Processor time that a process has used, in milliseconds. */
+static uint64_t used_ms(pid_t pid)
+{
+	char path[64], text[1024];
+	unsigned long long user = 0, system = 0;
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	FILE *file = fopen(path, "re");
+	CHECK(file && fgets(text, sizeof text, file) && strrchr(text, ')'), "%s", path);
+	fclose(file);
+	CHECK(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) == 2, "%s", text);
+	return (user + system) * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK);
+}
+
+/* Starts one of the programs and waits until it says that it is ready. Returns the milliseconds of processor time that this took: on a
+ * busy machine the clock on the wall says nothing of the program (H22). */
 static uint64_t start(int which)
 {
 	int pipe_fds[2];
 	char ready_fd[16], shm_fd[16], word[8] = {0};
-	struct timespec before, after;
 	CHECK(pipe(pipe_fds) == 0, "pipe");
-	clock_gettime(CLOCK_MONOTONIC, &before);
 	pids[which] = fork();
 	if (pids[which] == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -102,10 +114,9 @@ static uint64_t start(int which)
 	}
 	close(pipe_fds[1]);
 	struct pollfd wait = {.fd = pipe_fds[0], .events = POLLIN};
-	CHECK(poll(&wait, 1, 10000) == 1 && read(pipe_fds[0], word, 6) == 6, "%s did not start", programs[which]);
+	CHECK(poll(&wait, 1, 100000) == 1 && read(pipe_fds[0], word, 6) == 6, "%s did not start", programs[which]);
 	close(pipe_fds[0]);
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	return (uint64_t)((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000);
+	return used_ms(pids[which]);
 }
 
 static int stop(int which, int signal_number)
@@ -207,7 +218,7 @@ static void T27_kill_under_load(struct gw_connection *c)
 		if (i == WRITES / 4 || i == WRITES / 2 || i == WRITES / 4 * 3) {
 			stop(0, SIGKILL);
 			uint64_t took_ms = start(0);
-			CHECK(took_ms < 2000, "the restart took %llu ms", (unsigned long long)took_ms);
+			CHECK(took_ms < 1000, "the restart took %llu ms of processor time", (unsigned long long)took_ms);
 			writes_wait();
 		}
 	}
@@ -295,7 +306,7 @@ static void T53_strong_without_a_majority(struct gw_connection *c)
 	CHECK(gw_call(c, &put, &result) == ERR_UNKNOWN_OUTCOME, "%d", result.code);
 	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
 	stop(0, SIGKILL);
-	CHECK(start(0) < 2000, "the start took too long");
+	CHECK(start(0) < 1000, "the start took too long");
 	writes_wait();
 	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
 	CHECK(gw_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);

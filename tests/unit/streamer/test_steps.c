@@ -169,13 +169,49 @@ Test(inbound, a_gap_makes_a_new_subscription)
 	const struct streamer_effect *effect = find(STREAMER_SEND_SUBSCRIBE, 1);
 	cr_assert(effect && effect->epoch > epoch && effect->repeated);
 	cr_assert(find(STREAMER_DROP_FRAMES, 1));
+	alive(1, applied);
+	/* Of an old epoch, on a stream that is open: 1 is the number that is due. */
 	for (uint64_t number = 1; number <= 4; number++) {
 		frame_from(1, epoch, number, 1000);
-		cr_assert_eq(out.count, 0); /* of an old epoch */
+		cr_assert_eq(out.count, 0);
 	}
-	alive(1, applied);
 	frame_from(1, s.inbound[1].epoch, 1, 1000);
 	cr_assert(find(STREAMER_TAKE_FRAME, 1));
+}
+
+/* H23: what belongs to the subscription before says nothing of this one, whatever it is, and however far this one is. */
+Test(inbound, H23_messages_of_another_epoch_mean_nothing)
+{
+	const uint64_t before = s.inbound[1].epoch;
+	frame_from(1, before, 2, 1000); /* a gap: it subscribes again */
+	tick(100);
+	const uint64_t epoch = s.inbound[1].epoch;
+	cr_assert_gt(epoch, before);
+	for (int opened = 0; opened < 2; opened++) {
+		for (int64_t off = -1; off <= 1; off += 2) {
+			const uint64_t other = off < 0 ? before : epoch + 1;
+			struct streamer_event event = {.kind = STREAMER_ALIVE, .peer = 1, .alive = {.epoch = other, .applied = applied}};
+			event.alive.applied.sequence[1] += 1000;
+			memcpy(event.alive.stores, stores, sizeof stores);
+			step(event);
+			cr_assert_eq(out.count, 0);
+			cr_assert_eq(s.inbound[1].open, opened, "opened by a word of another subscription");
+			cr_assert_eq(s.known[1].sequence[1], applied.sequence[1]);
+			frame_from(1, other, 1, 1000);
+			cr_assert_eq(out.count, 0);
+			cr_assert_eq(s.inbound[1].number, 0);
+			step((struct streamer_event){
+			    .kind = STREAMER_REFUSAL, .peer = 1, .refusal = {.epoch = other, .code = ERR_NEEDS_RESYNC}});
+			cr_assert_eq(out.count, 0);
+			cr_assert_eq(s.inbound[1].epoch, epoch, "ended by a refusal of another subscription");
+		}
+		if (!opened)
+			alive(1, applied);
+	}
+	frame_from(1, epoch, 1, 1000);
+	cr_assert(find(STREAMER_TAKE_FRAME, 1));
+	refusal(1, ERR_NEEDS_RESYNC);
+	cr_assert_neq(s.inbound[1].epoch, epoch);
 }
 
 Test(inbound, beyond_its_credit_is_refused)
