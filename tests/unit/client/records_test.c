@@ -88,7 +88,8 @@ Test(records, jsonl_mistakes_are_told_with_their_line)
 	static const char *const bad[] = {"[1]", "{\"key\":\"a\"}", "{\"value\":\"a\"}", "{\"key\":\"a\",\"value\":\"b\"} x",
 	    "{\"key\":\"a\",\"value\":\"b\"", "{\"key\":\"a\",\"value\":01}", "{\"key\":\"a\",\"value\":tru}",
 	    "{\"key\":null,\"value\":1}", "{\"key\":{},\"value\":1}", "{\"key\":\"a\",\"key\":\"b\",\"value\":1}",
-	    "{\"key\":\"\\ud800\",\"value\":1}", "{\"key\":\"\\x\",\"value\":1}", "{\"key\":\"a\tb\",\"value\":1}",
+	    "{\"key\":\"\\ud800\",\"value\":1}", "{\"key\":\"\\ud83d\\u0041\",\"value\":1}", "{\"key\":\"\\ud83dxude00\",\"value\":1}",
+	    "{\"key\":\"\\ude00\",\"value\":1}", "{\"key\":\"\\ud83d\\u\",\"value\":1}", "{\"key\":\"\\x\",\"value\":1}", "{\"key\":\"a\tb\",\"value\":1}",
 	    "{\"key\":\"\xff\",\"value\":1}", "{\"key\":\"a\",\"value_base64\":\"Y\"}", "{\"key\":\"a\",\"value\":1,}",
 	    "{\"key\" \"a\"}", "{key:1}", "{", "nonsense", "{\"key\":\"a\",\"value\":1.}", "{\"key\":\"a\",\"value\":-}",
 	    "{\"key\":\"a\",\"value\":[1,]}"};
