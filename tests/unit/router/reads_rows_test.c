@@ -73,7 +73,7 @@ static void teardown(void)
 	place_remove(&other);
 }
 
-TestSuite(reads, .init = setup, .fini = teardown);
+TestSuite(reads_rows, .init = setup, .fini = teardown);
 
 static const Godwit__Client__Answer *ask(struct request_operation operation)
 {
@@ -81,7 +81,8 @@ static const Godwit__Client__Answer *ask(struct request_operation operation)
 	out.size = 0;
 	output_reserve(&out, ANSWERS_HEADER_SIZE_MAX);
 	out.size = answers_header_encode(1, out.bytes);
-	reads_answer(&reads, &operation, now_ns, &out);
+	struct reads_question *question = NULL;
+	cr_assert_eq(reads_answer(&reads, &operation, now_ns, UINT64_MAX, false, &question, &out), READS_ANSWERED);
 	if (answers)
 		godwit__client__answers__free_unpacked(answers, NULL);
 	answers = godwit__client__answers__unpack(NULL, out.size, out.bytes);
@@ -109,7 +110,7 @@ static void rows_swap(const char *to_aside, const char *from)
 }
 
 /* F24: what a new coordinator has put in the place of the rows is read as soon as it is ready, and what the old one had is not. */
-Test(reads, F24_rows_that_were_replaced_are_let_go)
+Test(reads_rows, F24_rows_that_were_replaced_are_let_go)
 {
 	shm->coordinator.ready = 0;
 	cr_assert_eq(get("k")->code, ERR_UNREACHABLE, "nothing has been started");
@@ -143,7 +144,7 @@ Test(reads, F24_rows_that_were_replaced_are_let_go)
 }
 
 /* F24: one view for a batch, a new one for the next. */
-Test(reads, F24_a_batch_has_one_view_and_the_next_another)
+Test(reads_rows, F24_a_batch_has_one_view_and_the_next_another)
 {
 	store_start(&place);
 	put(&place, 1, 1, "k", "one");
@@ -174,7 +175,7 @@ static void has_rows(const Godwit__Client__Answer *answer, const char *keys, boo
 	cr_assert_eq(answer->more, more);
 }
 
-Test(reads, F24_scans_say_whether_there_is_more)
+Test(reads_rows, F24_scans_say_whether_there_is_more)
 {
 	store_start(&place);
 	put(&place, 1, 1, "a1", "x");
@@ -211,7 +212,7 @@ Test(reads, F24_scans_say_whether_there_is_more)
 	store_stop();
 }
 
-Test(reads, F24_buckets_and_digests_are_of_the_same_rows)
+Test(reads_rows, F24_buckets_and_digests_are_of_the_same_rows)
 {
 	char key[16];
 	uint64_t live = 0, tombstones = 0;
@@ -248,7 +249,7 @@ Test(reads, F24_buckets_and_digests_are_of_the_same_rows)
 }
 
 /* Two regions that have not seen each other write one key. */
-Test(reads, F24_conflicts_are_told_with_both_sides)
+Test(reads_rows, F24_conflicts_are_told_with_both_sides)
 {
 	static const struct vector none;
 	char big[CONFLICT_VALUE_MAX + 11];
@@ -301,7 +302,7 @@ Test(reads, F24_conflicts_are_told_with_both_sides)
 	store_stop();
 }
 
-Test(reads, F24_a_region_tells_what_shared_memory_says)
+Test(reads_rows, F24_a_region_tells_what_shared_memory_says)
 {
 	store_start(&place);
 	put(&place, 1, 1, "a", "x");
@@ -369,7 +370,7 @@ Test(reads, F24_a_region_tells_what_shared_memory_says)
 	store_stop();
 }
 
-Test(reads, F24_strong_rows_are_read_and_scanned)
+Test(reads_rows, F24_strong_rows_are_read_and_scanned)
 {
 	topology.keyspaces[0].level = LEVEL_STRONG;
 	store_start(&place);
