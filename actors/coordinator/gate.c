@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "actors/coordinator/port.h"
+#include "core/bytes.h"
 #include "runtime/logline.h"
 
 #define FOUNDED_NAME   "founded"
+#define REFUSED_NAME   "refused"
 #define CLOCK_HEARD_NS 3000000000ull /* a clock counts that was told so recently */
 
 bool gate_is_reused(const struct port *port)
@@ -98,6 +100,56 @@ static void clock_look(struct port *port)
 	gate_update(port);
 }
 
+/* ---- what outlives the process ---- */
+
+/* REGION_DIR/refused: the store's id, then who refuses it as one that lost records, then who lacks log for it (u64 each, by
+ * region). A start that meets nobody must not take writes that those will refuse. */
+#define REFUSED_SIZE (STORE_ID_SIZE + 16u)
+
+static int refused_open(const struct port *port, int flags)
+{
+	char path[320];
+	snprintf(path, sizeof path, "%s/" REFUSED_NAME, port->process.region_dir);
+	return open(path, flags | O_CLOEXEC, 0600);
+}
+
+/* Not kept, it still holds for as long as this process lives. */
+static void refused_keep(const struct port *port)
+{
+	uint8_t bytes[REFUSED_SIZE];
+	memcpy(bytes, rows_meta_now(port->rows)->store_id, STORE_ID_SIZE);
+	bytes_put_u64(bytes + STORE_ID_SIZE, port->reused_peers);
+	bytes_put_u64(bytes + STORE_ID_SIZE + 8, port->resync_peers);
+	int dir = open(port->process.region_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = refused_open(port, O_WRONLY | O_CREAT);
+	bool kept = fd >= 0 && dir >= 0 && pwrite(fd, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes && fsync(fd) == 0 &&
+	            fsync(dir) == 0;
+	if (!kept)
+		logline_distinct(LOG_LEVEL_ERROR, "refusal_not_kept", 0, "reason=\"%s\"", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (dir >= 0)
+		close(dir);
+}
+
+/* Of another store in the same directory it says nothing. */
+static int refused_read(struct port *port, struct error_context *error)
+{
+	uint8_t bytes[REFUSED_SIZE];
+	int fd = refused_open(port, O_RDONLY);
+	if (fd < 0)
+		return errno == ENOENT
+		           ? 0
+		           : error_set(error, ERR_IO, "%s/" REFUSED_NAME ": %s", port->process.region_dir, strerror(errno));
+	ssize_t size = pread(fd, bytes, sizeof bytes, 0);
+	close(fd);
+	if (size != (ssize_t)sizeof bytes || memcmp(bytes, rows_meta_now(port->rows)->store_id, STORE_ID_SIZE) != 0)
+		return 0;
+	port->reused_peers = (uint32_t)bytes_get_u64(bytes + STORE_ID_SIZE) & port->machine.options.regions;
+	port->resync_peers = (uint32_t)bytes_get_u64(bytes + STORE_ID_SIZE + 8) & port->machine.options.regions;
+	return 0;
+}
+
 /* A peer that holds more of this region's records than this region does takes nothing more from it: what would be acknowledged
  * here could never reach anybody. Remembered until that very peer serves this region again, however often the link goes down. So is
  * a peer whose log no longer has its own records that are missing here: they come by no stream any more. */
@@ -119,10 +171,13 @@ void gate_look(struct port *port)
 		else if (inbound == LINK_SUBSCRIBED)
 			resync &= ~(1u << id);
 	}
-	if (reused == port->reused_peers && resync == port->resync_peers && port->machine.refusing != ERR_NOT_MET)
+	bool changed = reused != port->reused_peers || resync != port->resync_peers;
+	if (!changed && port->machine.refusing != ERR_NOT_MET)
 		return;
 	port->reused_peers = reused;
 	port->resync_peers = resync;
+	if (changed)
+		refused_keep(port);
 	gate_update(port);
 }
 
@@ -133,6 +188,9 @@ int gate_start(struct port *port, struct error_context *error)
 	const struct rows_meta *meta = rows_meta_now(port->rows);
 	char path[320];
 	uint8_t id[sizeof meta->store_id];
+	int code = refused_read(port, error);
+	if (code)
+		return code;
 	snprintf(path, sizeof path, "%s/" FOUNDED_NAME, port->process.region_dir);
 	int flags = port->flags.is_new_cluster ? O_RDWR | O_CREAT : O_RDONLY;
 	int fd = open(path, flags | O_CLOEXEC, 0600);
@@ -143,7 +201,6 @@ int gate_start(struct port *port, struct error_context *error)
 	if (fd < 0)
 		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
 	port->is_founded = pread(fd, id, sizeof id, 0) == (ssize_t)sizeof id && memcmp(id, meta->store_id, sizeof id) == 0;
-	int code = 0;
 	if (!port->is_founded && port->flags.is_new_cluster) {
 		if (pwrite(fd, meta->store_id, sizeof id, 0) != (ssize_t)sizeof id || fsync(fd) < 0)
 			code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));

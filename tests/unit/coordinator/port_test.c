@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actors/coordinator/port.h"
 #include "proto/client.pb-c.h"
@@ -39,6 +40,7 @@ static struct {
 } entries[ENTRIES];
 static uint32_t entry_count, entries_applied, flushes;
 static uint64_t strong_waits;
+static char region_dir[64];
 static uint64_t end_lsn, durable_lsn, apply_upto;
 static int append_code, completed_code, apply_code;
 static bool buffered;
@@ -82,6 +84,7 @@ int process_start(struct process *p, enum actor role, const struct option *table
 	p->topology.keyspace_count = 2;
 	strcpy(p->topology.keyspaces[0].name, "default");
 	strcpy(p->topology.keyspaces[1].name, "other");
+	strcpy(p->region_dir, region_dir);
 	return 0;
 }
 
@@ -524,8 +527,15 @@ TestSuite(port, .init = begin, .fini = end);
 /* Runs a script as the loop. Returns what the process ends with. */
 static int run(void (*what)(void))
 {
+	char path[sizeof region_dir + 16];
+	strcpy(region_dir, "/tmp/godwit-port-XXXXXX");
+	cr_assert(mkdtemp(region_dir));
 	script = what;
-	return coordinator_main(0, NULL);
+	int code = coordinator_main(0, NULL);
+	snprintf(path, sizeof path, "%s/refused", region_dir);
+	unlink(path);
+	rmdir(region_dir);
+	return code;
 }
 
 /* ---- what the scripts do ---- */
@@ -966,6 +976,15 @@ Test(port, T39_a_peers_store_is_logged_once)
 	cr_assert_eq(run(peer_stores), ERR_IO);
 }
 
+/* What this process knows of who refuses it is gone. */
+static void started_anew(void)
+{
+	struct error_context error = {0};
+	port->reused_peers = port->resync_peers = 0;
+	gate_update(port);
+	cr_assert_eq(gate_start(port, &error), 0, "%s", error.text);
+}
+
 static void reused(void)
 {
 	take();
@@ -981,12 +1000,29 @@ static void reused(void)
 	atomic_store(&layout->links[PEER].reused, 0);
 	take();
 	cr_assert(gate_is_reused(port), "until that very peer serves it again");
+	started_anew();
+	cr_assert(gate_is_reused(port) && refused == ERR_REGION_REUSED, "D6: forgotten by the next start");
+	meta.store_id[0] ^= 1;
+	started_anew();
+	cr_assert(!gate_is_reused(port), "of another store");
+	meta.store_id[0] ^= 1;
+	started_anew();
 	atomic_store(&layout->links[PEER].inbound, LINK_SUBSCRIBED);
 	put(2);
 	cr_assert(!gate_is_reused(port) && refused == 0 && answer_count == 1);
+	started_anew();
+	cr_assert(!gate_is_reused(port) && !port->resync_peers, "that is kept, too");
 	port->strong.older_for = 1;
 	cr_assert(gate_is_reused(port));
 	port->strong.older_for = 0;
+	/* Nor does a region forget that log is missing here. */
+	atomic_store(&layout->links[PEER].inbound, LINK_NEEDS_RESYNC);
+	take();
+	started_anew();
+	cr_assert_eq(refused, ERR_NEEDS_RESYNC);
+	atomic_store(&layout->links[PEER].inbound, LINK_SUBSCRIBED);
+	take();
+	cr_assert_eq(refused, 0);
 }
 
 Test(port, T39_a_reused_region_takes_no_writes)
