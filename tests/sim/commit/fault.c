@@ -131,7 +131,7 @@ void fault_next(struct sim *sim)
 	case 5:
 		if (node->up) {
 			sim->counts.pauses++;
-			node->paused_until_ns = sim->now_ns + chance_below(chance, s->pause_ms) * SIM_MS;
+			sim_pause(sim, node, sim->now_ns + chance_below(chance, s->pause_ms) * SIM_MS);
 			sim_trace(sim, "%u paused", node->region);
 		}
 		break;
@@ -190,7 +190,7 @@ void fault_end(struct sim *sim)
 		node->skew_ms = 0;
 		node->disk_until_ns = 0;
 		if (node->paused_until_ns > sim->now_ns)
-			node->paused_until_ns = sim->now_ns;
+			sim_pause(sim, node, sim->now_ns);
 		if (has_damage(sim, node))
 			node_kill(sim, node, false);
 		node_start(sim, node);

@@ -245,6 +245,7 @@ void world_begin(struct sim *sim, uint64_t seed, const struct sim_flags *flags, 
 void world_run(struct sim *sim, uint64_t until_ns);
 void world_end(struct sim *sim);
 void sim_push(struct sim *sim, uint64_t time_ns, struct sim_event event);
+void sim_pause(struct sim *sim, struct sim_node *node, uint64_t until_ns); /* until_ns in the past: it goes on */
 void sim_network(struct sim *sim, uint8_t from, uint8_t to, struct sim_event event);
 
 /* node.c */

@@ -86,10 +86,34 @@ void sim_network(struct sim *sim, uint8_t from, uint8_t to, struct sim_event eve
 		deliver(sim, time_ns + chance_below(&sim->chance, 2000 * SIM_MS), event);
 }
 
+static bool is_to_node(const struct sim_event *event)
+{
+	return event->kind <= SIM_PUMP || event->kind == SIM_REQUEST;
+}
+
+/* A pause that ends earlier than it was to end: what came meanwhile (and the node's own timer) has been put off until then. */
+void sim_pause(struct sim *sim, struct sim_node *node, uint64_t until_ns)
+{
+	uint64_t before_ns = node->paused_until_ns;
+	node->paused_until_ns = until_ns;
+	if (until_ns >= before_ns)
+		return;
+	for (uint32_t i = 0; i < sim->queue_count; i++) {
+		struct sim_event event = sim->queue[i];
+		if (event.time_ns != before_ns || event.region != node->region || !is_to_node(&event))
+			continue;
+		event.time_ns = until_ns < sim->now_ns ? sim->now_ns : until_ns;
+		uint32_t place = i;
+		for (; place && before(&event, &sim->queue[(place - 1) / 2]); place = (place - 1) / 2)
+			sim->queue[place] = sim->queue[(place - 1) / 2];
+		sim->queue[place] = event;
+	}
+}
+
 static void dispatch(struct sim *sim, struct sim_event *event)
 {
 	struct sim_node *node = &sim->nodes[event->region];
-	bool to_node = event->kind <= SIM_PUMP || event->kind == SIM_REQUEST;
+	bool to_node = is_to_node(event);
 	if (event->kind == SIM_REQUEST && !event->arrived_ns)
 		event->arrived_ns = sim->now_ns;
 	bool own = event->kind == SIM_SYNCED || event->kind == SIM_APPLY || event->kind == SIM_TIMER || event->kind == SIM_PUMP;
