@@ -42,6 +42,7 @@ struct port {
 	void *socket; /* of the clients */
 	void *coordinator;
 	struct output out; /* the message of Answers being written */
+	size_t header_size; /* of what lies in `out` */
 	struct output repacked;
 	struct work *spare; /* what the next message is received into */
 	bool draining;
@@ -64,7 +65,7 @@ static void answers_start(struct port *port)
 {
 	port->out.size = 0;
 	output_reserve(&port->out, ANSWERS_HEADER_SIZE_MAX);
-	port->out.size = answers_header_encode(PROTOCOL_VERSION, port->out.bytes);
+	port->out.size = port->header_size = answers_header_encode(PROTOCOL_VERSION, port->out.bytes);
 }
 
 static void work_free(struct port *port, struct work *work)
@@ -371,7 +372,7 @@ static bool operation_next(const struct port *port, struct work *work)
 static bool answers_flush(struct port *port, struct client *client)
 {
 	bool gone = false;
-	if (port->out.size > ANSWERS_HEADER_SIZE_MAX) {
+	if (port->out.size > port->header_size) { /* an answer may be as short as its number */
 		gone = answers_send_to(port, client) == ERR_UNREACHABLE;
 		client->told_ns = clock_read().monotonic_ns;
 	}
