@@ -30,6 +30,7 @@ finds() {
 	rm -rf "$work/data"
 }
 take() { # PORT: by another program; its number is in $taker
+	rm -f "$work/taken" # what the one before has said
 	python3 -c "import socket, sys, time; s = socket.socket(); s.bind(('127.0.0.1', $1)); s.listen(); print('taken', flush=True); time.sleep(600)" >"$work/taken" &
 	taker=$!
 	for i in $(seq 200); do grep -q taken "$work/taken" && return; sleep 0.02; done
