@@ -37,38 +37,48 @@ static int path_make(
 	return 0;
 }
 
-/* ERR_NOT_FOUND when there is no such file. `forbidden`: mode bits that must not be set. */
-static int key_read(const char *path, mode_t forbidden, char text[static KEY_TEXT_SIZE], struct error_context *error)
+/* Of this user or of root, and nobody else's to write: no file that decides about trust is read in another way. ERR_NOT_FOUND when there is
+ * none. `forbidden`: mode bits that must not be set. *size: bytes read, `max` at most. */
+static int file_read(const char *path, mode_t forbidden, char *bytes, size_t max, size_t *size, struct error_context *error)
 {
-	char bytes[KEY_TEXT_SIZE + 2];
-	uint8_t key[32];
 	struct stat status;
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : ERR_CONFIGURATION, "%s: %s", path,
 		    errno == ELOOP ? "is a symbolic link, which a key must not be" : strerror(errno));
-	int failed = fstat(fd, &status);
-	ssize_t size = failed ? -1 : read(fd, bytes, sizeof bytes);
-	close(fd);
-	int code = 0;
-	if (failed || size < 0)
-		code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
-	else if (!S_ISREG(status.st_mode))
+	int failed = fstat(fd, &status), code = 0;
+	ssize_t got = failed || !S_ISREG(status.st_mode) ? -1 : read(fd, bytes, max);
+	if (!failed && !S_ISREG(status.st_mode))
 		code = error_set(error, ERR_CONFIGURATION, "%s: is not a regular file", path);
+	else if (got < 0)
+		code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
 	else if (status.st_uid != geteuid() && status.st_uid != 0)
 		code = error_set(error, ERR_CONFIGURATION, "%s: belongs to another user", path);
 	else if (status.st_mode & forbidden)
 		code = error_set(error, ERR_CONFIGURATION, "%s: mode %03o lets others %s it; run chmod 600 on it", path,
 		    (unsigned)(status.st_mode & 0777), forbidden & 044 ? "read or write" : "write");
-	if (!code) {
-		if (size == KEY_TEXT_SIZE && bytes[KEY_TEXT_SIZE - 1] == '\n')
-			size--;
-		memcpy(text, bytes, KEY_TEXT_SIZE - 1);
-		text[KEY_TEXT_SIZE - 1] = 0;
-		if (size != KEY_TEXT_SIZE - 1 || strlen(text) != KEY_TEXT_SIZE - 1 || !zmq_z85_decode(key, text)) {
-			sodium_memzero(text, KEY_TEXT_SIZE);
-			code = error_set(error, ERR_CONFIGURATION, "%s: is no key (40 characters of Z85)", path);
-		}
+	close(fd);
+	if (code && got > 0)
+		sodium_memzero(bytes, (size_t)got);
+	*size = code ? 0 : (size_t)got;
+	return code;
+}
+
+static int key_read(const char *path, mode_t forbidden, char text[static KEY_TEXT_SIZE], struct error_context *error)
+{
+	char bytes[KEY_TEXT_SIZE + 2] = {0};
+	uint8_t key[32];
+	size_t size;
+	int code = file_read(path, forbidden, bytes, sizeof bytes, &size, error);
+	if (code)
+		return code;
+	if (size == KEY_TEXT_SIZE && bytes[KEY_TEXT_SIZE - 1] == '\n')
+		size--;
+	memcpy(text, bytes, KEY_TEXT_SIZE - 1);
+	text[KEY_TEXT_SIZE - 1] = 0;
+	if (size != KEY_TEXT_SIZE - 1 || strlen(text) != KEY_TEXT_SIZE - 1 || !zmq_z85_decode(key, text)) {
+		sodium_memzero(text, KEY_TEXT_SIZE);
+		code = error_set(error, ERR_CONFIGURATION, "%s: is no key (40 characters of Z85)", path);
 	}
 	sodium_memzero(key, sizeof key);
 	sodium_memzero(bytes, sizeof bytes);
@@ -369,18 +379,30 @@ uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NA
 	return count;
 }
 
-bool keys_client_name(const char *key_dir, char name[static KEY_NAME_SIZE])
+int keys_read_file(const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error)
 {
-	char path[KEY_PATH_SIZE], text[KEY_NAME_SIZE + 1];
-	if (path_make(path, key_dir, KEY_NAME_CLIENT, "name", NULL) != 0)
-		return false;
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
-	if (fd >= 0)
-		close(fd);
-	if (size < 2 || text[size - 1] != '\n')
-		return false;
-	text[size - 1] = 0;
-	memcpy(name, text, (size_t)size);
-	return keys_name_check(name, NULL) == 0;
+	char path[KEY_PATH_SIZE];
+	size_t size;
+	int code = path_make(path, key_dir, name, ending, error);
+	if (!code)
+		code = file_read(path, 022, text, max, &size, error);
+	if (!code && size == max)
+		code = error_set(error, ERR_CONFIGURATION, "%s: is longer than %zu bytes", path, max - 1);
+	if (code)
+		return code;
+	text[size] = 0;
+	return strlen(text) == size ? 0 : error_set(error, ERR_CONFIGURATION, "%s: is no text", path);
+}
+
+int keys_client_name(const char *key_dir, char name[static KEY_NAME_SIZE], struct error_context *error)
+{
+	char text[KEY_NAME_SIZE + 1];
+	int code = keys_read_file(key_dir, KEY_NAME_CLIENT, KEY_CLIENT_NAME_ENDING, text, sizeof text, error);
+	if (code)
+		return code;
+	text[strcspn(text, "\n")] = 0;
+	code = keys_name_check(text, error);
+	if (!code)
+		memcpy(name, text, strlen(text) + 1);
+	return code;
 }

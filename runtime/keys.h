@@ -8,6 +8,7 @@
 #ifndef GODWIT_RUNTIME_KEYS_H
 #define GODWIT_RUNTIME_KEYS_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/error.h"
@@ -57,12 +58,16 @@ int keys_rotate_finish(const char *key_dir, const char *name, struct error_conte
 
 /* A file beside the keys, written whole or not at all, 0600. */
 int keys_write_file(const char *key_dir, const char *name, const char *ending, const char *text, struct error_context *error);
+/* The text of such a file, with a zero behind it: at most `max` bytes in all. ERR_NOT_FOUND: there is none. Refuses a file of another user
+ * (root's is taken), one that others can write, a link. */
+int keys_read_file(const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error);
 /* Names in KEYDIR that have a file with this ending ("secret", "public", "rights"), sorted; at most `max`. Returns how many
  * there are, which may be more; 0 when there is no such directory. */
 uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max);
 
-/* The name that other hosts know this one's client key by (client.name); false: none was given. */
-bool keys_client_name(const char *key_dir, char name[static KEY_NAME_SIZE]);
+/* The name that other hosts know this one's client key by (client.name). ERR_NOT_FOUND: none was given. */
+#define KEY_CLIENT_NAME_ENDING "name"
+int keys_client_name(const char *key_dir, char name[static KEY_NAME_SIZE], struct error_context *error);
 
 struct loop;
 struct counter_block;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/rights.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "runtime/keys.h"
 
 const struct rights rights_all = {.read = true, .write = true, .admin = true, .keyspaces = "*"};
 
@@ -83,23 +81,12 @@ bool rights_has_keyspace(const struct rights *rights, const void *name, size_t s
 
 int rights_load(const char *key_dir, const char *name, struct rights *rights, struct error_context *error)
 {
-	char path[320], text[RIGHTS_TEXT_MAX + 1];
-	struct stat status;
-	*rights = (struct rights){0};
-	if (snprintf(path, sizeof path, "%s/%s.rights", key_dir, name) >= (int)sizeof path)
-		return error_set(error, ERR_CONFIGURATION, "%.200s...: the path is too long", key_dir);
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : ERR_CONFIGURATION, "%s: %s", path, strerror(errno));
-	int failed = fstat(fd, &status);
-	ssize_t size = failed ? -1 : read(fd, text, sizeof text - 1);
-	close(fd);
-	if (size < 0)
-		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(status.st_mode) || (status.st_mode & 022) || (status.st_uid != geteuid() && status.st_uid != 0))
-		return error_set(error, ERR_CONFIGURATION, "%s: must be a file of this user that nobody else can write", path);
+	char text[RIGHTS_TEXT_MAX + 1];
 	struct error_context reason = {0};
-	text[size] = 0;
-	int code = rights_parse_text(text, rights, &reason);
-	return code ? error_set(error, code, "%s: %.200s", path, reason.text) : 0;
+	*rights = (struct rights){0};
+	int code = keys_read_file(key_dir, name, "rights", text, sizeof text, error);
+	if (code)
+		return code;
+	code = rights_parse_text(text, rights, &reason);
+	return code ? error_set(error, code, "%s/%s.rights: %.200s", key_dir, name, reason.text) : 0;
 }

@@ -12,7 +12,6 @@
 #include "runtime/keys.h"
 #include "runtime/rights.h"
 
-#define CLIENT_NAME_ENDING "name" /* client.name: the name of this host's client key on other hosts */
 #define IMPORT_SIZE_MAX    65536u
 #define NAMES_MAX          (REGIONS_MAX + KEY_CLIENTS_MAX + 8)
 
@@ -98,8 +97,12 @@ static int init_run(struct cli *cli)
 		    "--client: '%s' is taken; choose a name that no region and no other host has", name);
 	if (!code)
 		code = pair_make(cli, KEY_NAME_CLIENT, "client", &error);
-	if (!code && (flags.client || !keys_client_name(cli->key_dir, known)))
-		code = keys_write_file(cli->key_dir, KEY_NAME_CLIENT, CLIENT_NAME_ENDING, name, &error);
+	/* A name that cannot be read is replaced by one that is given, and by no other. */
+	int known_code = code || flags.client ? ERR_NOT_FOUND : keys_client_name(cli->key_dir, known, &error);
+	if (!code && known_code == ERR_NOT_FOUND)
+		code = keys_write_file(cli->key_dir, KEY_NAME_CLIENT, KEY_CLIENT_NAME_ENDING, name, &error);
+	else if (!code)
+		code = known_code;
 	if (code)
 		return cli_fail_error(cli, code, &error);
 	printf("in %s; next: `godwit keys export`, and `godwit keys import` on the other hosts\n", cli->key_dir);
@@ -127,12 +130,14 @@ static int export_one(const struct cli *cli, FILE *out, const char *name, struct
 	struct rights rights;
 	bool is_client = strcmp(name, KEY_NAME_CLIENT) == 0;
 	snprintf(shown, sizeof shown, "%s", name);
-	if (is_client && !keys_client_name(cli->key_dir, shown))
+	int code = is_client ? keys_client_name(cli->key_dir, shown, error) : 0;
+	if (code == ERR_NOT_FOUND)
 		return error_set(error, ERR_CONFIGURATION,
 		    "the client key of %s has no name that other hosts could know it by; `godwit keys init --client NAME` "
 		    "gives it one",
 		    cli->key_dir);
-	int code = keys_load_public(cli->key_dir, name, key, error);
+	if (!code)
+		code = keys_load_public(cli->key_dir, name, key, error);
 	if (code)
 		return code;
 	is_client |= rights_load(cli->key_dir, name, &rights, NULL) == 0;
@@ -203,11 +208,14 @@ static int line_import(struct cli *cli, const struct import_line *line, const ch
 	struct rights known;
 	bool is_client = strcmp(line->kind, "client") == 0, is_next = strcmp(line->kind, "next") == 0;
 	/* A file that goes round brings a host its own client key back: it is let in under another name here. */
-	if (keys_client_name(cli->key_dir, own) && strcmp(own, line->name) == 0) {
+	int code = keys_client_name(cli->key_dir, own, error);
+	if (code && code != ERR_NOT_FOUND)
+		return code;
+	if (!code && strcmp(own, line->name) == 0) {
 		printf("%-24s %-6s is this host's own\n", line->name, line->kind);
 		return 0;
 	}
-	int code = keys_import(cli->key_dir, line->name, line->key, is_next, flags.replace, &done, error);
+	code = keys_import(cli->key_dir, line->name, line->key, is_next, flags.replace, &done, error);
 	/* Rights that were given stay, unless others are: a rotated key comes the same way. */
 	if (!code && is_client && (flags.rights || flags.keyspaces || rights_load(cli->key_dir, line->name, &known, NULL) != 0))
 		code = keys_write_file(cli->key_dir, line->name, "rights", rights_text, error);

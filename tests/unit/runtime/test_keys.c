@@ -231,3 +231,54 @@ Test(keys, G18_rights)
 	cr_assert_eq(chmod(at("app.rights"), 0622), 0);
 	cr_assert_eq(rights_load(key_dir, "app", &rights, &error), ERR_CONFIGURATION);
 }
+
+/* What decides about trust is read in one careful way: a key, its rights, the name of this host's client. */
+Test(keys, G18_every_file_of_the_directory_is_read_with_the_same_care)
+{
+	static const char *const files[] = {"client.public", "client.rights", "client.name"};
+	struct rights rights;
+	char name[KEY_NAME_SIZE], text[KEY_TEXT_SIZE], long_text[900];
+	cr_assert_eq(keys_make(key_dir, "client", &error), 0);
+	cr_assert_eq(keys_client_name(key_dir, name, &error), ERR_NOT_FOUND);
+	cr_assert_eq(keys_write_file(key_dir, "client", "rights", "read\n*", &error), 0);
+	cr_assert_eq(keys_write_file(key_dir, "client", KEY_CLIENT_NAME_ENDING, "shop", &error), 0);
+	cr_assert_eq(keys_client_name(key_dir, name, &error), 0, "%s", error.text);
+	cr_assert_str_eq(name, "shop");
+	for (int i = 0; i < 3; i++) {
+		for (int kind = 0; kind < 3; kind++) {
+			char path[256], aside[264];
+			snprintf(path, sizeof path, "%s", at(files[i]));
+			snprintf(aside, sizeof aside, "%s.aside", path);
+			cr_assert_eq(rename(path, aside), 0);
+			if (kind == 0)
+				cr_assert_eq(symlink(aside, path), 0);
+			else if (kind == 1)
+				cr_assert_eq(mkfifo(path, 0600), 0);
+			else
+				cr_assert(rename(aside, path) == 0 && chmod(path, 0622) == 0);
+			error.text[0] = 0;
+			int code = i == 0   ? keys_load_public(key_dir, "client", text, &error)
+			           : i == 1 ? rights_load(key_dir, "client", &rights, &error)
+			                    : keys_client_name(key_dir, name, &error);
+			cr_assert_eq(code, ERR_CONFIGURATION, "%s, kind %d: %d", files[i], kind, code);
+			cr_assert(strstr(error.text, kind == 0 ? "symbolic link" : kind == 1 ? "regular file" : "mode 622 lets others write it"),
+			    "%s, kind %d: %s", files[i], kind, error.text);
+			if (kind < 2)
+				cr_assert(unlink(path) == 0 && rename(aside, path) == 0);
+			else
+				cr_assert_eq(chmod(path, 0600), 0);
+		}
+	}
+	/* Read whole or not at all. */
+	memset(long_text, 'a', sizeof long_text - 1);
+	long_text[sizeof long_text - 1] = 0;
+	cr_assert_eq(keys_write_file(key_dir, "client", KEY_CLIENT_NAME_ENDING, long_text, &error), 0);
+	cr_assert_eq(keys_client_name(key_dir, name, &error), ERR_CONFIGURATION);
+	memcpy(long_text, "read\n*\n", 7);
+	cr_assert_eq(keys_write_file(key_dir, "client", "rights", long_text, &error), 0);
+	cr_assert_eq(rights_load(key_dir, "client", &rights, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "is longer than 600 bytes"), "%s", error.text);
+	cr_assert_eq(keys_write_file(key_dir, "client", "rights", "reads\n*", &error), 0);
+	cr_assert_eq(rights_load(key_dir, "client", &rights, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "client.rights: 'reads' is no right"), "%s", error.text);
+}
