@@ -138,6 +138,8 @@ int cli_topology_load(struct cli *cli)
 		snprintf(cli->topology_file, sizeof cli->topology_file, "%s/topology.yaml", cli->dir_path);
 		if (access(cli->topology_file, F_OK) == 0)
 			path = cli->topology_file;
+		else if (errno != ENOENT)
+			return cli_fail(cli, ERR_CONFIGURATION, "%s: %s", cli->topology_file, strerror(errno));
 	} else {
 		snprintf(cli->topology_file, sizeof cli->topology_file, "%s", path);
 		if (access(path, R_OK) < 0)

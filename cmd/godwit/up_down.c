@@ -73,17 +73,22 @@ static int dir_make(const char *path, struct error_context *error)
 }
 
 /* The topology that the regions run with stays beside their data, so that later commands need no --topology. The one before it
- * stays until it is known that this one can be started. */
+ * stays until it is known that this one can be started, and the name itself is never gone: a command that finds no topology there
+ * takes the one of three regions on loopback. */
 static int topology_keep(struct cli *cli, struct error_context *error)
 {
 	char kept[300], temporary[310], former[310], buffer[8192];
+	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
+	snprintf(former, sizeof former, "%s.former", kept);
+	/* One that a killed command left is not what this one has to put back. */
+	if (unlink(former) < 0 && errno != ENOENT)
+		return error_set(error, ERR_IO, "%s: %s", former, strerror(errno));
 	if (up_topology_is_kept(cli, kept))
 		return ERR_OK;
 	int code = up_topology_fits(cli, 0, error);
 	if (code)
 		return code;
-	snprintf(former, sizeof former, "%s.former", kept);
-	if (rename(kept, former) < 0 && errno != ENOENT)
+	if (link(kept, former) < 0 && errno != ENOENT)
 		return error_set(error, ERR_IO, "%s: %s", kept, strerror(errno));
 	snprintf(temporary, sizeof temporary, "%s.new", kept);
 	FILE *in = fopen(cli->topology_path, "re"), *out = fopen(temporary, "we");
@@ -94,6 +99,8 @@ static int topology_keep(struct cli *cli, struct error_context *error)
 	good = good && !ferror(in);
 	if (in)
 		fclose(in);
+	/* A machine that goes down finds the file whole under its name, or the one before. */
+	good = good && fflush(out) == 0 && fsync(fileno(out)) == 0;
 	if (out && fclose(out) != 0)
 		good = false;
 	if (!good || rename(temporary, kept) < 0)
@@ -331,10 +338,9 @@ static void topology_settle(struct cli *cli, bool is_good)
 		processes_stop(cli->dir_path, LINK_PROGRAM, STOP_WAIT_MS, &killed, NULL);
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
 	snprintf(former, sizeof former, "%s.former", kept);
-	if (is_good)
-		unlink(former);
-	else if (rename(former, kept) < 0 && cli->topology_path)
+	if (!is_good && rename(former, kept) < 0 && cli->topology_path)
 		unlink(kept);
+	unlink(former);
 }
 
 static int turn_error(const struct cli *cli, struct error_context *error)

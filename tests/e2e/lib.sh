@@ -5,7 +5,8 @@ set -u
 work=$(mktemp -d "${TMPDIR:-/tmp}/godwit-e2e.XXXXXX")
 regions="us eu ap"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
+failure=""
+fail() { failure="FAILED: $*" && echo "$failure" >&2; exit 1; }
 
 # Ports of a run are drawn at random, below those that the kernel gives out, so that two runs on one machine do not meet.
 ports_taken() {
@@ -95,6 +96,7 @@ cleanup() {
 	if [ $code != 0 ] || [ -n "${KEEP:-}" ]; then
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/data/*/*.stderr "$work"/up.log >&2 2>/dev/null
+		[ -z "$failure" ] || echo "$failure" >&2 # again: of a long log only the end may be seen
 	else
 		rm -rf "$work"
 	fi

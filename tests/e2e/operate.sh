@@ -76,6 +76,14 @@ grep -q "cluster: e2e" "$work/data/topology.yaml" || fail "the topology of a sta
 pgrep -f "$work/data" >/dev/null && fail "something of a start that failed runs"
 godwit up --link-base "$link_base" >>"$work/up.log" 2>&1 || { cat "$work/up.log" >&2; fail "up after a start that failed"; }
 
+# F15: the topology is never gone from its place, where a command of that moment would take the one of three regions on loopback.
+(while [ -e "$work/data/topology.yaml" ]; do [ ! -e "$work/replaced" ] || exit 0; done; exit 1) &
+watching=$!
+for i in $(seq 20); do godwit up --topology "$work/topology.yaml" --link-base "$link_base" >>"$work/up.log" 2>&1 || fail "up of what runs"; done
+touch "$work/replaced"
+wait $watching || fail "the topology was gone for a moment"
+[ ! -e "$work/data/topology.yaml.former" ] || fail "the topology of before stays"
+
 # F16: a restart that cannot be is refused before anything is stopped.
 pid=$(cat "$work/data/us/supervisor.pid")
 refused 2 "another topology" godwit restart us --topology "$work/wrong.yaml"
