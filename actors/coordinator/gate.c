@@ -102,16 +102,21 @@ static void clock_look(struct port *port)
 
 /* ---- what outlives the process ---- */
 
+static int region_file_open(const struct port *port, const char *name, int flags)
+{
+	char path[320];
+	snprintf(path, sizeof path, "%s/%s", port->process.region_dir, name);
+	return open(path, flags | O_CLOEXEC, 0600);
+}
+
+static int region_file_failed(const struct port *port, const char *name, struct error_context *error)
+{
+	return error_set(error, ERR_IO, "%s/%s: %s", port->process.region_dir, name, strerror(errno));
+}
+
 /* REGION_DIR/refused: the store's id, then who refuses it as one that lost records, then who lacks log for it (u64 each, by
  * region). A start that meets nobody must not take writes that those will refuse. */
 #define REFUSED_SIZE (STORE_ID_SIZE + 16u)
-
-static int refused_open(const struct port *port, int flags)
-{
-	char path[320];
-	snprintf(path, sizeof path, "%s/" REFUSED_NAME, port->process.region_dir);
-	return open(path, flags | O_CLOEXEC, 0600);
-}
 
 /* Not kept, it still holds for as long as this process lives. */
 static void refused_keep(const struct port *port)
@@ -121,7 +126,7 @@ static void refused_keep(const struct port *port)
 	bytes_put_u64(bytes + STORE_ID_SIZE, port->reused_peers);
 	bytes_put_u64(bytes + STORE_ID_SIZE + 8, port->resync_peers);
 	int dir = open(port->process.region_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int fd = refused_open(port, O_WRONLY | O_CREAT);
+	int fd = region_file_open(port, REFUSED_NAME, O_WRONLY | O_CREAT);
 	bool kept = fd >= 0 && dir >= 0 && pwrite(fd, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes && fsync(fd) == 0 &&
 	            fsync(dir) == 0;
 	if (!kept)
@@ -136,11 +141,9 @@ static void refused_keep(const struct port *port)
 static int refused_read(struct port *port, struct error_context *error)
 {
 	uint8_t bytes[REFUSED_SIZE];
-	int fd = refused_open(port, O_RDONLY);
+	int fd = region_file_open(port, REFUSED_NAME, O_RDONLY);
 	if (fd < 0)
-		return errno == ENOENT
-		           ? 0
-		           : error_set(error, ERR_IO, "%s/" REFUSED_NAME ": %s", port->process.region_dir, strerror(errno));
+		return errno == ENOENT ? 0 : region_file_failed(port, REFUSED_NAME, error);
 	ssize_t size = pread(fd, bytes, sizeof bytes, 0);
 	close(fd);
 	if (size != (ssize_t)sizeof bytes || memcmp(bytes, rows_meta_now(port->rows)->store_id, STORE_ID_SIZE) != 0)
@@ -186,24 +189,21 @@ void gate_look(struct port *port)
 int gate_start(struct port *port, struct error_context *error)
 {
 	const struct rows_meta *meta = rows_meta_now(port->rows);
-	char path[320];
 	uint8_t id[sizeof meta->store_id];
 	int code = refused_read(port, error);
 	if (code)
 		return code;
-	snprintf(path, sizeof path, "%s/" FOUNDED_NAME, port->process.region_dir);
-	int flags = port->flags.is_new_cluster ? O_RDWR | O_CREAT : O_RDONLY;
-	int fd = open(path, flags | O_CLOEXEC, 0600);
+	int fd = region_file_open(port, FOUNDED_NAME, port->flags.is_new_cluster ? O_RDWR | O_CREAT : O_RDONLY);
 	if (fd < 0 && errno == ENOENT) {
 		gate_update(port);
 		return 0;
 	}
 	if (fd < 0)
-		return error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+		return region_file_failed(port, FOUNDED_NAME, error);
 	port->is_founded = pread(fd, id, sizeof id, 0) == (ssize_t)sizeof id && memcmp(id, meta->store_id, sizeof id) == 0;
 	if (!port->is_founded && port->flags.is_new_cluster) {
 		if (pwrite(fd, meta->store_id, sizeof id, 0) != (ssize_t)sizeof id || fsync(fd) < 0)
-			code = error_set(error, ERR_IO, "%s: %s", path, strerror(errno));
+			code = region_file_failed(port, FOUNDED_NAME, error);
 		port->is_founded = !code;
 	}
 	close(fd);

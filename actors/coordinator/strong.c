@@ -257,7 +257,7 @@ static void mark(struct port *port)
 	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
 	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
 	if (log_append(port->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
-		return; /* the next second will do */
+		return; /* the next turn tries again */
 	strong->marked = true;
 	strong->mark_lsn = port->appended_lsn = end_lsn;
 	pace_gather(&port->pace, sizeof body, false);

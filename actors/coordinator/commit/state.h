@@ -61,9 +61,10 @@ void arena_deinit(struct arena *arena);
 void *arena_take(struct arena *arena, size_t size); /* NULL when there is no room */
 void arena_give(struct arena *arena, void *memory);
 
-/* For what room in a table is taken. Work that frees a table must never wait for room in it, so each kind leaves some to those
+/* For what a place is taken. Work that frees places never waits for one, so each kind leaves some of the keys' places to those
  * below (tables_init): what is begun waits or is refused; messages of recoveries and withdrawals, which bring transactions not
- * known here, go on; a commit by stream needs places for its keys alone, and gives them back when it is in the rows. */
+ * known here, go on; a commit by stream needs places for its keys alone, and gives them back when it is in the rows.
+ * Transactions are counted apart: those that came as new, and those that recoveries and withdrawals brought (place_is_left). */
 enum claim { CLAIM_NEW, CLAIM_RECOVERY, CLAIM_COMMIT, CLAIM_REPLAY = CLAIM_COMMIT, CLAIMS };
 
 struct operation_state {
