@@ -7,20 +7,6 @@
 #include "core/bytes.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
-static uint64_t ballot(uint64_t round, uint8_t region)
-{
-	return round * REGIONS_MAX + region;
-}
-
 /* Voted for by `voter`, which nobody has heard. Returns its name. */
 static struct commit_id voted(struct world *w, uint8_t voter)
 {
@@ -51,11 +37,11 @@ Test(acceptor, a20_ack_all_is_answered_after_all)
 		w->ack_all = true;
 		world_put(w, 0, 1, "a", "one");
 		for (uint8_t voter = 1; voter < n; voter++) {
-			cr_assert_eq(code_of(w, 1), 1, "%u regions: answered with %u votes", n, voter - 1);
+			cr_assert_eq(world_code(w, 1), 1, "%u regions: answered with %u votes", n, voter - 1);
 			world_deliver(w, 1u << voter | 1u, COMMIT_PREPARE);
 			world_deliver(w, 1u << voter | 1u, COMMIT_VOTE);
 		}
-		cr_assert_eq(code_of(w, 1), ERR_OK);
+		cr_assert_eq(world_code(w, 1), ERR_OK);
 		world_free(w);
 	}
 }
@@ -67,7 +53,7 @@ Test(acceptor, a20_an_accepted_ballot_is_a_promise)
 		struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
 		struct commit_id id = voted(w, 1);
 		struct commit_message accept = {
-		    .type = COMMIT_ACCEPT, .id = id, .ballot = ballot(10, 2), .decision = COMMIT_ABORTED};
+		    .type = COMMIT_ACCEPT, .id = id, .ballot = world_ballot(10, 2), .decision = COMMIT_ABORTED};
 		world_inject(w, 2, 1, &accept);
 		world_deliver(w, 6, COMMIT_ACCEPT);
 		cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
@@ -75,8 +61,8 @@ Test(acceptor, a20_an_accepted_ballot_is_a_promise)
 			world_kill(w, 1);
 			world_start(w, 1);
 		}
-		cr_assert(!promises(w, id, ballot(5, 0)), "a lower ballot is promised, %d", again);
-		cr_assert(promises(w, id, ballot(11, 0)), "a higher one is not, %d", again);
+		cr_assert(!promises(w, id, world_ballot(5, 0)), "a lower ballot is promised, %d", again);
+		cr_assert(promises(w, id, world_ballot(11, 0)), "a higher one is not, %d", again);
 		world_free(w);
 	}
 }
@@ -92,7 +78,7 @@ static void carry(struct world *w)
 		world_deliver(w, 6, COMMIT_PREPARE);
 		world_deliver(w, 6, COMMIT_VOTE);
 		world_deliver(w, 6, COMMIT_DECIDED);
-		cr_assert_eq(code_of(w, 10 + i), ERR_OK);
+		cr_assert_eq(world_code(w, 10 + i), ERR_OK);
 	}
 	world_streams(w);
 	world_drop(w, 255, 255, 0);
@@ -113,14 +99,14 @@ Test(acceptor, a20_a_promise_outlives_its_log)
 {
 	struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
 	struct commit_id id = voted(w, 1);
-	struct commit_message recover = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(10, 2)};
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = id, .ballot = world_ballot(10, 2)};
 	world_inject(w, 2, 1, &recover);
 	world_deliver(w, 6, COMMIT_RECOVER);
 	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_YES);
 	carry(w);
-	cr_assert(!promises(w, id, ballot(5, 0)), "a lower ballot is promised");
+	cr_assert(!promises(w, id, world_ballot(5, 0)), "a lower ballot is promised");
 	/* With what it had voted. */
-	struct commit_message higher = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(11, 0)};
+	struct commit_message higher = {.type = COMMIT_RECOVER, .id = id, .ballot = world_ballot(11, 0)};
 	world_inject(w, 0, 1, &higher);
 	world_deliver(w, 3, COMMIT_RECOVER);
 	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
@@ -132,17 +118,18 @@ Test(acceptor, a20_an_accepted_value_outlives_its_log)
 {
 	struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
 	struct commit_id id = voted(w, 1);
-	struct commit_message accept = {.type = COMMIT_ACCEPT, .id = id, .ballot = ballot(10, 2), .decision = COMMIT_ABORTED};
+	struct commit_message accept = {
+	    .type = COMMIT_ACCEPT, .id = id, .ballot = world_ballot(10, 2), .decision = COMMIT_ABORTED};
 	world_inject(w, 2, 1, &accept);
 	world_deliver(w, 6, COMMIT_ACCEPT);
 	cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
 	carry(w);
-	cr_assert(!promises(w, id, ballot(5, 0)), "a lower ballot is promised");
-	struct commit_message higher = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(11, 0)};
+	cr_assert(!promises(w, id, world_ballot(5, 0)), "a lower ballot is promised");
+	struct commit_message higher = {.type = COMMIT_RECOVER, .id = id, .ballot = world_ballot(11, 0)};
 	world_inject(w, 0, 1, &higher);
 	world_deliver(w, 3, COMMIT_RECOVER);
 	struct commit_message promised = world_waiting(w, COMMIT_PROMISED);
-	cr_assert_eq(promised.accepted_ballot, ballot(10, 2));
+	cr_assert_eq(promised.accepted_ballot, world_ballot(10, 2));
 	cr_assert_eq(promised.accepted_value, COMMIT_ABORTED);
 	world_free(w);
 }
@@ -155,7 +142,7 @@ Test(acceptor, a20_no_vote_after_a_promise)
 	world_put(w, 0, 1, "a", "one");
 	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
 	world_deliver(w, 3, COMMIT_PREPARE);
-	struct commit_message recover = {.type = COMMIT_RECOVER, .id = id, .ballot = ballot(1, 2)};
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = id, .ballot = world_ballot(1, 2)};
 	world_inject(w, 2, 1, &recover);
 	world_deliver(w, 6, COMMIT_RECOVER);
 	world_sync(w, 1);
@@ -207,7 +194,7 @@ Test(acceptor, a20_a_promise_tells_of_durable_rows_only)
 	struct commit_id first = voted(w, 1);
 	w->regions[0].slow_disk = false;
 	world_wait(w, 5, 300 * MS); /* 0 and 2 commit it, and 1 has voted and heard nothing more */
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	world_put(w, 2, 2, "a", "two");
 	world_deliver(w, 6, COMMIT_PREPARE); /* waits behind the first in 1 */
@@ -215,7 +202,7 @@ Test(acceptor, a20_a_promise_tells_of_durable_rows_only)
 	cr_assert(second.hlc);
 	world_drop(w, 255, 255, 0);
 	w->regions[1].slow_disk = true;
-	struct commit_message recover = {.type = COMMIT_RECOVER, .id = second, .ballot = ballot(1, 0)};
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = second, .ballot = world_ballot(1, 0)};
 	world_inject(w, 0, 1, &recover);
 	world_deliver(w, 3, COMMIT_RECOVER);
 	uint32_t promise = w->regions[1].count;
@@ -238,12 +225,12 @@ Test(acceptor, a20_no_abort_before_the_streams_have_caught_up)
 	world_drop(w, 2, 0, COMMIT_VOTE);
 	world_kill(w, 2); /* it has voted */
 	world_deliver(w, 3, 0);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	for (uint64_t i = 0; i < 20; i++) {
 		world_put(w, (uint8_t)(i % 2), 100 + i, i % 2 ? "a" : "b", "later");
 		world_deliver(w, 3, 0);
 		world_streams(w);
-		cr_assert_eq(code_of(w, 100 + i), ERR_OK);
+		cr_assert_eq(world_code(w, 100 + i), ERR_OK);
 	}
 	world_drop(w, 255, 255, 0);
 	world_start(w, 2);
@@ -267,7 +254,7 @@ Test(acceptor, a20_no_abort_before_all_have_replied)
 	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
 	world_deliver(w, 3, COMMIT_PREPARE);
 	world_deliver(w, 3, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	for (uint64_t i = 1; i <= 20; i++) {
 		struct commit_message aborted = {
@@ -291,10 +278,10 @@ Test(acceptor, a20_nothing_is_accepted_below_a_promise)
 {
 	struct world *w = world_new(3);
 	struct commit_id id = voted(w, 1);
-	cr_assert(promises(w, id, ballot(10, 0)));
+	cr_assert(promises(w, id, world_ballot(10, 0)));
 	for (uint64_t round = 9; round <= 10; round++) {
 		struct commit_message accept = {
-		    .type = COMMIT_ACCEPT, .id = id, .ballot = ballot(round, 0), .decision = COMMIT_ABORTED};
+		    .type = COMMIT_ACCEPT, .id = id, .ballot = world_ballot(round, 0), .decision = COMMIT_ABORTED};
 		world_inject(w, 0, 1, &accept);
 		world_deliver(w, 3, COMMIT_ACCEPT);
 		cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), round == 10, "round %u", (unsigned)round);
@@ -348,7 +335,7 @@ Test(acceptor, a20_an_accepted_commit_names_what_it_replaced_after_a_restart)
 	struct commit_seen seen = {.stamp = {.hlc = prepare.id.hlc - 1, .region = 2}, .live = true};
 	struct commit_message accept = {.type = COMMIT_ACCEPT,
 	    .id = prepare.id,
-	    .ballot = ballot(10, 2),
+	    .ballot = world_ballot(10, 2),
 	    .decision = COMMIT_COMMITTED,
 	    .body = prepare.body,
 	    .body_size = prepare.body_size,
@@ -360,11 +347,11 @@ Test(acceptor, a20_an_accepted_commit_names_what_it_replaced_after_a_restart)
 	world_kill(w, 1);
 	world_start(w, 1);
 	world_drop(w, 255, 255, 0);
-	struct commit_message recover = {.type = COMMIT_RECOVER, .id = accept.id, .ballot = ballot(11, 0)};
+	struct commit_message recover = {.type = COMMIT_RECOVER, .id = accept.id, .ballot = world_ballot(11, 0)};
 	world_inject(w, 0, 1, &recover);
 	world_deliver(w, 3, COMMIT_RECOVER);
 	struct commit_message promised = world_waiting(w, COMMIT_PROMISED);
-	cr_assert(promised.accepted_ballot == ballot(10, 2) && promised.accepted_value == COMMIT_COMMITTED);
+	cr_assert(promised.accepted_ballot == world_ballot(10, 2) && promised.accepted_value == COMMIT_COMMITTED);
 	cr_assert_eq(promised.seen_count, 1);
 	cr_assert(commit_id_equal(promised.seen[0].stamp, seen.stamp));
 	world_free(w);
@@ -390,7 +377,7 @@ Test(acceptor, a20_a_read_answers_with_the_newest_share)
 	w->messages[0] = w->messages[w->message_count - 1];
 	w->messages[w->message_count - 1] = first; /* the later one comes first */
 	world_deliver(w, 3, COMMIT_TOLD);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert_str_eq(world_answer(w, 2)->value, "two");
 	world_free(w);
 }

@@ -10,14 +10,6 @@
 #include "actors/coordinator/commit/state.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static uint64_t ballot(uint64_t round, uint8_t region)
-{
-	return round * REGIONS_MAX + region;
-}
-
 static struct commit_message recover_of(struct commit_message prepare, uint64_t with)
 {
 	return (struct commit_message){
@@ -43,7 +35,7 @@ Test(blank, B2_who_cannot_read_the_row_promises_all_the_same)
 	world_put(w, 0, 2, "a", "two");
 	struct commit_message prepare = world_waiting(w, COMMIT_PREPARE);
 	struct commit_id id = prepare.id;
-	struct commit_message recover = recover_of(prepare, ballot(10, 1));
+	struct commit_message recover = recover_of(prepare, world_ballot(10, 1));
 	world_inject(w, 1, 2, &recover);
 	world_drop(w, 0, 1, 0);
 	world_deliver(w, 6, COMMIT_RECOVER);
@@ -51,12 +43,12 @@ Test(blank, B2_who_cannot_read_the_row_promises_all_the_same)
 	world_deliver(w, 5, COMMIT_PREPARE);
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0, "a vote after a promise");
 	world_drop(w, 0, 255, 0);
-	expect_blank(w, ballot(10, 1));
+	expect_blank(w, world_ballot(10, 1));
 	/* After a restart, too. */
 	world_kill(w, 2);
 	world_start_damaged(w, 2, "a");
 	world_drop(w, 255, 255, 0);
-	recover = (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = ballot(9, 1)};
+	recover = (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = world_ballot(9, 1)};
 	world_inject(w, 1, 2, &recover);
 	world_deliver(w, 6, COMMIT_RECOVER);
 	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 0, "a lower ballot is promised");
@@ -129,7 +121,7 @@ Test(blank, A4_a_promise_is_not_refused_for_want_of_a_place)
 	world_drop(w, 255, 255, 0);
 	for (uint32_t i = 0; i < MORE; i++) {
 		struct commit_message recover = {
-		    .type = COMMIT_RECOVER, .id = {.hlc = (uint64_t)(i + 1) << 16, .region = 2}, .ballot = ballot(1, 0)};
+		    .type = COMMIT_RECOVER, .id = {.hlc = (uint64_t)(i + 1) << 16, .region = 2}, .ballot = world_ballot(1, 0)};
 		world_inject(w, 0, 1, &recover);
 	}
 	world_deliver(w, 3, COMMIT_RECOVER);
@@ -138,7 +130,7 @@ Test(blank, A4_a_promise_is_not_refused_for_want_of_a_place)
 	world_drop(w, 255, 255, 0);
 	for (uint32_t i = 0; i < MORE; i++) {
 		struct commit_message recover = {
-		    .type = COMMIT_RECOVER, .id = {.hlc = (uint64_t)(i + 1) << 16, .region = 0}, .ballot = ballot(1, 2)};
+		    .type = COMMIT_RECOVER, .id = {.hlc = (uint64_t)(i + 1) << 16, .region = 0}, .ballot = world_ballot(1, 2)};
 		world_inject(w, 2, 1, &recover);
 	}
 	world_deliver(w, 6, COMMIT_RECOVER);
@@ -165,12 +157,12 @@ Test(blank, A4_who_has_no_room_for_the_body_promises_all_the_same)
 	struct world *w = world_new(3);
 	struct commit_operation operations[60];
 	char keys[60][8];
-	struct commit_message recover = recover_of(large(w, operations, 60, keys), ballot(10, 2));
+	struct commit_message recover = recover_of(large(w, operations, 60, keys), world_ballot(10, 2));
 	cr_assert(recover.body_size > 4096);
 	world_inject(w, 2, 1, &recover);
 	world_drop(w, 0, 255, 0);
 	world_deliver(w, 6, COMMIT_RECOVER);
-	expect_blank(w, ballot(10, 2));
+	expect_blank(w, world_ballot(10, 2));
 	world_free(w);
 }
 

@@ -9,18 +9,11 @@
 #include "actors/coordinator/commit/message.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL       7u
-#define LONG_KEY  "user/000000000000000000000000000000000000000000000001"
-#define LARGE     900000u
+#define LONG_KEY "user/000000000000000000000000000000000000000000000001"
+#define LARGE    900000u
 
 static struct commit_operation operations[COMMIT_OPERATIONS_MAX];
 static char keys[COMMIT_OPERATIONS_MAX][16];
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
 
 static void operations_of(uint32_t count, const char *prefix)
 {
@@ -116,7 +109,7 @@ Test(bounds, A8_a_streamed_commit_with_a_long_key_meets_a_full_arena)
 	world_put(w, 0, 1, LONG_KEY, "one");
 	world_deliver(w, 5, COMMIT_PREPARE);
 	world_deliver(w, 5, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	uint32_t taken = 0, size = LARGE;
 	for (uint32_t i = 0; i < 1000 && size; i++) {
@@ -125,7 +118,7 @@ Test(bounds, A8_a_streamed_commit_with_a_long_key_meets_a_full_arena)
 		o.value = (const uint8_t *)large;
 		o.value_size = size;
 		world_transaction(w, 1, 1000 + i, 1000 + i, 1, 1, &o);
-		if (code_of(w, 1000 + i) == ERR_OVERLOADED)
+		if (world_code(w, 1000 + i) == ERR_OVERLOADED)
 			size /= 2;
 		else
 			taken++;
@@ -140,7 +133,7 @@ Test(bounds, A8_a_streamed_commit_with_a_long_key_meets_a_full_arena)
 static void all_ok(struct world *w, uint64_t route, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		cr_assert_eq(code_of(w, route + i), ERR_OK, "%u of %u: %d", i, count, code_of(w, route + i));
+		cr_assert_eq(world_code(w, route + i), ERR_OK, "%u of %u: %d", i, count, world_code(w, route + i));
 }
 
 static void nothing_left(struct world *w, uint32_t regions)
@@ -170,7 +163,7 @@ Test(bounds, A1_a_transaction_over_many_keys_whose_commits_are_known_by_message)
 	all_ok(w, 1, COMMIT_OPERATIONS_MAX);
 	world_transaction(w, 1, 1000, 77, 1, COMMIT_OPERATIONS_MAX, operations);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 1000), ERR_OK);
+	cr_assert_eq(world_code(w, 1000), ERR_OK);
 	cr_assert_eq(commit_counts(w->regions[1].machine)->noted, COMMIT_OPERATIONS_MAX);
 	nothing_left(w, ALL);
 	world_free(w);
@@ -194,7 +187,7 @@ Test(bounds, A1_notes_of_many_large_commits_fit_the_scratch)
 		operations[i] = world_operation(COMMIT_PUT, firsts[i], "v");
 	world_transaction(w, 1, 1000, 77, 1, LARGE_ONES, operations);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 1000), ERR_OK);
+	cr_assert_eq(world_code(w, 1000), ERR_OK);
 	nothing_left(w, ALL);
 	world_free(w);
 }
@@ -212,7 +205,7 @@ Test(bounds, A1_one_prepare_wounds_many_transactions)
 	cr_assert_eq(commit_counts(w->regions[0].machine)->withdrawn, COUNT);
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 2 * COUNT);
 	world_wait(w, ALL, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 1000), ERR_OK);
+	cr_assert_eq(world_code(w, 1000), ERR_OK);
 	all_ok(w, 1, COUNT);
 	nothing_left(w, ALL);
 	world_free(w);
@@ -266,7 +259,7 @@ Test(bounds, A1_answers_have_room_when_messages_have_filled_the_actions)
 	world_tick(w, 1, WORLD_SECOND);
 	world_sync(w, 1);
 	for (uint32_t i = 0; i < CLIENTS - 1; i++)
-		cr_assert_neq(code_of(w, 100 + i), 1, "client %u is not answered", i);
+		cr_assert_neq(world_code(w, 100 + i), 1, "client %u is not answered", i);
 	world_free(w);
 }
 
@@ -303,7 +296,7 @@ static uint32_t fill(struct world *w, const struct filling *f)
 			operations[i].value_size = f->value_size;
 		}
 		world_transaction(w, from, 1 + count, 100 + count, 1, f->operations, operations);
-		cr_assert_eq(code_of(w, 1 + count), 1, "a coordinator has room for more than the survivors (%u)", count);
+		cr_assert_eq(world_code(w, 1 + count), 1, "a coordinator has room for more than the survivors (%u)", count);
 		for (uint8_t r = f->gone; r < w->n; r++) {
 			if (f->apart && count % 2 != r % 2)
 				world_drop(w, from, r, COMMIT_PREPARE);
@@ -373,7 +366,7 @@ static void survive(struct filling *f)
 	for (uint8_t r = f->gone; r < w->n; r++) {
 		world_put(w, r, 2000000 + r, "a0.000", "new");
 		world_wait(w, mask, WORLD_SECOND);
-		cr_assert_eq(code_of(w, 2000000 + r), ERR_OK, "%s: %d in %u", f->name, code_of(w, 2000000 + r), r);
+		cr_assert_eq(world_code(w, 2000000 + r), ERR_OK, "%s: %d in %u", f->name, world_code(w, 2000000 + r), r);
 	}
 	world_free(w);
 }
@@ -564,7 +557,7 @@ Test(bounds, A10_a_recovery_goes_on_however_many_hold_the_keys)
 		uint32_t done = 0;
 		while (done < count && w->now_ns < begun_ns + 50 * WORLD_SECOND) {
 			world_wait(w, 6, WORLD_SECOND / 50);
-			for (done = 0; done < count && code_of(w, 100 + done) != 1;)
+			for (done = 0; done < count && world_code(w, 100 + done) != 1;)
 				done++;
 		}
 		all_ok(w, 100, count);

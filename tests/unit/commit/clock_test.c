@@ -7,7 +7,6 @@
 #include "core/hlc.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL     7u
 #define YEAR_MS (365ll * 86400000)
 
 static struct world *w;

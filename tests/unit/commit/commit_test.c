@@ -6,25 +6,6 @@
 #include "core/bytes.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
-static void quiet(struct world *w, uint32_t regions)
-{
-	world_streams(w);
-	for (uint8_t r = 0; r < w->n; r++) {
-		if (!(regions & 1u << r))
-			continue;
-		cr_assert_eq(world_in_doubt(w, r), 0, "region %u has something in doubt", r);
-		cr_assert_eq(commit_held_keys(w->regions[r].machine), 0, "region %u holds keys", r);
-	}
-}
-
 /* PREPAREs out, votes of `voters` in their way back, nothing else. */
 static void prepared(struct world *w, const char *key, const char *value, uint32_t voters)
 {
@@ -37,11 +18,11 @@ Test(commit, one_round_to_the_nearest_majority)
 	struct world *w = world_new(3);
 	world_put(w, 0, 1, "a", "one");
 	cr_assert_eq(world_deliver(w, 3, COMMIT_PREPARE), 1);
-	cr_assert_eq(code_of(w, 1), 1);
+	cr_assert_eq(world_code(w, 1), 1);
 	cr_assert_eq(world_deliver(w, 3, COMMIT_VOTE), 1);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_deliver(w, ALL, 0);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	for (uint8_t r = 0; r < 3; r++)
 		cr_assert_str_eq(world_value(w, r, "a"), "one");
 	world_get(w, 2, 2, "a");
@@ -60,10 +41,10 @@ Test(commit, nothing_is_answered_before_it_is_durable)
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 1);
 	w->regions[0].slow_disk = true;
 	world_deliver(w, 3, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), 1);
+	cr_assert_eq(world_code(w, 1), 1);
 	cr_assert_eq(world_pending(w, COMMIT_DECIDED), 0);
 	world_sync(w, 0);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_free(w);
 }
 
@@ -77,7 +58,7 @@ Test(commit, T34_all_or_nothing)
 	for (uint8_t r = 0; r < 3; r++)
 		cr_assert(!world_value(w, r, "a") && !world_value(w, r, "b") && !world_value(w, r, "c"));
 	world_deliver(w, ALL, 0);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	for (uint8_t r = 0; r < 3; r++)
 		cr_assert(world_value(w, r, "a") && world_value(w, r, "b") && world_value(w, r, "c"));
 	/* One condition broken: none of it. */
@@ -85,8 +66,8 @@ Test(commit, T34_all_or_nothing)
 	o[1].condition = COMMIT_IF_ABSENT;
 	world_transaction(w, 2, 2, 7, 2, 2, o);
 	world_wait(w, ALL, WORLD_SECOND / 2);
-	cr_assert_eq(code_of(w, 2), ERR_CHECK_FAILED);
-	quiet(w, ALL);
+	cr_assert_eq(world_code(w, 2), ERR_CHECK_FAILED);
+	world_expect_quiet(w, ALL);
 	cr_assert(!world_value(w, 2, "d"));
 	world_free(w);
 }
@@ -96,17 +77,17 @@ Test(commit, T46_ok_then_the_disk_is_thrown_away)
 	struct world *w = world_new(3);
 	prepared(w, "a", "one", 2);
 	world_deliver(w, 3, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_lose(w, 0);
 	world_drop(w, 0, 255, 0);
 	for (uint8_t r = 1; r < 3; r++)
 		world_peers(w, r, 6);
 	world_get(w, 2, 2, "a");
 	world_wait(w, 6, 4 * WORLD_SECOND / 2);
-	cr_assert_eq(code_of(w, 2), ERR_OK, "the read is %s", error_name(code_of(w, 2)));
+	cr_assert_eq(world_code(w, 2), ERR_OK, "the read is %s", error_name(world_code(w, 2)));
 	cr_assert_str_eq(world_answer(w, 2)->value, "one");
 	world_wait(w, 6, 10 * WORLD_SECOND);
-	quiet(w, 6);
+	world_expect_quiet(w, 6);
 	cr_assert_str_eq(world_value(w, 2, "a"), "one");
 	world_free(w);
 }
@@ -119,17 +100,17 @@ Test(commit, T48_a_read_settles_what_it_meets)
 	world_get(w, 1, 2, "a");
 	world_deliver(w, 6, COMMIT_ASK);
 	world_deliver(w, 6, COMMIT_TOLD);
-	cr_assert_eq(code_of(w, 2), 1, "answered over something in doubt");
+	cr_assert_eq(world_code(w, 2), 1, "answered over something in doubt");
 	world_kill(w, 0);
 	for (uint8_t r = 1; r < 3; r++)
 		world_peers(w, r, 6);
 	world_wait(w, 6, 2 * WORLD_SECOND - WORLD_SECOND / 10);
-	cr_assert_neq(code_of(w, 2), 1);
-	int first = code_of(w, 2);
+	cr_assert_neq(world_code(w, 2), 1);
+	int first = world_code(w, 2);
 	for (uint64_t route = 3; route < 6; route++) {
 		world_get(w, 1 + (uint8_t)(route % 2), route, "a");
 		world_wait(w, 6, WORLD_SECOND / 5);
-		cr_assert_eq(code_of(w, route), first);
+		cr_assert_eq(world_code(w, route), first);
 	}
 	world_free(w);
 }
@@ -142,12 +123,12 @@ Test(commit, T50_a_restart_disturbs_nobody_else)
 			world_kill(w, 2);
 		world_put(w, 0, i, "a", "x");
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, i), ERR_OK);
+		cr_assert_eq(world_code(w, i), ERR_OK);
 		if (i % 4 == 0)
 			world_start(w, 2);
 	}
 	world_wait(w, ALL, 10 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	world_free(w);
 }
 
@@ -169,7 +150,7 @@ Test(commit, T51_a_late_prepare_is_refused_by_ballot)
 	world_deliver(w, ALL, COMMIT_PREPARE);
 	world_deliver(w, ALL, 0);
 	world_wait(w, 6, 10 * WORLD_SECOND);
-	quiet(w, 6);
+	world_expect_quiet(w, 6);
 	world_free(w);
 }
 
@@ -189,11 +170,11 @@ Test(commit, T52_recovery_and_the_slow_coordinator_decide_one_thing)
 		}
 		world_deliver(w, 3, COMMIT_VOTE);
 		world_wait(w, ALL, 10 * WORLD_SECOND);
-		quiet(w, ALL);
+		world_expect_quiet(w, ALL);
 		bool committed = world_value(w, 1, "a") != NULL;
 		for (uint8_t r = 0; r < 3; r++)
 			cr_assert_eq(world_value(w, r, "a") != NULL, committed);
-		if (code_of(w, 1) == ERR_OK)
+		if (world_code(w, 1) == ERR_OK)
 			cr_assert(committed);
 		world_free(w);
 	}
@@ -213,7 +194,7 @@ Test(commit, T53_in_doubt_holds_its_own_keys_only)
 	cr_assert(list[0].voted && list[0].id.region == 0);
 	world_put(w, 1, 2, "b", "two");
 	world_deliver(w, 6, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	world_wait(w, 6, 5 * WORLD_SECOND);
 	cr_assert_eq(world_in_doubt(w, 1), 0);
 	world_free(w);
@@ -226,7 +207,7 @@ Test(commit, B08_a_repeat_is_answered_not_applied)
 	world_transaction(w, 0, 1, 7, 1, 1, &o);
 	world_transaction(w, 0, 2, 7, 1, 1, &o); /* while it runs */
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	struct commit_id version = world_answer(w, 2)->version;
 	world_transaction(w, 1, 3, 8, 1, 1, &p);
 	world_deliver(w, ALL, 0);
@@ -234,7 +215,7 @@ Test(commit, B08_a_repeat_is_answered_not_applied)
 	for (uint8_t r = 0; r < 3; r++) { /* in each region, after a restart of each */
 		world_transaction(w, r, 10 + r, 7, 1, 1, &o);
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, 10 + r), ERR_OK);
+		cr_assert_eq(world_code(w, 10 + r), ERR_OK);
 		cr_assert(commit_id_equal(world_answer(w, 10 + r)->version, version));
 		world_kill(w, r);
 		world_start(w, r);
@@ -252,11 +233,11 @@ Test(commit, B08_a_repeat_elsewhere_before_the_record_came)
 	world_transaction(w, 0, 1, 7, 1, 1, &o);
 	world_deliver(w, 3, COMMIT_PREPARE);
 	world_deliver(w, 3, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_drop(w, 255, 2, 0); /* 2 knows nothing of it */
 	world_transaction(w, 2, 2, 7, 1, 1, &o);
 	world_wait(w, ALL, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert(commit_id_equal(world_answer(w, 2)->version, world_answer(w, 1)->version));
 	world_free(w);
 }
@@ -267,15 +248,15 @@ Test(commit, B17_after_its_time_the_outcome_is_unknown)
 	world_put(w, 0, 1, "a", "one");
 	world_drop(w, 255, 255, 0);
 	world_wait(w, 0, 3 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 1), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(world_code(w, 1), ERR_UNKNOWN_OUTCOME);
 	world_put(w, 0, 2, "a", "two"); /* waits behind it, was never sent: certain */
 	world_wait(w, 0, 3 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_NO_QUORUM);
+	cr_assert_eq(world_code(w, 2), ERR_NO_QUORUM);
 	world_wait(w, ALL, 3 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	world_put(w, 0, 3, "a", "three");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 3), ERR_OK);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
 	world_free(w);
 }
 
@@ -293,7 +274,7 @@ Test(commit, B27_an_answer_to_an_earlier_life_is_nobodys)
 	world_get(w, 0, 3, "b"); /* with the number that the read of a had */
 	world_drop(w, 0, 255, COMMIT_ASK);
 	world_deliver(w, ALL, COMMIT_TOLD);
-	cr_assert_eq(code_of(w, 3), 1, "answered by what was said to the process before");
+	cr_assert_eq(world_code(w, 3), 1, "answered by what was said to the process before");
 	world_free(w);
 }
 
@@ -304,10 +285,10 @@ Test(commit, the_older_goes_first_and_the_wounded_comes_again)
 	w->now_ns += WORLD_SECOND / 100;
 	world_put(w, 1, 2, "a", "younger");
 	world_wait(w, ALL, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert_eq(commit_counts(w->regions[1].machine)->wounded, 1);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	for (uint8_t r = 0; r < 3; r++)
 		cr_assert_str_eq(world_value(w, r, "a"), "younger");
 	world_free(w);
@@ -323,7 +304,7 @@ Test(commit, waiting_blind_writes_share_a_transaction)
 	}
 	world_deliver(w, ALL, 0);
 	for (uint64_t i = 1; i <= 9; i++)
-		cr_assert_eq(code_of(w, i), ERR_OK);
+		cr_assert_eq(world_code(w, i), ERR_OK);
 	cr_assert_eq(commit_counts(w->regions[0].machine)->commits, 2);
 	cr_assert_str_eq(world_value(w, 0, "a"), "v9");
 	/* The version of one that another covered in the same transaction is no longer the row's. */
@@ -332,11 +313,11 @@ Test(commit, waiting_blind_writes_share_a_transaction)
 	o.expected = world_answer(w, 5)->version;
 	world_transaction(w, 0, 20, 5, 1, 1, &o);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 20), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 20), ERR_CHECK_FAILED);
 	o.expected = world_answer(w, 9)->version;
 	world_transaction(w, 0, 21, 5, 2, 1, &o);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 21), ERR_OK);
+	cr_assert_eq(world_code(w, 21), ERR_OK);
 	world_free(w);
 }
 
@@ -347,9 +328,9 @@ Test(commit, minority_refuses_at_once)
 	struct commit_event e = {.type = COMMIT_EVENT_PEERS, .now_ns = w->now_ns, .peers = 1};
 	commit_step(w->regions[0].machine, &e, &out);
 	world_put(w, 0, 1, "a", "one");
-	cr_assert_eq(code_of(w, 1), ERR_NO_QUORUM);
+	cr_assert_eq(world_code(w, 1), ERR_NO_QUORUM);
 	world_get(w, 0, 2, "a");
-	cr_assert_eq(code_of(w, 2), ERR_NO_QUORUM);
+	cr_assert_eq(world_code(w, 2), ERR_NO_QUORUM);
 	cr_assert_eq(w->message_count, 0);
 	world_free(w);
 }
@@ -383,7 +364,7 @@ Test(commit, killed_at_each_point)
 			memcpy(&w->messages[w->message_count], saved, rest * sizeof *saved);
 			w->message_count += rest;
 		}
-		bool was_ok = code_of(w, 1) == ERR_OK;
+		bool was_ok = world_code(w, 1) == ERR_OK;
 		if (way == 2)
 			world_lose(w, 0);
 		else if (way < 2)
@@ -395,13 +376,13 @@ Test(commit, killed_at_each_point)
 		if (way == 0)
 			world_start(w, 0);
 		world_wait(w, w->regions[0].up ? ALL : 6, 12 * WORLD_SECOND);
-		quiet(w, w->regions[0].up ? ALL : 6);
+		world_expect_quiet(w, w->regions[0].up ? ALL : 6);
 		bool there = world_value(w, 1, "a") != NULL;
 		cr_assert_eq(world_value(w, 2, "a") != NULL, there);
 		cr_assert(!was_ok || there, "point %u: acknowledged and gone", point);
-		if (world_answer(w, 1) && code_of(w, 1) != ERR_UNKNOWN_OUTCOME)
-			cr_assert_eq(code_of(w, 1) == ERR_OK, there, "point %u: %s, and there: %d", point,
-			    error_name(code_of(w, 1)), there);
+		if (world_answer(w, 1) && world_code(w, 1) != ERR_UNKNOWN_OUTCOME)
+			cr_assert_eq(world_code(w, 1) == ERR_OK, there, "point %u: %s, and there: %d", point,
+			    error_name(world_code(w, 1)), there);
 		world_free(w);
 	}
 }
@@ -460,7 +441,7 @@ Test(commit, B08_a_repeat_waits_where_it_becomes_known_as_done)
 	world_wait(w, 3, WORLD_SECOND + WORLD_SECOND / 5); /* 0 and 1 commit the first */
 	world_wait(w, 5, WORLD_SECOND / 2);                /* 2 asks 0 again */
 	world_wait(w, ALL, 10 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	/* One name, however many streams it came by. */
 	static struct commit_head first, head;
 	uint32_t commits = 0;
@@ -484,7 +465,7 @@ Test(commit, T52_an_accepted_value_names_what_it_replaced)
 	world_put(w, 0, 1, "a", "first");
 	world_deliver(w, 5, COMMIT_PREPARE);
 	world_deliver(w, 5, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), ERR_OK); /* by 0 and 2; 1 has heard nothing */
+	cr_assert_eq(world_code(w, 1), ERR_OK); /* by 0 and 2; 1 has heard nothing */
 	world_drop(w, 0, 255, 0);
 	w->now_ns += WORLD_SECOND / 10;
 	world_put(w, 1, 2, "a", "second");
@@ -499,7 +480,7 @@ Test(commit, T52_an_accepted_value_names_what_it_replaced)
 	world_lose(w, 0);
 	world_drop(w, 0, 255, 0);
 	world_wait(w, 6, 20 * WORLD_SECOND);
-	quiet(w, 6);
+	world_expect_quiet(w, 6);
 	cr_assert_not_null(world_value(w, 1, "a"));
 	cr_assert_str_eq(world_value(w, 1, "a"), world_value(w, 2, "a"));
 	world_free(w);
@@ -520,12 +501,12 @@ Test(commit, T46_a_refusal_waits_for_the_disk_too)
 	world_deliver(w, 5, COMMIT_PREPARE);
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0, "told what is on no disk");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 2), 1, "answered for what is on no disk");
+	cr_assert_eq(world_code(w, 2), 1, "answered for what is on no disk");
 	world_sync(w, 2);
 	world_wait(w, ALL, WORLD_SECOND / 2);
 	world_sync(w, 2);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert(commit_id_equal(world_answer(w, 1)->version, world_answer(w, 2)->version));
 	world_free(w);
 }
@@ -553,7 +534,7 @@ Test(commit, B08_the_same_request_is_not_recovered_twice)
 	world_start(w, 4);
 	world_streams(w);
 	world_wait(w, 31, 10 * WORLD_SECOND);
-	quiet(w, 31);
+	world_expect_quiet(w, 31);
 	for (uint8_t r = 0; r < 5; r++) {
 		cr_assert_str_eq(world_value(w, r, "a"), "one");
 		world_get(w, r, 10 + r, "a");
@@ -574,17 +555,17 @@ Test(commit, T52_a_forgotten_commit_is_not_withdrawn)
 	for (uint64_t i = 0; i < 20; i++) {
 		world_put(w, 1, 100 + i, i % 2 ? "a" : "b", "later");
 		world_deliver(w, 6, 0);
-		cr_assert_eq(code_of(w, 100 + i), ERR_OK);
+		cr_assert_eq(world_code(w, 100 + i), ERR_OK);
 	}
 	world_wait(w, 6, 10 * WORLD_SECOND);
 	cr_assert_gt(world_deliver(w, ALL, COMMIT_WITHDRAW), 0);
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAWN), 0);
 	world_streams(w);
 	world_wait(w, ALL, 10 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	for (uint8_t r = 0; r < 3; r++)
 		cr_assert_str_eq(world_value(w, r, "a"), "later");
-	cr_assert(code_of(w, 1) != ERR_NO_QUORUM, "a refusal of what is committed");
+	cr_assert(world_code(w, 1) != ERR_NO_QUORUM, "a refusal of what is committed");
 	world_free(w);
 }
 
@@ -595,19 +576,19 @@ Test(commit, T52_what_a_prepare_names_is_on_disk)
 	prepared(w, "a", "one", 2);
 	w->regions[0].slow_disk = true;
 	world_deliver(w, 3, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 1), 1, "its COMMIT is appended, and not durable");
+	cr_assert_eq(world_code(w, 1), 1, "its COMMIT is appended, and not durable");
 	world_put(w, 0, 2, "a", "two");
 	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 1, "only the first one's, to the region that has not voted");
 	world_sync(w, 0);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 3);
 	w->regions[0].slow_disk = false;
 	world_sync(w, 0);
 	world_deliver(w, ALL, 0);
 	world_sync(w, 0);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
-	quiet(w, ALL);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
+	world_expect_quiet(w, ALL);
 	world_free(w);
 }
 
@@ -623,17 +604,17 @@ Test(commit, B17_a_failed_check_of_a_repeat_is_certain_only_if_all_copies_are_kn
 	o.expected = (struct commit_id){.hlc = 5};
 	world_transaction(w, 0, 2, 7, 1, 1, &o);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 2), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 2), ERR_CHECK_FAILED);
 	world_repeat(w, 0, 3, 7, 1, 400, &o);
-	cr_assert_eq(code_of(w, 3), ERR_CHECK_FAILED, "remembered");
+	cr_assert_eq(world_code(w, 3), ERR_CHECK_FAILED, "remembered");
 	world_kill(w, 0);
 	world_start(w, 0);
 	world_repeat(w, 0, 4, 7, 1, 800, &o);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 4), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(world_code(w, 4), ERR_UNKNOWN_OUTCOME);
 	world_transaction(w, 0, 5, 7, 2, 1, &o);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 5), ERR_CHECK_FAILED, "the first time");
+	cr_assert_eq(world_code(w, 5), ERR_CHECK_FAILED, "the first time");
 	world_free(w);
 }
 
@@ -655,7 +636,7 @@ Test(commit, A19_a_lock_is_on_disk_before_anybody_hears_of_it)
 	world_start(w, 0);
 	cr_assert_eq(world_in_doubt(w, 0), 1, "the restarted coordinator knows nothing of its transaction");
 	world_wait(w, ALL, 2 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	world_free(w);
 }
 
@@ -685,6 +666,6 @@ Test(commit, A19_two_restarts_and_a_loss_leave_nothing_in_doubt)
 	world_drop(w, 255, 255, 0);
 	world_lose(w, 1);
 	world_wait(w, 5, 20 * WORLD_SECOND);
-	quiet(w, 5);
+	world_expect_quiet(w, 5);
 	world_free(w);
 }

@@ -9,21 +9,6 @@
 #include "core/bytes.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
-static void say(struct world *w, uint8_t from, uint8_t to, struct commit_message m)
-{
-	world_inject(w, from, to, &m);
-	world_deliver(w, 1u << from | 1u << to, m.type);
-}
-
 /* Everybody has it. Returns its version. */
 static struct commit_id everywhere(struct world *w, uint8_t region, uint64_t route, const struct commit_operation *o)
 {
@@ -31,7 +16,7 @@ static struct commit_id everywhere(struct world *w, uint8_t region, uint64_t rou
 	world_deliver(w, ALL, 0);
 	world_streams(w);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, route), ERR_OK);
+	cr_assert_eq(world_code(w, route), ERR_OK);
 	return world_answer(w, route)->version;
 }
 
@@ -59,7 +44,7 @@ static struct commit_id shared(struct world *w, struct commit_operation first, s
 	world_deliver(w, ALL, COMMIT_PREPARE);
 	world_deliver(w, ALL, COMMIT_VOTE);
 	world_deliver(w, ALL, COMMIT_DECIDED);
-	cr_assert_eq(code_of(w, 50), ERR_OK);
+	cr_assert_eq(world_code(w, 50), ERR_OK);
 	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 2);
 	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
 	cr_assert(!commit_id_equal(id, before));
@@ -70,7 +55,7 @@ static struct commit_id shared(struct world *w, struct commit_operation first, s
 
 static void no(struct world *w, uint8_t from, struct commit_id id, int reason, uint64_t which, bool is_final)
 {
-	say(w, from, 0,
+	world_say(w, from, 0,
 	    (struct commit_message){.type = COMMIT_VOTE,
 	        .vote = COMMIT_NO,
 	        .id = id,
@@ -83,14 +68,14 @@ static void yes(struct world *w, uint8_t from, struct commit_id id, uint32_t cou
 {
 	static struct commit_seen seen[8];
 	memset(seen, 0, sizeof seen);
-	say(w, from, 0,
+	world_say(w, from, 0,
 	    (struct commit_message){.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = id, .seen = seen, .seen_count = count});
 }
 
 static void withdrawn(struct world *w, uint8_t from, struct commit_id id)
 {
 	world_drop(w, 255, 255, COMMIT_WITHDRAW);
-	say(w, from, 0, (struct commit_message){.type = COMMIT_WITHDRAWN, .id = id});
+	world_say(w, from, 0, (struct commit_message){.type = COMMIT_WITHDRAWN, .id = id});
 }
 
 static uint64_t requeued(const struct world *w)
@@ -109,8 +94,8 @@ Test(coordinate, a20_final_is_for_versions_only)
 	no(w, 1, id, ERR_CHECK_FAILED, 0, true);
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 2);
 	withdrawn(w, 1, id);
-	cr_assert_eq(code_of(w, 12), ERR_CHECK_FAILED);
-	cr_assert_eq(code_of(w, 11), 1);
+	cr_assert_eq(world_code(w, 12), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 11), 1);
 	cr_assert_eq(world_pending(w, COMMIT_ASK), 2, "whether it is absent is not asked");
 	world_deliver(w, ALL, 0);
 	world_streams(w);
@@ -118,7 +103,7 @@ Test(coordinate, a20_final_is_for_versions_only)
 		world_tick(w, 0, 20 * MS);
 		world_deliver(w, ALL, 0);
 	}
-	cr_assert_eq(code_of(w, 11), ERR_OK);
+	cr_assert_eq(world_code(w, 11), ERR_OK);
 	world_free(w);
 }
 
@@ -133,8 +118,8 @@ Test(coordinate, a20_only_who_met_the_row_is_to_blame)
 	no(w, 1, id, ERR_CHECK_FAILED, 0, true);
 	uint64_t before = requeued(w);
 	withdrawn(w, 1, id);
-	cr_assert_eq(code_of(w, 11), ERR_CHECK_FAILED);
-	cr_assert_eq(code_of(w, 12), 1);
+	cr_assert_eq(world_code(w, 11), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 12), 1);
 	cr_assert_eq(requeued(w), before + 1);
 	world_free(w);
 }
@@ -154,11 +139,11 @@ Test(coordinate, a20_another_operation_is_not_to_blame)
 		uint64_t before = requeued(w);
 		no(w, 1, id, ERR_CHECK_FAILED, 2 * which, true);
 		withdrawn(w, 1, id);
-		cr_assert_eq(code_of(w, 11 + which), ERR_CHECK_FAILED, "%u", (unsigned)which);
-		cr_assert_eq(code_of(w, 12 - which), 1);
+		cr_assert_eq(world_code(w, 11 + which), ERR_CHECK_FAILED, "%u", (unsigned)which);
+		cr_assert_eq(world_code(w, 12 - which), 1);
 		cr_assert_eq(requeued(w), before + 1);
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, 12 - which), ERR_OK);
+		cr_assert_eq(world_code(w, 12 - which), ERR_OK);
 		world_free(w);
 	}
 }
@@ -194,8 +179,8 @@ Test(coordinate, a20_a_no_for_a_request_that_is_not_there)
 		no(w, 1, id, reasons[i % 2], 1 + i / 2, false);
 		cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0, "%u", i);
 		yes(w, 2, id, 2);
-		cr_assert_eq(code_of(w, 11), ERR_OK);
-		cr_assert_eq(code_of(w, 12), ERR_CHECK_FAILED);
+		cr_assert_eq(world_code(w, 11), ERR_OK);
+		cr_assert_eq(world_code(w, 12), ERR_CHECK_FAILED);
 		world_free(w);
 	}
 }
@@ -211,10 +196,10 @@ Test(coordinate, a20_a_no_for_one_request_is_its_answer)
 		no(w, 1, id, expired ? ERR_EXPIRED : ERR_OK, which % 2, false);
 		cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 2);
 		withdrawn(w, 1, id);
-		cr_assert_eq(code_of(w, 11 + which % 2), expired ? ERR_EXPIRED : ERR_OK, "%u", (unsigned)which);
-		cr_assert_eq(code_of(w, 12 - which % 2), 1);
+		cr_assert_eq(world_code(w, 11 + which % 2), expired ? ERR_EXPIRED : ERR_OK, "%u", (unsigned)which);
+		cr_assert_eq(world_code(w, 12 - which % 2), 1);
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, 12 - which % 2), ERR_OK);
+		cr_assert_eq(world_code(w, 12 - which % 2), ERR_OK);
 		world_free(w);
 	}
 }
@@ -226,7 +211,7 @@ static void done_elsewhere(struct world *w, uint64_t client)
 	world_transaction(w, 2, 60, client, 1, 1, &o);
 	world_deliver(w, 6, COMMIT_PREPARE);
 	world_deliver(w, 6, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 60), ERR_OK);
+	cr_assert_eq(world_code(w, 60), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	world_streams(w);
 	world_drop(w, 255, 255, 0);
@@ -246,7 +231,7 @@ Test(coordinate, a20_done_elsewhere_is_not_done_again)
 		cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), rides ? 0 : 2);
 		if (!rides)
 			withdrawn(w, 1, id);
-		cr_assert_eq(code_of(w, client - 1000), ERR_OK);
+		cr_assert_eq(world_code(w, client - 1000), ERR_OK);
 		cr_assert(commit_id_equal(world_answer(w, client - 1000)->version, elsewhere));
 		if (rides)
 			cr_assert_str_eq(world_value(w, 0, "a"), "two");
@@ -270,7 +255,7 @@ Test(coordinate, a20_the_coordinator_looks_again_before_it_commits)
 	world_put(w, 2, 2, "a", "theirs");
 	world_deliver(w, 6, COMMIT_PREPARE);
 	world_deliver(w, 6, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	world_streams(w);
 	world_drop(w, 255, 255, 0);
@@ -278,7 +263,7 @@ Test(coordinate, a20_the_coordinator_looks_again_before_it_commits)
 	yes(w, 1, id, 2);
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 2);
 	withdrawn(w, 1, id);
-	cr_assert_eq(code_of(w, 11), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 11), ERR_CHECK_FAILED);
 	cr_assert_eq(requeued(w), before, "begun again, though its own condition is to blame");
 	cr_assert_str_eq(world_value(w, 0, "a"), "theirs");
 	cr_assert_null(world_value(w, 0, "c"));
@@ -302,7 +287,7 @@ Test(coordinate, a20_a_commit_names_the_newest_row)
 	world_streams(w);
 	world_drop(w, 255, 255, 0);
 	yes(w, 1, id, 1);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	struct commit_message decided = world_waiting(w, COMMIT_DECIDED);
 	cr_assert_eq(decided.seen_count, 1);
 	cr_assert(commit_id_equal(decided.seen[0].stamp, theirs));
@@ -327,10 +312,10 @@ Test(coordinate, a20_who_leaves_wakes_all_behind_it)
 	world_put(w, 0, 12, "k2", "y");
 	world_put(w, 0, 13, "k3", "y");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 50), ERR_OK);
-	cr_assert_eq(code_of(w, 10), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 50), ERR_OK);
+	cr_assert_eq(world_code(w, 10), ERR_CHECK_FAILED);
 	for (uint64_t route = 11; route <= 13; route++)
-		cr_assert_eq(code_of(w, route), ERR_OK, "%u was not woken", (unsigned)route);
+		cr_assert_eq(world_code(w, route), ERR_OK, "%u was not woken", (unsigned)route);
 	world_free(w);
 }
 
@@ -349,17 +334,17 @@ Test(coordinate, a20_who_stepped_aside_comes_back_into_a_batch)
 		world_transaction(w, 0, 11, 1011, 1, 2, o);
 		world_put(w, 0, 12, "a", "y");
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, 12), 1);
+		cr_assert_eq(world_code(w, 12), 1);
 		world_tick(w, 0, 600 * MS);
 		world_deliver(w, 5, 0);
-		cr_assert_eq(code_of(w, 12), ERR_OK, "nobody stepped aside");
+		cr_assert_eq(world_code(w, 12), ERR_OK, "nobody stepped aside");
 		world_drop(w, 255, 255, 0);
 		uint64_t shared = commit_counts(w->regions[0].machine)->shared;
-		say(w, 1, 0, (struct commit_message){.type = COMMIT_DECIDED, .id = dead, .decision = COMMIT_ABORTED});
+		world_say(w, 1, 0, (struct commit_message){.type = COMMIT_DECIDED, .id = dead, .decision = COMMIT_ABORTED});
 		world_deliver(w, 5, 0);
-		cr_assert_eq(code_of(w, 11), ERR_OK);
+		cr_assert_eq(world_code(w, 11), ERR_OK);
 		if (before)
-			cr_assert_eq(code_of(w, 10), ERR_OK);
+			cr_assert_eq(world_code(w, 10), ERR_OK);
 		cr_assert_eq(commit_counts(w->regions[0].machine)->shared, shared + (before ? 2 : 0));
 		world_free(w);
 	}
@@ -371,7 +356,7 @@ static int taken(
     struct world *w, uint64_t route, uint64_t client, uint64_t number, uint32_t count, const struct commit_operation *o)
 {
 	world_transaction(w, 0, route, client, number, count, o);
-	return code_of(w, route);
+	return world_code(w, route);
 }
 
 Test(coordinate, a20_malformed_requests_are_refused)
@@ -418,7 +403,7 @@ Test(coordinate, a20_malformed_requests_are_refused)
 	spaces[1].keyspace = 1;
 	cr_assert_eq(taken(w, ++route, 1, 1, 3, spaces), 1, "good ones are not taken");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, route), ERR_OK);
+	cr_assert_eq(world_code(w, route), ERR_OK);
 	world_free(w);
 }
 
@@ -427,21 +412,21 @@ Test(coordinate, a20_nothing_is_taken_while_it_is_refused)
 	struct world *w = world_new(3);
 	world_refuse(w, 0, ERR_FULL);
 	world_put(w, 0, 1, "a", "one");
-	cr_assert_eq(code_of(w, 1), ERR_FULL);
+	cr_assert_eq(world_code(w, 1), ERR_FULL);
 	world_refuse(w, 0, 0);
 	world_put(w, 0, 2, "a", "one");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	world_peers(w, 0, 1);
 	world_put(w, 0, 3, "a", "one");
-	cr_assert_eq(code_of(w, 3), ERR_NO_QUORUM);
+	cr_assert_eq(world_code(w, 3), ERR_NO_QUORUM);
 	world_peers(w, 0, 3);
 	w->ack_all = true;
 	world_put(w, 0, 4, "a", "one");
-	cr_assert_eq(code_of(w, 4), ERR_NO_QUORUM, "one that all are to have, and one is not there");
+	cr_assert_eq(world_code(w, 4), ERR_NO_QUORUM, "one that all are to have, and one is not there");
 	w->ack_all = false;
 	world_put(w, 0, 5, "a", "one");
 	world_deliver(w, 3, 0);
-	cr_assert_eq(code_of(w, 5), ERR_OK);
+	cr_assert_eq(world_code(w, 5), ERR_OK);
 	world_free(w);
 }

@@ -6,25 +6,6 @@
 #include "actors/coordinator/commit/message.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
-static void quiet(struct world *w, uint32_t regions)
-{
-	world_streams(w);
-	for (uint8_t r = 0; r < w->n; r++) {
-		if (!(regions & 1u << r))
-			continue;
-		cr_assert_eq(world_in_doubt(w, r), 0, "region %u has something in doubt", r);
-		cr_assert_eq(commit_held_keys(w->regions[r].machine), 0, "region %u holds keys", r);
-	}
-}
-
 /* A region that cannot read its copy of a row says nothing about it; the others are a majority. */
 Test(commit, B2_a_damaged_row_is_read_and_written_by_the_other_regions)
 {
@@ -36,33 +17,33 @@ Test(commit, B2_a_damaged_row_is_read_and_written_by_the_other_regions)
 	/* Read in the region with the damaged row, and in another: each needs both good ones. */
 	world_get(w, 0, 2, "a");
 	world_deliver(w, 3, 0);
-	cr_assert_eq(code_of(w, 2), 1, "answered by a majority that counts the damaged row");
+	cr_assert_eq(world_code(w, 2), 1, "answered by a majority that counts the damaged row");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert_str_eq(world_answer(w, 2)->value, "one");
 	world_get(w, 1, 3, "a");
 	world_deliver(w, 3, 0);
-	cr_assert_eq(code_of(w, 3), 1);
+	cr_assert_eq(world_code(w, 3), 1);
 	world_deliver(w, ALL, 0);
 	cr_assert_str_eq(world_answer(w, 3)->value, "one");
 	/* It takes no write of that row, and its neighbour is none of that. */
 	world_put(w, 0, 4, "a", "two");
-	cr_assert_eq(code_of(w, 4), ERR_ROW_DAMAGED);
+	cr_assert_eq(world_code(w, 4), ERR_ROW_DAMAGED);
 	world_put(w, 0, 5, "b", "two");
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 5), ERR_OK);
+	cr_assert_eq(world_code(w, 5), ERR_OK);
 	/* From another region: with the vote of the third one, not with its own and the damaged one's. */
 	world_put(w, 1, 6, "a", "three");
 	world_deliver(w, 3, 0);
-	cr_assert_eq(code_of(w, 6), 1);
+	cr_assert_eq(world_code(w, 6), 1);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 6), ERR_OK);
+	cr_assert_eq(world_code(w, 6), ERR_OK);
 	world_streams(w);
 	world_get(w, 0, 7, "a");
 	world_deliver(w, ALL, 0);
 	cr_assert_str_eq(world_answer(w, 7)->value, "three");
 	world_wait(w, ALL, 10 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	world_free(w);
 }
 
@@ -82,6 +63,6 @@ Test(commit, B2_a_damaged_row_under_a_vote_has_no_say)
 	/* The two others settle it. */
 	world_start(w, 0);
 	world_wait(w, ALL, 10 * WORLD_SECOND);
-	quiet(w, ALL);
+	world_expect_quiet(w, ALL);
 	world_free(w);
 }

@@ -11,21 +11,6 @@
 #include "core/bytes.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
-static void say(struct world *w, uint8_t from, uint8_t to, struct commit_message m)
-{
-	world_inject(w, from, to, &m);
-	world_deliver(w, 1u << from | 1u << to, m.type);
-}
-
 /* ---- the arena ---- */
 
 static size_t fill(struct arena *arena, size_t size, uint8_t **list)
@@ -198,31 +183,31 @@ Test(parts, a20_reads_that_are_refused)
 	struct world *w = world_new_with(3, &(struct commit_options){.reads = 4});
 	static char key[KEY_SIZE_MAX + 2];
 	world_get(w, 0, 1, "");
-	cr_assert_eq(code_of(w, 1), ERR_KEY_TOO_LARGE);
+	cr_assert_eq(world_code(w, 1), ERR_KEY_TOO_LARGE);
 	memset(key, 'k', KEY_SIZE_MAX + 1);
 	world_get(w, 0, 2, key);
-	cr_assert_eq(code_of(w, 2), ERR_KEY_TOO_LARGE);
+	cr_assert_eq(world_code(w, 2), ERR_KEY_TOO_LARGE);
 	key[KEY_SIZE_MAX] = 0;
 	world_get(w, 0, 3, key);
-	cr_assert_eq(code_of(w, 3), 1);
+	cr_assert_eq(world_code(w, 3), 1);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, 3), ERR_NOT_FOUND);
+	cr_assert_eq(world_code(w, 3), ERR_NOT_FOUND);
 	world_peers(w, 0, 1);
 	world_get(w, 0, 4, "a");
-	cr_assert_eq(code_of(w, 4), ERR_NO_QUORUM);
+	cr_assert_eq(world_code(w, 4), ERR_NO_QUORUM);
 	world_peers(w, 0, 3);
 	for (uint64_t route = 10; route < 14; route++) {
 		world_get(w, 0, route, "a");
-		cr_assert_eq(code_of(w, route), 1);
+		cr_assert_eq(world_code(w, route), 1);
 	}
 	world_get(w, 0, 14, "a");
-	cr_assert_eq(code_of(w, 14), ERR_OVERLOADED);
+	cr_assert_eq(world_code(w, 14), ERR_OVERLOADED);
 	world_deliver(w, 3, 0);
 	for (uint64_t route = 10; route < 14; route++)
-		cr_assert_eq(code_of(w, route), ERR_NOT_FOUND);
+		cr_assert_eq(world_code(w, route), ERR_NOT_FOUND);
 	world_get(w, 0, 15, "a");
 	world_deliver(w, 3, 0);
-	cr_assert_eq(code_of(w, 15), ERR_NOT_FOUND, "no place was given back");
+	cr_assert_eq(world_code(w, 15), ERR_NOT_FOUND, "no place was given back");
 	world_free(w);
 }
 
@@ -234,29 +219,29 @@ Test(parts, a20_a_reply_counts_once)
 	struct commit_message ask = world_waiting(w, COMMIT_ASK);
 	world_drop(w, 255, 255, 0);
 	struct commit_message told = {.type = COMMIT_TOLD, .id = {.region = 1}, .read = ask.read, .ballot = ask.ballot};
-	say(w, 1, 0, told);
-	say(w, 1, 0, told);
-	say(w, 1, 0, told);
-	cr_assert_eq(code_of(w, 1), 1);
+	world_say(w, 1, 0, told);
+	world_say(w, 1, 0, told);
+	world_say(w, 1, 0, told);
+	cr_assert_eq(world_code(w, 1), 1);
 	told.ballot++;
-	say(w, 2, 0, told);
+	world_say(w, 2, 0, told);
 	told.ballot--;
 	told.read += 1u << 16;
-	say(w, 2, 0, told);
+	world_say(w, 2, 0, told);
 	told.read -= 1u << 16;
 	told.read++;
-	say(w, 2, 0, told);
+	world_say(w, 2, 0, told);
 	told.read = 0xffff;
-	say(w, 2, 0, told);
-	cr_assert_eq(code_of(w, 1), 1);
+	world_say(w, 2, 0, told);
+	cr_assert_eq(world_code(w, 1), 1);
 	/* Asked again in time: who has not replied. */
 	for (int i = 0; i < 15 && !world_pending(w, COMMIT_ASK); i++)
 		world_tick(w, 0, 10 * MS);
 	cr_assert_eq(world_pending(w, COMMIT_ASK), 3);
 	cr_assert_eq(world_drop(w, 0, 1, COMMIT_ASK), 0, "asked though it has replied");
 	told.read = ask.read;
-	say(w, 2, 0, told);
-	cr_assert_eq(code_of(w, 1), ERR_NOT_FOUND);
+	world_say(w, 2, 0, told);
+	cr_assert_eq(world_code(w, 1), ERR_NOT_FOUND);
 	world_free(w);
 }
 
@@ -281,10 +266,10 @@ Test(parts, a20_a_read_takes_the_newest)
 			    .live = j == 0 || live,
 			    .value = (const uint8_t *)(j ? "new" : "old"),
 			    .value_size = j == 0 || live ? 3 : 0};
-		say(w, (uint8_t)(1 + !first), 0, told[!first]);
-		cr_assert_eq(code_of(w, 1), 1);
-		say(w, (uint8_t)(1 + first), 0, told[first]);
-		cr_assert_eq(code_of(w, 1), live ? ERR_OK : ERR_NOT_FOUND, "%u", i);
+		world_say(w, (uint8_t)(1 + !first), 0, told[!first]);
+		cr_assert_eq(world_code(w, 1), 1);
+		world_say(w, (uint8_t)(1 + first), 0, told[first]);
+		cr_assert_eq(world_code(w, 1), live ? ERR_OK : ERR_NOT_FOUND, "%u", i);
 		if (live)
 			cr_assert_str_eq(world_answer(w, 1)->value, "new");
 		world_timer(w, 0);
@@ -304,10 +289,10 @@ Test(parts, a20_reads_end_in_any_order)
 			ask[route] = world_waiting(w, COMMIT_ASK);
 		}
 		world_drop(w, 255, 255, 0);
-		say(w, 1, 0,
+		world_say(w, 1, 0,
 		    (struct commit_message){
 		        .type = COMMIT_TOLD, .id = {.region = 1}, .read = ask[ends].read, .ballot = ask[ends].ballot});
-		cr_assert_eq(code_of(w, ends), ERR_NOT_FOUND);
+		cr_assert_eq(world_code(w, ends), ERR_NOT_FOUND);
 		world_get(w, 0, 4, "a");
 		for (int i = 0; i < 19; i++) {
 			world_tick(w, 0, 100 * MS);
@@ -315,10 +300,11 @@ Test(parts, a20_reads_end_in_any_order)
 		}
 		for (uint64_t route = 1; route <= 4; route++)
 			cr_assert_eq(
-			    code_of(w, route), route == ends ? ERR_NOT_FOUND : 1, "%u ended too soon", (unsigned)route);
+			    world_code(w, route), route == ends ? ERR_NOT_FOUND : 1, "%u ended too soon", (unsigned)route);
 		world_tick(w, 0, 100 * MS);
 		for (uint64_t route = 1; route <= 4; route++)
-			cr_assert_eq(code_of(w, route), route == ends ? ERR_NOT_FOUND : ERR_NO_QUORUM, "%u", (unsigned)route);
+			cr_assert_eq(
+			    world_code(w, route), route == ends ? ERR_NOT_FOUND : ERR_NO_QUORUM, "%u", (unsigned)route);
 		const struct commit *c = w->regions[0].machine;
 		cr_assert(c->read_oldest == NOBODY && c->read_newest == NOBODY && c->key_count == 0);
 		world_free(w);
@@ -337,10 +323,10 @@ Test(parts, a20_a_read_leaves_its_own_line)
 	struct commit_message ask = world_waiting(w, COMMIT_ASK);
 	world_drop(w, 255, 255, 0);
 	for (uint8_t from = 1; from <= 2; from++)
-		say(w, from, 0,
+		world_say(w, from, 0,
 		    (struct commit_message){
 		        .type = COMMIT_TOLD, .id = {.region = from}, .read = ask.read, .ballot = ask.ballot});
-	cr_assert_eq(code_of(w, 1), ERR_NOT_FOUND);
+	cr_assert_eq(world_code(w, 1), ERR_NOT_FOUND);
 	cr_assert_eq(w->regions[0].machine->waiting_read_count, 0);
 	world_free(w);
 }

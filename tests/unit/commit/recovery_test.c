@@ -5,14 +5,6 @@
 #include "actors/coordinator/commit/state.h"
 #include "tests/unit/commit/world.h"
 
-#define MS 1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
 /* Region 0 is gone, and the others are told so. */
 static void gone(struct world *w, uint8_t region)
 {
@@ -27,7 +19,7 @@ static void gone(struct world *w, uint8_t region)
 static uint64_t until(struct world *w, uint32_t regions, uint64_t route)
 {
 	uint64_t began_ns = w->now_ns;
-	while (code_of(w, route) == 1 && w->now_ns < began_ns + 5 * WORLD_SECOND)
+	while (world_code(w, route) == 1 && w->now_ns < began_ns + 5 * WORLD_SECOND)
 		world_wait(w, regions, 20 * MS);
 	return w->now_ns - began_ns;
 }
@@ -40,7 +32,7 @@ Test(recovery, A14_keys_of_a_region_that_is_gone_are_free_at_once)
 	gone(w, 0);
 	world_put(w, 2, 2, "a", "two");
 	uint64_t took_ns = until(w, 6, 2);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert_leq(took_ns, 200 * MS, "%llu ms", (unsigned long long)(took_ns / MS));
 	world_free(w);
 }
@@ -57,8 +49,8 @@ Test(recovery, A14_who_promises_gets_out_of_the_way)
 	gone(w, 0);
 	world_put(w, 1, 3, "a", "three");
 	uint64_t took_ns = until(w, 6, 3), second_ns = until(w, 6, 2);
-	cr_assert_eq(code_of(w, 3), ERR_OK);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert_leq(took_ns + second_ns, 300 * MS, "%llu ms", (unsigned long long)((took_ns + second_ns) / MS));
 	world_free(w);
 }
@@ -83,8 +75,8 @@ Test(recovery, A17_what_too_few_can_vote_for_is_passed_over)
 	world_put(w, 0, 3, "a", "three");
 	world_put(w, 2, 4, "b", "four");
 	uint64_t took_ns = until(w, 7, 3), second_ns = until(w, 7, 4);
-	cr_assert_eq(code_of(w, 3), ERR_OK);
-	cr_assert_eq(code_of(w, 4), ERR_OK);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
+	cr_assert_eq(world_code(w, 4), ERR_OK);
 	cr_assert_leq(took_ns + second_ns, 500 * MS, "%llu ms", (unsigned long long)((took_ns + second_ns) / MS));
 	world_free(w);
 }
@@ -103,7 +95,7 @@ Test(recovery, A17_what_may_be_committed_is_not_passed_over)
 	world_transaction(w, 3, 2, 8, 1, 1, &second);
 	world_deliver(w, 2 | 4 | 8, COMMIT_PREPARE);
 	world_deliver(w, 2 | 4 | 8, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	gone(w, 3);
 	gone(w, 4);
 	for (uint8_t r = 0; r < 3; r++)
@@ -172,7 +164,7 @@ Test(recovery, A16_all_is_answered_when_all_have_what_others_finished)
 {
 	struct world *w = finished_by_others();
 	until(w, 31, 1);
-	cr_assert_eq(code_of(w, 1), ERR_OK, "%s", error_name(code_of(w, 1)));
+	cr_assert_eq(world_code(w, 1), ERR_OK, "%s", error_name(world_code(w, 1)));
 	world_free(w);
 }
 
@@ -181,7 +173,7 @@ Test(recovery, A16_all_is_not_answered_ok_while_one_is_not_heard)
 	struct world *w = finished_by_others();
 	world_kill(w, 4);
 	until(w, 15, 1);
-	cr_assert_eq(code_of(w, 1), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 1)));
+	cr_assert_eq(world_code(w, 1), ERR_UNKNOWN_OUTCOME, "%s", error_name(world_code(w, 1)));
 	world_free(w);
 }
 

@@ -7,32 +7,13 @@
 
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
 /* Returns after how long the answer came; at most ns. */
 static uint64_t wait_for(struct world *w, uint32_t regions, uint64_t route, uint64_t ns)
 {
 	uint64_t start_ns = w->now_ns;
-	while (code_of(w, route) == 1 && w->now_ns < start_ns + ns)
+	while (world_code(w, route) == 1 && w->now_ns < start_ns + ns)
 		world_wait(w, regions, 20 * MS);
 	return w->now_ns - start_ns;
-}
-
-/* Committed by 1 and 2; 0 has not heard of it. */
-static void put_without_0(struct world *w, uint64_t route, const char *key)
-{
-	world_put(w, 1, route, key, "theirs");
-	world_deliver(w, 6, COMMIT_PREPARE);
-	world_deliver(w, 6, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, route), ERR_OK);
-	world_drop(w, 255, 255, 0);
 }
 
 /* One region is gone and another says NO: nobody is left who could make it a majority. */
@@ -40,7 +21,7 @@ Test(requests, A9_a_no_is_not_waited_over_for_who_is_gone)
 {
 	for (uint32_t told = 0; told < 2; told++) {
 		struct world *w = world_new(3);
-		put_without_0(w, 1, "a");
+		world_put_without_0(w, 1, "a");
 		world_kill(w, 2);
 		if (told)
 			world_peers(w, 0, 3);
@@ -48,7 +29,7 @@ Test(requests, A9_a_no_is_not_waited_over_for_who_is_gone)
 		o.condition = COMMIT_IF_ABSENT;
 		world_transaction(w, 0, 2, 7, 1, 1, &o);
 		uint64_t took_ns = wait_for(w, 3, 2, 3 * WORLD_SECOND);
-		cr_assert_eq(code_of(w, 2), ERR_CHECK_FAILED, "told %u: %s", told, error_name(code_of(w, 2)));
+		cr_assert_eq(world_code(w, 2), ERR_CHECK_FAILED, "told %u: %s", told, error_name(world_code(w, 2)));
 		cr_assert_leq(
 		    took_ns, (told ? 60 : 400) * MS, "told %u: after %llu ms", told, (unsigned long long)(took_ns / MS));
 		world_free(w);
@@ -64,7 +45,7 @@ Test(requests, A9_five_regions)
 	world_peers(w, 0, 7);
 	world_put(w, 0, 1, "a", "x");
 	wait_for(w, ALL, 1, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_put(w, 0, 2, "a", "y");
 	world_deliver(w, 3, COMMIT_PREPARE);
 	struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = ERR_OVERLOADED};
@@ -76,7 +57,7 @@ Test(requests, A9_five_regions)
 	world_drop(w, 0, 3, 0);
 	world_drop(w, 0, 4, 0);
 	wait_for(w, ALL, 2, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	world_free(w);
 }
 
@@ -85,7 +66,7 @@ static uint64_t tries(struct world *w, int16_t reason, uint64_t route)
 {
 	world_put(w, 0, route, "a", "x");
 	uint64_t count = 0, start_ns = w->now_ns;
-	while (code_of(w, route) == 1 && w->now_ns < start_ns + 3 * WORLD_SECOND) {
+	while (world_code(w, route) == 1 && w->now_ns < start_ns + 3 * WORLD_SECOND) {
 		struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = reason};
 		while (world_pending(w, COMMIT_PREPARE)) {
 			no.id = world_waiting(w, COMMIT_PREPARE).id;
@@ -107,7 +88,7 @@ Test(requests, A3_a_request_that_is_refused_backs_off)
 {
 	struct world *w = world_new(3);
 	uint64_t count = tries(w, ERR_OVERLOADED, 1);
-	cr_assert_eq(code_of(w, 1), ERR_NO_QUORUM);
+	cr_assert_eq(world_code(w, 1), ERR_NO_QUORUM);
 	cr_assert(count >= 4 && count <= 12, "begun %llu times in 2 s", (unsigned long long)count);
 	world_free(w);
 }
@@ -119,7 +100,7 @@ Test(requests, A3_a_refusal_that_cannot_change_ends_the_request)
 	for (uint32_t i = 0; i < 3; i++) {
 		struct world *w = world_new(3);
 		cr_assert_eq(tries(w, reasons[i], 1), 1);
-		cr_assert_eq(code_of(w, 1), reasons[i], "%s", error_name(code_of(w, 1)));
+		cr_assert_eq(world_code(w, 1), reasons[i], "%s", error_name(world_code(w, 1)));
 		cr_assert_lt(w->now_ns, WORLD_SECOND + 500 * MS);
 		world_free(w);
 	}
@@ -136,24 +117,24 @@ Test(requests, E13b_deletes_are_taken_when_there_is_no_room_for_more)
 	world_put(w, 0, 1, "a", "one");
 	world_put(w, 0, 2, "b", "two");
 	world_wait(w, 7, 200 * MS);
-	cr_assert(code_of(w, 1) == ERR_OK && code_of(w, 2) == ERR_OK);
+	cr_assert(world_code(w, 1) == ERR_OK && world_code(w, 2) == ERR_OK);
 	world_refuse_but_deletes(w, 0, ERR_DISK_FULL);
 	world_put(w, 0, 3, "a", "more");
 	world_transaction(w, 0, 4, 9, 1, 2, mixed);
 	world_transaction(w, 0, 5, 9, 2, 1, &check);
 	world_transaction(w, 0, 6, 9, 3, 2, deletes);
 	world_wait(w, 7, 200 * MS);
-	cr_assert_eq(code_of(w, 3), ERR_DISK_FULL);
-	cr_assert_eq(code_of(w, 4), ERR_DISK_FULL);
-	cr_assert_eq(code_of(w, 5), ERR_DISK_FULL);
-	cr_assert_eq(code_of(w, 6), ERR_OK, "%s", error_name(code_of(w, 6)));
+	cr_assert_eq(world_code(w, 3), ERR_DISK_FULL);
+	cr_assert_eq(world_code(w, 4), ERR_DISK_FULL);
+	cr_assert_eq(world_code(w, 5), ERR_DISK_FULL);
+	cr_assert_eq(world_code(w, 6), ERR_OK, "%s", error_name(world_code(w, 6)));
 	world_streams(w);
 	cr_assert_null(world_value(w, 0, "a"));
 	cr_assert_str_eq(world_value(w, 0, "b"), "two");
 	/* Any other reason is for deletes, too, and when nothing is kept for them any more. */
 	world_refuse(w, 0, ERR_DISK_FULL);
 	world_transaction(w, 0, 7, 9, 4, 2, deletes);
-	cr_assert_eq(code_of(w, 7), ERR_DISK_FULL);
+	cr_assert_eq(world_code(w, 7), ERR_DISK_FULL);
 	world_free(w);
 }
 
@@ -161,12 +142,12 @@ Test(requests, E13b_deletes_are_taken_when_there_is_no_room_for_more)
 Test(requests, A3_a_stamp_too_late_costs_one_try)
 {
 	struct world *w = world_new(3);
-	put_without_0(w, 1, "a");
+	world_put_without_0(w, 1, "a");
 	world_kill(w, 2);
 	w->regions[0].clock_ms = -200;
 	world_put(w, 0, 2, "a", "mine");
 	uint64_t took_ns = wait_for(w, 3, 2, 3 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	cr_assert_leq(took_ns, 400 * MS);
 	world_free(w);
 }
@@ -183,7 +164,7 @@ static struct world *duplicate_waits(void)
 	world_repeat(w, 1, 3, 7, 1, 100, &o);
 	world_deliver(w, 6, COMMIT_PREPARE);
 	world_deliver(w, 6, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 3), ERR_OK);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	return w;
 }
@@ -194,7 +175,7 @@ Test(requests, A11_a_duplicate_that_waits_is_told_what_became_of_it)
 	world_streams(w);
 	cr_assert_str_eq(world_value(w, 0, "a"), "R");
 	uint64_t took_ns = wait_for(w, 0, 2, 3 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_OK, "%s", error_name(code_of(w, 2)));
+	cr_assert_eq(world_code(w, 2), ERR_OK, "%s", error_name(world_code(w, 2)));
 	cr_assert_eq(commit_id_compare(world_answer(w, 2)->version, world_answer(w, 3)->version), 0);
 	cr_assert_lt(took_ns, 200 * MS, "at its deadline only");
 	world_free(w);
@@ -210,11 +191,11 @@ Test(requests, A11_a_duplicate_under_way_is_not_called_unknown)
 	world_repeat(w, 1, 3, 7, 1, 100, &o);
 	world_deliver(w, 6, COMMIT_PREPARE);
 	world_deliver(w, 6, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 3), ERR_OK);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
 	world_drop(w, 255, 255, 0);
 	world_streams(w);
 	wait_for(w, 0, 2, 3 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_OK, "%s", error_name(code_of(w, 2)));
+	cr_assert_eq(world_code(w, 2), ERR_OK, "%s", error_name(world_code(w, 2)));
 	world_free(w);
 }
 
@@ -228,11 +209,11 @@ Test(requests, A11_nothing_is_certain_of_a_request_whose_first_copy_is_not_known
 	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
 	w->moved = true;
 	world_repeat(w, 0, 2, 7, 1, 100, &o);
-	for (uint32_t i = 0; i < 120 && code_of(w, 2) == 1; i++) {
+	for (uint32_t i = 0; i < 120 && world_code(w, 2) == 1; i++) {
 		world_wait(w, 0, 20 * MS);
 		world_drop(w, 255, 255, 0);
 	}
-	cr_assert_eq(code_of(w, 2), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 2)));
+	cr_assert_eq(world_code(w, 2), ERR_UNKNOWN_OUTCOME, "%s", error_name(world_code(w, 2)));
 	world_free(w);
 }
 
@@ -317,7 +298,7 @@ Test(requests, A12_a_read_waits_for_what_was_there_before_it_and_no_more)
 	world_tick(w, 0, WORLD_SECOND / 2); /* and asks the others again */
 	world_deliver(w, 3, COMMIT_ASK);
 	world_deliver(w, 3, COMMIT_TOLD);
-	cr_assert_eq(code_of(w, 2), ERR_OK, "%s", error_name(code_of(w, 2)));
+	cr_assert_eq(world_code(w, 2), ERR_OK, "%s", error_name(world_code(w, 2)));
 	cr_assert_str_eq(world_answer(w, 2)->value, "one");
 	world_free(w);
 }
@@ -332,7 +313,7 @@ static void memory_fill(struct world *w, uint64_t route)
 		world_put(w, 1, route, "other", "x");
 		world_deliver(w, 6, 0);
 		world_drop(w, 255, 0, 0);
-		cr_assert_eq(code_of(w, route), ERR_OK);
+		cr_assert_eq(world_code(w, route), ERR_OK);
 	}
 }
 
@@ -350,7 +331,7 @@ Test(requests, A5_waiting_time_counts)
 		world_repeat(w, 1, 2, 7, 1, 100, &o);
 		world_deliver(w, 6, 0);
 		world_drop(w, 255, 0, 0);
-		cr_assert_eq(code_of(w, 2), ERR_OK);
+		cr_assert_eq(world_code(w, 2), ERR_OK);
 		w->after = 0;
 		world_transaction(w, 1, 3, 8, 1, 1, &p);
 		world_deliver(w, 6, 0);
@@ -361,18 +342,18 @@ Test(requests, A5_waiting_time_counts)
 		w->after = token;
 		world_transaction(w, 0, 4, 7, 1, 1, &o);
 		world_wait(w, ALL, WORLD_SECOND);
-		cr_assert_eq(code_of(w, 4), ERR_EXPIRED, "caught up %u: %s", caught_up, error_name(code_of(w, 4)));
+		cr_assert_eq(world_code(w, 4), ERR_EXPIRED, "caught up %u: %s", caught_up, error_name(world_code(w, 4)));
 		world_streams(w);
 		cr_assert_str_eq(world_value(w, 1, "a"), "newer");
 		/* Whoever knows that there was no other copy sends it as new, under the same number. */
 		w->after = token;
 		world_transaction(w, 0, 5, 7, 2, 1, &p);
 		world_wait(w, ALL, WORLD_SECOND);
-		cr_assert_eq(code_of(w, 5), ERR_EXPIRED);
+		cr_assert_eq(world_code(w, 5), ERR_EXPIRED);
 		w->after = commit_token(w->regions[0].machine);
 		world_transaction(w, 0, 5, 7, 2, 1, &p);
 		world_wait(w, ALL, WORLD_SECOND);
-		cr_assert_eq(code_of(w, 5), ERR_OK, "caught up %u: %s", caught_up, error_name(code_of(w, 5)));
+		cr_assert_eq(world_code(w, 5), ERR_OK, "caught up %u: %s", caught_up, error_name(world_code(w, 5)));
 		world_free(w);
 	}
 }
@@ -389,7 +370,7 @@ Test(requests, A5_whatever_the_clocks_say)
 	world_transaction(w, 1, 2, 7, 1, 1, &o);
 	world_deliver(w, 6, 0);
 	world_drop(w, 255, 0, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	w->after = 0;
 	memory_fill(w, 20000);
 	world_streams(w);
@@ -397,18 +378,18 @@ Test(requests, A5_whatever_the_clocks_say)
 	w->moved = true;
 	world_repeat(w, 0, 3, 7, 1, 1, &o);
 	world_wait(w, ALL, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 3), ERR_EXPIRED, "%s", error_name(code_of(w, 3)));
+	cr_assert_eq(world_code(w, 3), ERR_EXPIRED, "%s", error_name(world_code(w, 3)));
 	/* What is new, with what its client has read in the region that is right, is taken by the one that is behind. */
 	w->after = commit_token(w->regions[1].machine);
 	w->moved = false;
 	world_transaction(w, 0, 4, 8, 1, 1, &o);
 	world_wait(w, ALL, WORLD_SECOND);
-	cr_assert_eq(code_of(w, 4), ERR_OK, "%s", error_name(code_of(w, 4)));
+	cr_assert_eq(world_code(w, 4), ERR_OK, "%s", error_name(world_code(w, 4)));
 	cr_assert_gt(world_answer(w, 4)->version.hlc, w->after);
 	/* But a client does not put a region's clock ahead by more than an hour. */
 	w->after = commit_token(w->regions[0].machine) + (7200000ull << 16) * 2;
 	world_transaction(w, 0, 5, 9, 1, 1, &o);
-	cr_assert_eq(code_of(w, 5), ERR_OVERLOADED, "%s", error_name(code_of(w, 5)));
+	cr_assert_eq(world_code(w, 5), ERR_OVERLOADED, "%s", error_name(world_code(w, 5)));
 	world_free(w);
 }
 
@@ -422,7 +403,7 @@ Test(requests, A13_one_that_is_expired_ends_alone)
 	world_deliver(w, 3, COMMIT_PREPARE);
 	world_deliver(w, 3, COMMIT_VOTE);
 	world_deliver(w, ALL, COMMIT_DECIDED);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	cr_assert_geq(commit_counts(w->regions[0].machine)->shared, 6);
 	struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = ERR_EXPIRED, .read = 2};
 	no.id = world_waiting(w, COMMIT_PREPARE).id;
@@ -430,7 +411,8 @@ Test(requests, A13_one_that_is_expired_ends_alone)
 	world_inject(w, 1, 0, &no);
 	world_wait(w, ALL, WORLD_SECOND);
 	for (uint64_t i = 2; i < 8; i++)
-		cr_assert_eq(code_of(w, i), i == 4 ? ERR_EXPIRED : ERR_OK, "%u: %s", (unsigned)i, error_name(code_of(w, i)));
+		cr_assert_eq(
+		    world_code(w, i), i == 4 ? ERR_EXPIRED : ERR_OK, "%u: %s", (unsigned)i, error_name(world_code(w, i)));
 	world_free(w);
 }
 
@@ -444,7 +426,7 @@ static struct world *replaced_twice(struct commit_id replaced[2])
 		w->now_ns += MS;
 		world_put(w, 1, i, "a", i == 3 ? "newest" : "x");
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, i), ERR_OK);
+		cr_assert_eq(world_code(w, i), ERR_OK);
 		if (i < 3)
 			replaced[i - 1] = world_answer(w, i)->version;
 	}
@@ -464,7 +446,7 @@ Test(requests, C5b_a_check_that_failed_is_an_answer_after_a_move)
 		w->moved = true;
 		world_repeat(w, 0, 10, 7, 1, 100, &o);
 		world_wait(w, ALL, WORLD_SECOND / 2);
-		cr_assert_eq(code_of(w, 10), ERR_CHECK_FAILED, "%u: %s", which, error_name(code_of(w, 10)));
+		cr_assert_eq(world_code(w, 10), ERR_CHECK_FAILED, "%u: %s", which, error_name(world_code(w, 10)));
 		world_free(w);
 	}
 }
@@ -483,13 +465,13 @@ Test(requests, C5b_but_not_while_the_commit_that_replaced_it_is_not_known)
 	world_transaction(w, 1, 10, 7, 1, 1, &o); /* with 2, and 0 hears nothing of it */
 	world_deliver(w, 6, 0);
 	world_drop(w, 255, 0, 0);
-	cr_assert_eq(code_of(w, 10), ERR_OK);
+	cr_assert_eq(world_code(w, 10), ERR_OK);
 	world_lose(w, 2); /* so that nobody but 1, which is away, knows the request */
 	w->moved = true;
 	w->after = token;
 	world_repeat(w, 0, 11, 7, 1, 100, &o);
 	world_wait(w, 1, 3 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 11), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 11)));
+	cr_assert_eq(world_code(w, 11), ERR_UNKNOWN_OUTCOME, "%s", error_name(world_code(w, 11)));
 	world_free(w);
 }
 
@@ -502,12 +484,12 @@ Test(requests, C5b_what_was_certain_of_one_copy)
 	o.condition = COMMIT_IF_ABSENT;
 	world_transaction(w, 0, 10, 7, 1, 1, &o);
 	world_wait(w, ALL, WORLD_SECOND / 2);
-	cr_assert_eq(code_of(w, 10), ERR_CHECK_FAILED, "%s", error_name(code_of(w, 10)));
+	cr_assert_eq(world_code(w, 10), ERR_CHECK_FAILED, "%s", error_name(world_code(w, 10)));
 	world_repeat(w, 0, 11, 7, 1, 100, &o);
-	cr_assert_eq(code_of(w, 11), ERR_CHECK_FAILED, "%s", error_name(code_of(w, 11)));
+	cr_assert_eq(world_code(w, 11), ERR_CHECK_FAILED, "%s", error_name(world_code(w, 11)));
 	w->moved = true;
 	world_repeat(w, 0, 12, 7, 1, 100, &o);
-	cr_assert_eq(code_of(w, 12), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 12)));
+	cr_assert_eq(world_code(w, 12), ERR_UNKNOWN_OUTCOME, "%s", error_name(world_code(w, 12)));
 	world_free(w);
 }
 
@@ -521,7 +503,7 @@ Test(requests, C5b_a_key_that_may_be_absent_again)
 	w->moved = true;
 	world_repeat(w, 0, 10, 7, 1, 100, &o);
 	world_wait(w, ALL, WORLD_SECOND / 2);
-	cr_assert_eq(code_of(w, 10), ERR_UNKNOWN_OUTCOME, "%s", error_name(code_of(w, 10)));
+	cr_assert_eq(world_code(w, 10), ERR_UNKNOWN_OUTCOME, "%s", error_name(world_code(w, 10)));
 	world_free(w);
 }
 
@@ -537,7 +519,7 @@ Test(requests, A13_an_echo_ends)
 		w->now_ns += MS;
 		world_put(w, 0, i, "a", "x");
 		world_deliver(w, ALL, 0);
-		cr_assert_eq(code_of(w, i), ERR_OK);
+		cr_assert_eq(world_code(w, i), ERR_OK);
 		if (i == 1)
 			ask.id = world_answer(w, i)->version;
 	}

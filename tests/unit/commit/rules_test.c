@@ -9,15 +9,6 @@
 #include "core/hlc.h"
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
 /* A stamp that is so much ahead of all that the world has given out. */
 static uint64_t stamp(uint64_t ahead_ms)
 {
@@ -47,12 +38,6 @@ static void prepare_put(struct world *w, uint8_t from, uint8_t to, struct commit
 	world_deliver(w, 1u << from | 1u << to, COMMIT_PREPARE);
 }
 
-static void say(struct world *w, uint8_t from, uint8_t to, struct commit_message m)
-{
-	world_inject(w, from, to, &m);
-	world_deliver(w, 1u << from | 1u << to, m.type);
-}
-
 /* Everybody has it. Returns its version. */
 static struct commit_id everywhere(struct world *w, uint8_t region, uint64_t route, const char *key, const char *value)
 {
@@ -60,7 +45,7 @@ static struct commit_id everywhere(struct world *w, uint8_t region, uint64_t rou
 	world_deliver(w, ALL, 0);
 	world_streams(w);
 	world_deliver(w, ALL, 0);
-	cr_assert_eq(code_of(w, route), ERR_OK);
+	cr_assert_eq(world_code(w, route), ERR_OK);
 	return world_answer(w, route)->version;
 }
 
@@ -102,7 +87,7 @@ Test(rules, a20_a_vote_goes_by_the_row)
 		o[1].expected.hlc += (uint64_t)rule->hlc;
 		o[1].expected.share = (uint16_t)(there.share + rule->share);
 		struct commit_id id = {.hlc = rule->is_late ? there.hlc - 1 : stamp(0), .region = 2};
-		say(w, 2, 1, prepare(id, 1, 1 + second, second ? o : o + 1));
+		world_say(w, 2, 1, prepare(id, 1, 1 + second, second ? o : o + 1));
 		cr_assert_eq(world_pending(w, COMMIT_VOTE), 1, "%s", rule->name);
 		struct commit_message vote = world_waiting(w, COMMIT_VOTE);
 		cr_assert_eq(vote.vote, rule->vote, "%s: vote %u", rule->name, vote.vote);
@@ -130,7 +115,7 @@ Test(rules, a20_a_final_no_outweighs_others)
 	o[1].condition = COMMIT_IF_VERSION;
 	o[1].expected = there;
 	o[1].expected.hlc--;
-	say(w, 2, 1, prepare((struct commit_id){.hlc = stamp(0), .region = 2}, 1, 2, o));
+	world_say(w, 2, 1, prepare((struct commit_id){.hlc = stamp(0), .region = 2}, 1, 2, o));
 	struct commit_message vote = world_waiting(w, COMMIT_VOTE);
 	cr_assert(vote.vote == COMMIT_NO && vote.is_final && vote.read == 1);
 	world_free(w);
@@ -151,11 +136,11 @@ Test(rules, a20_they_wait_in_order)
 		prepare_put(w, 2, 1, id[i], since[i], "a");
 	}
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id[2], .decision = COMMIT_ABORTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id[2], .decision = COMMIT_ABORTED});
 	static const uint32_t order[4] = {3, 1, 0, 4};
 	struct commit_id last = holder;
 	for (uint32_t i = 0; i < 4; i++) {
-		say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = last, .decision = COMMIT_ABORTED});
+		world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = last, .decision = COMMIT_ABORTED});
 		cr_assert_eq(world_pending(w, COMMIT_VOTE), 1, "at %u", i);
 		last = world_waiting(w, COMMIT_VOTE).id;
 		cr_assert(commit_id_equal(last, id[order[i]]), "at %u it is not the turn of this one", i);
@@ -175,9 +160,9 @@ Test(rules, a20_nobody_speaks_for_a_coordinator)
 	prepare_put(w, 2, 1, id, 10, "a");
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 1);
 	world_drop(w, 255, 255, 0);
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
 	cr_assert_eq(w->message_count, 0, "withdrawn by another");
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAWN), 1);
 	world_free(w);
 }
@@ -188,7 +173,7 @@ Test(rules, a20_what_is_withdrawn_stays_so)
 	for (int again = 0; again < 2; again++) {
 		struct world *w = world_new(3);
 		struct commit_id id = {.hlc = stamp(0), .region = 2};
-		say(w, 2, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
+		world_say(w, 2, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
 		cr_assert_eq(world_pending(w, COMMIT_WITHDRAWN), 1);
 		world_drop(w, 255, 255, 0);
 		if (again) {
@@ -198,12 +183,12 @@ Test(rules, a20_what_is_withdrawn_stays_so)
 		prepare_put(w, 2, 1, id, 10, "a");
 		cr_assert_eq(world_pending(w, COMMIT_VOTE), 0, "%d: a vote", again);
 		uint32_t entries = w->regions[1].count;
-		say(w, 2, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
+		world_say(w, 2, 1, (struct commit_message){.type = COMMIT_WITHDRAW, .id = id});
 		cr_assert_eq(world_pending(w, COMMIT_WITHDRAWN), 1);
 		cr_assert_eq(w->regions[1].count, entries, "said twice, and written twice");
 		/* A recovery goes on from there. */
 		world_drop(w, 255, 255, 0);
-		say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3});
+		world_say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3});
 		cr_assert(world_waiting(w, COMMIT_PROMISED).withdrawn, "%d: the promise does not tell", again);
 		world_free(w);
 	}
@@ -234,7 +219,7 @@ Test(rules, a20_a_coordinator_goes_on_withdrawing)
 	}
 	cr_assert_eq(world_in_doubt(w, 0), 0);
 	world_drop(w, 255, 255, 0);
-	say(w, 1, 0, (struct commit_message){.type = COMMIT_FETCH, .id = id});
+	world_say(w, 1, 0, (struct commit_message){.type = COMMIT_FETCH, .id = id});
 	cr_assert_eq(world_waiting(w, COMMIT_DECIDED).decision, COMMIT_ABORTED);
 	world_free(w);
 }
@@ -246,7 +231,7 @@ Test(rules, a20_an_abort_outlives_a_restart)
 	struct commit_id id = {.hlc = stamp(0), .region = 2};
 	prepare_put(w, 2, 1, id, 10, "a");
 	cr_assert_eq(world_waiting(w, COMMIT_VOTE).vote, COMMIT_YES);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
 	world_drop(w, 255, 255, 0);
 	world_kill(w, 1);
 	world_start(w, 1);
@@ -264,29 +249,29 @@ Test(rules, a20_contradictions_are_counted)
 	struct world *w = world_new(3);
 	struct commit_id done = everywhere(w, 0, 1, "a", "one"), id = {.hlc = stamp(0), .region = 2};
 	const struct commit_counts *counts = commit_counts(w->regions[1].machine);
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = done, .decision = COMMIT_COMMITTED});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = done, .decision = COMMIT_COMMITTED});
 	cr_assert_eq(counts->contradictions, 0);
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = done, .decision = COMMIT_ABORTED});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = done, .decision = COMMIT_ABORTED});
 	cr_assert_eq(counts->contradictions, 1);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
 	cr_assert_eq(counts->contradictions, 1);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_COMMITTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_COMMITTED});
 	cr_assert_eq(counts->contradictions, 2);
 	/* Known to be committed, by message and not in the log yet. */
 	id.hlc = stamp(1);
 	prepare_put(w, 2, 1, id, 10, "b");
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_COMMITTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_COMMITTED});
 	cr_assert_eq(counts->contradictions, 2);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
 	cr_assert_eq(counts->contradictions, 3);
 	/* By stream, what was aborted here. */
 	world_put(w, 0, 2, "c", "two");
 	id = world_waiting(w, COMMIT_PREPARE).id;
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_ABORTED});
 	world_drop(w, 255, 1, 0);
 	world_deliver(w, 5, 0);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	world_streams(w);
 	cr_assert_eq(counts->contradictions, 4);
 	world_free(w);
@@ -300,12 +285,12 @@ Test(rules, a20_a_decision_without_a_body_waits_for_the_stream)
 	struct commit_message prepare = world_waiting(w, COMMIT_PREPARE);
 	struct commit_id id = prepare.id;
 	world_drop(w, 255, 1, 0);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3 + 2});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3 + 2});
 	world_drop(w, 1, 255, 0);
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_COMMITTED});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = id, .decision = COMMIT_COMMITTED});
 	cr_assert_eq(world_in_doubt(w, 1), 1);
 	world_deliver(w, 5, 0);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_streams(w);
 	cr_assert_eq(world_in_doubt(w, 1), 0);
 	cr_assert_str_eq(world_value(w, 1, "a"), "one");
@@ -356,20 +341,20 @@ Test(rules, a20_a_recovery_looks_at_the_condition)
 			world_drop(w, 255, 1, 0);
 			world_deliver(w, 5, 0);
 			world_drop(w, 255, 255, 0);
-			cr_assert_eq(code_of(w, 2), ERR_OK);
+			cr_assert_eq(world_code(w, 2), ERR_OK);
 		}
 		struct commit_operation o = world_operation(COMMIT_PUT, "a", "three");
 		o.condition = cases[i].condition;
 		o.expected = there;
 		struct commit_id id = {.hlc = stamp(0), .region = 0};
-		say(w, 0, 1, prepare(id, 10, 1, &o));
+		world_say(w, 0, 1, prepare(id, 10, 1, &o));
 		cr_assert_eq(world_waiting(w, COMMIT_VOTE).vote, COMMIT_YES, "%s", cases[i].name);
 		world_drop(w, 255, 255, 0);
 		world_kill(w, 0);
 		world_wait(w, 6, 4 * WORLD_SECOND);
 		cr_assert_eq(world_in_doubt(w, 1), 0, "%s: undecided", cases[i].name);
 		world_drop(w, 255, 255, 0);
-		say(w, 2, 1, (struct commit_message){.type = COMMIT_FETCH, .id = id});
+		world_say(w, 2, 1, (struct commit_message){.type = COMMIT_FETCH, .id = id});
 		cr_assert_eq(world_waiting(w, COMMIT_DECIDED).decision,
 		    cases[i].is_committed ? COMMIT_COMMITTED : COMMIT_ABORTED, "%s", cases[i].name);
 		world_free(w);
@@ -388,14 +373,14 @@ Test(rules, a20_a_vote_names_the_newer_row)
 	struct commit_message m = prepare(id, 10, 1, &o);
 	m.seen = &seen;
 	m.seen_count = 1;
-	say(w, 2, 1, m);
+	world_say(w, 2, 1, m);
 	cr_assert(commit_id_equal(world_waiting(w, COMMIT_VOTE).seen[0].stamp, newer));
 	world_drop(w, 255, 255, 0);
 	/* A vote that comes to one who does not coordinate it. */
 	seen.stamp.hlc++;
-	say(w, 0, 1,
+	world_say(w, 0, 1,
 	    (struct commit_message){.type = COMMIT_VOTE, .id = id, .vote = COMMIT_YES, .seen = &seen, .seen_count = 1});
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_VOTE, .id = id, .vote = COMMIT_NO, .is_final = true});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_VOTE, .id = id, .vote = COMMIT_NO, .is_final = true});
 	cr_assert_eq(w->message_count, 0);
 	prepare_put(w, 2, 1, id, 10, "a");
 	cr_assert(commit_id_equal(world_waiting(w, COMMIT_VOTE).seen[0].stamp, newer));
@@ -415,10 +400,10 @@ Test(rules, a20_the_first_decision_counts)
 	commit_step(w->regions[1].machine, &e, &out); /* no encoder makes one */
 	cr_assert_eq(world_in_doubt(w, 1), 1);
 	m.decision = COMMIT_COMMITTED;
-	say(w, 2, 1, m);
+	world_say(w, 2, 1, m);
 	cr_assert_eq(world_in_doubt(w, 1), 0);
 	m.seen_count = 0;
-	say(w, 2, 1, m);
+	world_say(w, 2, 1, m);
 	prepare_put(w, 2, 1, (struct commit_id){.hlc = stamp(1), .region = 2}, 11, "a"); /* asks for the key: it is noted */
 	cr_assert_not_null(world_row(w, 1, "a"));
 	cr_assert(commit_id_equal(world_row(w, 1, "a")->row.stamp, id));
@@ -433,22 +418,22 @@ Test(rules, a20_a_promise_learns_the_body)
 	struct world *w = world_new(3);
 	struct commit_id id = {.hlc = stamp(0), .region = 2};
 	struct commit_operation o = world_operation(COMMIT_PUT, "a", "x");
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 3});
 	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
 	world_drop(w, 255, 255, 0);
 	struct commit_message m = prepare(id, 10, 1, &o);
 	m.type = COMMIT_RECOVER;
 	m.ballot = REGIONS_MAX * 4;
-	say(w, 0, 1, m);
+	world_say(w, 0, 1, m);
 	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
 	world_drop(w, 255, 255, 0);
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_FETCH, .id = id});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_FETCH, .id = id});
 	struct commit_message known = world_waiting(w, COMMIT_KNOWN);
 	cr_assert_eq(known.body_size, m.body_size);
 	world_drop(w, 255, 255, 0);
 	/* Whoever's turn it is not may not have this ballot. */
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 5 + 2});
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = 0});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = REGIONS_MAX * 5 + 2});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = 0});
 	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 0);
 	world_free(w);
 }
@@ -461,10 +446,10 @@ Test(rules, a20_no_turn_for_what_is_promised)
 	prepare_put(w, 2, 1, holder, 10, "a");
 	prepare_put(w, 2, 1, waits, 20, "a");
 	world_drop(w, 255, 255, 0);
-	say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = waits, .ballot = REGIONS_MAX * 3});
+	world_say(w, 0, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = waits, .ballot = REGIONS_MAX * 3});
 	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_NONE);
 	world_drop(w, 255, 255, 0);
-	say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = holder, .decision = COMMIT_ABORTED});
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = holder, .decision = COMMIT_ABORTED});
 	prepare_put(w, 2, 1, waits, 20, "a");
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0);
 	world_free(w);

@@ -8,18 +8,9 @@
 
 #include "tests/unit/commit/world.h"
 
-#define ALL 7u
-#define MS  1000000ull
-
-static int code_of(const struct world *w, uint64_t route)
-{
-	const struct world_answer *a = world_answer(w, route);
-	return a ? a->code : 1; /* 1: none yet */
-}
-
 static struct commit_id version_of(const struct world *w, uint64_t route)
 {
-	cr_assert_eq(code_of(w, route), ERR_OK, "%llu: %d", (unsigned long long)route, code_of(w, route));
+	cr_assert_eq(world_code(w, route), ERR_OK, "%llu: %d", (unsigned long long)route, world_code(w, route));
 	return world_answer(w, route)->version;
 }
 
@@ -70,7 +61,7 @@ static struct commit_message batch_begun(struct world *w)
 {
 	world_deliver(w, ALL, COMMIT_PREPARE);
 	world_deliver(w, ALL, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, 900), ERR_OK);
+	cr_assert_eq(world_code(w, 900), ERR_OK);
 	return world_waiting(w, COMMIT_PREPARE);
 }
 
@@ -99,7 +90,7 @@ Test(share, A15_transactions_that_conflict_share_a_commit)
 	struct commit_body body;
 	cr_assert_eq(commit_body_open(&body, m.body, m.body_size), 0);
 	cr_assert(body.request_count == 3 && body.operation_count == 4, "%u, %u", body.request_count, body.operation_count);
-	cr_assert_eq(code_of(w, 1), 1);
+	cr_assert_eq(world_code(w, 1), 1);
 	deliver_all(w);
 	for (uint64_t i = 1; i <= 3; i++)
 		cr_assert(commit_id_equal(version_of(w, i), m.id) && version_of(w, i).share == i - 1);
@@ -165,10 +156,10 @@ Test(share, A15_a_chain_of_conditions_is_decided_in_order)
 	commit_body_operation(&body, &at, &o);
 	cr_assert(o.condition == COMMIT_ALWAYS && o.share == 2);
 	for (uint64_t i = 1; i <= 5; i++)
-		cr_assert_eq(code_of(w, i), 1, "%llu is answered before it is committed", (unsigned long long)i);
+		cr_assert_eq(world_code(w, i), 1, "%llu is answered before it is committed", (unsigned long long)i);
 	deliver_all(w);
 	cr_assert(version_of(w, 1).share == 0 && version_of(w, 3).share == 1 && version_of(w, 4).share == 2);
-	cr_assert(code_of(w, 2) == ERR_CHECK_FAILED && code_of(w, 5) == ERR_CHECK_FAILED);
+	cr_assert(world_code(w, 2) == ERR_CHECK_FAILED && world_code(w, 5) == ERR_CHECK_FAILED);
 	chain_check(w);
 	for (uint8_t r = 0; r < 3; r++) {
 		world_kill(w, r);
@@ -180,7 +171,7 @@ Test(share, A15_a_chain_of_conditions_is_decided_in_order)
 	wrong.share = 1;
 	struct commit_operation stale = put_if("k", "4", wrong), right = put_if("k", "5", version_of(w, 4));
 	ask(w, 1, 6, 1, &stale);
-	cr_assert_eq(code_of(w, 6), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 6), ERR_CHECK_FAILED);
 	ask(w, 1, 7, 1, &right);
 	deliver_all(w);
 	row_is(w, "k", "5", version_of(w, 7));
@@ -232,9 +223,9 @@ Test(share, A15_of_two_for_one_version_the_first_gets_it)
 	ask(w, 0, 2, 2, a);
 	ask(w, 0, 3, 2, b);
 	struct commit_message m = batch_begun(w);
-	cr_assert(m.type && code_of(w, 3) == 1);
+	cr_assert(m.type && world_code(w, 3) == 1);
 	deliver_all(w);
-	cr_assert_eq(code_of(w, 3), ERR_CHECK_FAILED);
+	cr_assert_eq(world_code(w, 3), ERR_CHECK_FAILED);
 	row_is(w, "k", "a", version_of(w, 2));
 	row_is(w, "other", "a", version_of(w, 2));
 	world_free(w);
@@ -253,26 +244,16 @@ Test(share, A15_who_fails_on_a_batch_that_is_withdrawn_begins_again)
 	batch_begun(w);
 	world_drop(w, 0, 255, COMMIT_PREPARE);
 	/* Nobody hears of it until the first has given up; the second was never in it. */
-	for (int i = 0; i < 30 && code_of(w, 1) == 1; i++) {
+	for (int i = 0; i < 30 && world_code(w, 1) == 1; i++) {
 		world_tick(w, 0, 20 * MS);
 		world_drop(w, 0, 255, COMMIT_PREPARE);
 	}
-	cr_assert_eq(code_of(w, 1), ERR_UNKNOWN_OUTCOME);
-	cr_assert_eq(code_of(w, 2), 1);
+	cr_assert_eq(world_code(w, 1), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(world_code(w, 2), 1);
 	world_wait(w, ALL, 2 * WORLD_SECOND);
 	world_streams(w);
 	row_is(w, "k", "2", version_of(w, 2));
 	world_free(w);
-}
-
-/* Committed by 1 and 2; 0 has not heard of it. */
-static void put_without_0(struct world *w, uint64_t route, const char *key)
-{
-	world_put(w, 1, route, key, "theirs");
-	world_deliver(w, 6, COMMIT_PREPARE);
-	world_deliver(w, 6, COMMIT_VOTE);
-	cr_assert_eq(code_of(w, route), ERR_OK);
-	world_drop(w, 255, 255, 0);
 }
 
 /* The others say NO to one condition: whoever it comes from is told, the others begin again without it, in their order. */
@@ -288,7 +269,7 @@ Test(share, A15_a_no_is_for_the_member_whose_condition_it_is)
 		    by_version ? put_if("a", "mine", version_of(w, 1)) : put_if_absent("a", "mine"), put("b", "blamed")};
 		struct commit_operation before[] = {put("b", "before"), put("c", "before")};
 		struct commit_operation after[] = {put("b", "after"), put("a", "after")};
-		put_without_0(w, 99, "a");
+		world_put_without_0(w, 99, "a");
 		hold_keys(w, (const char *const[]){"b"}, 1);
 		ask(w, 0, 2, 2, before);
 		ask(w, 0, 3, 2, blamed);
@@ -299,7 +280,7 @@ Test(share, A15_a_no_is_for_the_member_whose_condition_it_is)
 		cr_assert_eq(body.request_count, 3);
 		world_wait(w, ALL, WORLD_SECOND);
 		world_streams(w);
-		cr_assert_eq(code_of(w, 3), ERR_CHECK_FAILED, "%d", code_of(w, 3));
+		cr_assert_eq(world_code(w, 3), ERR_CHECK_FAILED, "%d", world_code(w, 3));
 		cr_assert(commit_id_equal(version_of(w, 2), version_of(w, 4)));
 		row_is(w, "a", "after", version_of(w, 4));
 		row_is(w, "b", "after", version_of(w, 4));
@@ -327,7 +308,7 @@ Test(share, A15_a_request_that_is_expired_or_done_ends_alone)
 		if (done)
 			cr_assert(version_of(w, 2).hlc == 77 && version_of(w, 2).share == 5);
 		else
-			cr_assert_eq(code_of(w, 2), ERR_EXPIRED);
+			cr_assert_eq(world_code(w, 2), ERR_EXPIRED);
 		world_streams(w);
 		row_is(w, "a", "1", version_of(w, 1));
 		row_is(w, "b", "3", version_of(w, 3));
@@ -352,9 +333,9 @@ Test(share, A7_a_deadline_ends_that_member_only)
 		world_tick(w, 0, 20 * MS);
 		cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0, "withdrawn after %d ms", 20 * (i + 1));
 	}
-	cr_assert_eq(code_of(w, 2), ERR_UNKNOWN_OUTCOME);
-	cr_assert_eq(code_of(w, 3), ERR_NO_QUORUM, "%d", code_of(w, 3));
-	cr_assert_eq(code_of(w, 1), 1);
+	cr_assert_eq(world_code(w, 2), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(world_code(w, 3), ERR_NO_QUORUM, "%d", world_code(w, 3));
+	cr_assert_eq(world_code(w, 1), 1);
 	deliver_all(w);
 	struct commit_id version = version_of(w, 1);
 	version.share = 1;
@@ -365,7 +346,7 @@ Test(share, A7_a_deadline_ends_that_member_only)
 	world_drop(w, 255, 255, 0);
 	for (int i = 0; i < 20 && !world_pending(w, COMMIT_WITHDRAW); i++)
 		world_tick(w, 0, 20 * MS);
-	cr_assert_eq(code_of(w, 4), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(world_code(w, 4), ERR_UNKNOWN_OUTCOME);
 	cr_assert_gt(world_pending(w, COMMIT_WITHDRAW), 0);
 	world_free(w);
 }
@@ -385,7 +366,7 @@ Test(share, A7_a_repeat_waits_on)
 		world_tick(w, 0, 20 * MS);
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0);
 	deliver_all(w);
-	cr_assert_eq(code_of(w, 2), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
 	world_free(w);
 }
 
@@ -488,14 +469,14 @@ Test(share, A15_a_silent_holder_stops_its_own_key_only)
 	w->deadline_ns = 5 * WORLD_SECOND;
 	ask(w, 0, 2, 2, (struct commit_operation[]){put("x", "2"), put("y", "2")});
 	ask(w, 0, 3, 1, (struct commit_operation[]){put("y", "3")});
-	for (int i = 0; i < 35 && code_of(w, 3) == 1; i++) {
+	for (int i = 0; i < 35 && world_code(w, 3) == 1; i++) {
 		world_wait(w, 5, 20 * MS);
 		world_drop(w, 255, 255, COMMIT_RECOVER);
 	}
-	cr_assert_eq(code_of(w, 3), ERR_OK, "%d", code_of(w, 3));
-	cr_assert_eq(code_of(w, 2), 1);
+	cr_assert_eq(world_code(w, 3), ERR_OK, "%d", world_code(w, 3));
+	cr_assert_eq(world_code(w, 2), 1);
 	world_wait(w, 5, 4 * WORLD_SECOND);
-	cr_assert_eq(code_of(w, 2), ERR_OK, "%d", code_of(w, 2));
+	cr_assert_eq(world_code(w, 2), ERR_OK, "%d", world_code(w, 2));
 	world_free(w);
 }
 
@@ -514,18 +495,18 @@ Test(share, A15_who_waits_leaves_keys_to_others)
 			operations[i] = put(keys[i], "1");
 		}
 		ask(w, 0, route, COMMIT_OPERATIONS_MAX, operations);
-		if (code_of(w, route) != 1)
+		if (world_code(w, route) != 1)
 			break;
 	}
-	cr_assert_eq(code_of(w, route), ERR_OVERLOADED);
+	cr_assert_eq(world_code(w, route), ERR_OVERLOADED);
 	cr_assert_eq(route, 1000 + 8192 / 2 / COMMIT_OPERATIONS_MAX);
 	ask(w, 0, 1, 1, (struct commit_operation[]){put("free", "1")});
 	cr_assert_gt(world_pending(w, COMMIT_PREPARE), 2, "who does not wait is taken");
 	for (int i = 0; i < 100; i++)
 		deliver_all(w);
 	for (uint64_t i = 1000; i < route; i++)
-		cr_assert_eq(code_of(w, i), ERR_OK);
-	cr_assert_eq(code_of(w, 1), ERR_OK);
+		cr_assert_eq(world_code(w, i), ERR_OK);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_free(w);
 }
 
@@ -588,7 +569,7 @@ Test(share, A15_who_cannot_join_does_not_end_the_batch)
 	struct commit_body body = body_begun(w);
 	cr_assert_eq(body.request_count, 2, "%u", body.request_count);
 	deliver_all(w);
-	cr_assert(code_of(w, 1) == ERR_OK && code_of(w, 3) == ERR_OK && code_of(w, 2) == 1 && code_of(w, 4) == 1);
+	cr_assert(world_code(w, 1) == ERR_OK && world_code(w, 3) == ERR_OK && world_code(w, 2) == 1 && world_code(w, 4) == 1);
 	world_wait(w, ALL, WORLD_SECOND);
 	world_streams(w);
 	row_is(w, "a", "4", version_of(w, 4));
@@ -602,14 +583,14 @@ Test(share, A15_a_no_blames_only_who_met_the_row)
 	struct world *w = world_new(3);
 	struct commit_operation first = put_if_absent("a", "1"), gone = world_operation(COMMIT_DELETE, "a", NULL),
 	                        late = put_if_absent("a", "3");
-	put_without_0(w, 99, "a");
+	world_put_without_0(w, 99, "a");
 	ask(w, 0, 9, 2, (struct commit_operation[]){put("b", "9"), put("c", "9")});
 	ask(w, 0, 1, 2, (struct commit_operation[]){first, put("b", "1")});
 	ask(w, 0, 2, 2, (struct commit_operation[]){gone, put("b", "2")});
 	ask(w, 0, 3, 2, (struct commit_operation[]){late, put("b", "3")});
 	world_wait(w, ALL, WORLD_SECOND);
 	world_streams(w);
-	cr_assert_eq(code_of(w, 1), ERR_CHECK_FAILED, "%d", code_of(w, 1));
+	cr_assert_eq(world_code(w, 1), ERR_CHECK_FAILED, "%d", world_code(w, 1));
 	cr_assert(commit_id_equal(version_of(w, 2), version_of(w, 3)));
 	row_is(w, "a", "3", version_of(w, 3));
 	row_is(w, "b", "3", version_of(w, 3));
@@ -625,13 +606,13 @@ Test(share, A4_a_full_table_of_transactions_makes_requests_wait)
 	for (uint32_t i = 0; i < 80; i++) {
 		snprintf(keys[i], sizeof keys[i], "key-%u", i);
 		ask(w, 0, 1000 + i, 1, (struct commit_operation[]){put(keys[i], "1")});
-		cr_assert_eq(code_of(w, 1000 + i), 1, "%u: %s", i, error_name(code_of(w, 1000 + i)));
+		cr_assert_eq(world_code(w, 1000 + i), 1, "%u: %s", i, error_name(world_code(w, 1000 + i)));
 	}
 	for (int i = 0; i < 40; i++) {
 		world_wait(w, ALL, WORLD_SECOND / 10);
 		world_streams(w);
 	}
 	for (uint32_t i = 0; i < 80; i++)
-		cr_assert_eq(code_of(w, 1000 + i), ERR_OK, "%u: %s", i, error_name(code_of(w, 1000 + i)));
+		cr_assert_eq(world_code(w, 1000 + i), ERR_OK, "%u: %s", i, error_name(world_code(w, 1000 + i)));
 	world_free(w);
 }

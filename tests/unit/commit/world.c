@@ -2,6 +2,7 @@
 #include "tests/unit/commit/world.h"
 
 #include <assert.h>
+#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -572,4 +573,41 @@ const char *world_value(const struct world *w, uint8_t region, const char *key)
 uint32_t world_in_doubt(const struct world *w, uint8_t region)
 {
 	return commit_in_doubt(w->regions[region].machine, NULL, 0);
+}
+
+int world_code(const struct world *w, uint64_t route)
+{
+	const struct world_answer *answer = world_answer(w, route);
+	return answer ? answer->code : 1;
+}
+
+void world_say(struct world *w, uint8_t from, uint8_t to, struct commit_message message)
+{
+	world_inject(w, from, to, &message);
+	world_deliver(w, 1u << from | 1u << to, message.type);
+}
+
+uint64_t world_ballot(uint64_t round, uint8_t region)
+{
+	return round * REGIONS_MAX + region;
+}
+
+void world_put_without_0(struct world *w, uint64_t route, const char *key)
+{
+	world_put(w, 1, route, key, "theirs");
+	world_deliver(w, 6, COMMIT_PREPARE);
+	world_deliver(w, 6, COMMIT_VOTE);
+	cr_assert_eq(world_code(w, route), ERR_OK);
+	world_drop(w, 255, 255, 0);
+}
+
+void world_expect_quiet(struct world *w, uint32_t regions)
+{
+	world_streams(w);
+	for (uint8_t r = 0; r < w->n; r++) {
+		if (!(regions & 1u << r))
+			continue;
+		cr_assert_eq(world_in_doubt(w, r), 0, "region %u has something in doubt", r);
+		cr_assert_eq(commit_held_keys(w->regions[r].machine), 0, "region %u holds keys", r);
+	}
 }

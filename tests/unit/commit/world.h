@@ -9,6 +9,8 @@
 
 #include "actors/coordinator/commit/commit.h"
 
+#define ALL           7u /* bit mask of three regions */
+#define MS            1000000ull
 #define WORLD_REGIONS 7u
 #define WORLD_VALUE   64u /* the longest value, with its end */
 #define WORLD_SECOND  1000000000ull
@@ -112,5 +114,12 @@ const char *world_value(const struct world *w, uint8_t region, const char *key);
 struct world_row *world_row(const struct world *w, uint8_t region, const char *key); /* as applied; NULL: never met */
 void world_damage(struct world *w, uint8_t region, const char *key);
 uint32_t world_in_doubt(const struct world *w, uint8_t region);
+int world_code(const struct world *w, uint64_t route); /* of the newest answer; 1: none yet */
+/* `from` says that, and `to` hears it with all that waits of that type between the two. */
+void world_say(struct world *w, uint8_t from, uint8_t to, struct commit_message message);
+uint64_t world_ballot(uint64_t round, uint8_t region);
+void world_put_without_0(struct world *w, uint64_t route, const char *key); /* committed by 1 and 2; 0 has not heard of it */
+/* Streams pass; then these regions have nothing in doubt and hold no key. */
+void world_expect_quiet(struct world *w, uint32_t regions);
 
 #endif
