@@ -37,8 +37,8 @@ static int path_make(
 	return 0;
 }
 
-/* Of this user or of root, and nobody else's to write: no file that decides about trust is read in another way. ERR_NOT_FOUND when there is
- * none. `forbidden`: mode bits that must not be set. *size: bytes read, `max` at most. */
+/* Of this user or of root, and nobody else's to write: no file that decides about trust is read in another way. ERR_NOT_FOUND
+ * when there is none. `forbidden`: mode bits that must not be set. *size: bytes read, `max` at most. */
 static int file_read(const char *path, mode_t forbidden, char *bytes, size_t max, size_t *size, struct error_context *error)
 {
 	struct stat status;
@@ -135,6 +135,26 @@ static int directory_make(const char *key_dir, struct error_context *error)
 	return 0;
 }
 
+/* Was a `rotate --finish` ended between the secret and the public key? Then the key called next fits the secret of NAME, and
+ * `finish` goes on from there; nothing else does. */
+static bool finish_is_half_done(const char *key_dir, const char *name)
+{
+	char path[KEY_PATH_SIZE], secret[KEY_TEXT_SIZE], derived[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
+	bool is_half_done = keys_load_next(key_dir, name, next, NULL) == 0 &&
+	                    path_make(path, key_dir, name, "secret", NULL) == 0 && key_read(path, 077, secret, NULL) == 0 &&
+	                    zmq_curve_public(derived, secret) == 0 && strcmp(derived, next) == 0;
+	sodium_memzero(secret, sizeof secret);
+	return is_half_done;
+}
+
+static int half_done_error(const char *name, struct error_context *error)
+{
+	return error_set(error, ERR_CONFIGURATION,
+	    "the rotation of %s was interrupted half-way: its secret is the next one already, its public key still the former "
+	    "one; run `godwit keys rotate %s --finish` again",
+	    name, name);
+}
+
 /* The secret decides, the public key follows from it: so what was killed in between can simply be repeated. */
 static int pair_make(const char *key_dir, const char *public_path, const char *secret_path, struct error_context *error)
 {
@@ -187,7 +207,9 @@ int keys_load(const char *key_dir, const char *name, struct key_pair *pair, stru
 	if (!code)
 		code = key_read(path, 077, pair->secret_text, error);
 	if (!code && (zmq_curve_public(derived, pair->secret_text) != 0 || strcmp(derived, pair->public_text) != 0))
-		code = error_set(error, ERR_CONFIGURATION, "%s does not belong to %s.public beside it", path, name);
+		code = finish_is_half_done(key_dir, name)
+		           ? half_done_error(name, error)
+		           : error_set(error, ERR_CONFIGURATION, "%s does not belong to %s.public beside it", path, name);
 	if (code)
 		sodium_memzero(pair, sizeof *pair);
 	return code;
@@ -302,6 +324,8 @@ int keys_rotate(const char *key_dir, const char *name, struct error_context *err
 	if (!code && !keys_has_secret(key_dir, name))
 		code = error_set(error, ERR_CONFIGURATION,
 		    "the secret of %s is not in %s: a key is rotated where its secret is", name, key_dir);
+	if (!code && finish_is_half_done(key_dir, name))
+		code = half_done_error(name, error);
 	if (!code)
 		code = path_make(public_path, key_dir, name, "next.public", error);
 	if (!code)
@@ -312,15 +336,18 @@ int keys_rotate(const char *key_dir, const char *name, struct error_context *err
 int keys_rotate_finish(const char *key_dir, const char *name, struct error_context *error)
 {
 	char path[KEY_PATH_SIZE], next_path[KEY_PATH_SIZE], secret[KEY_TEXT_SIZE], derived[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
-	int code = keys_load_next(key_dir, name, next, error);
+	int code = keys_load_next(key_dir, name, next, error), path_code = path_make(path, key_dir, name, "secret", error);
+	if (!path_code)
+		path_code = path_make(next_path, key_dir, name, "next.secret", error);
+	if (code == ERR_NOT_FOUND && !path_code && access(next_path, F_OK) == 0)
+		return error_set(error, ERR_CONFIGURATION,
+		    "the next key of %s is half made: its secret is there, its public key is not, so nobody has it; run "
+		    "`godwit keys rotate %s` again, without --finish",
+		    name, name);
 	if (code == ERR_NOT_FOUND)
 		return error_set(error, ERR_CONFIGURATION, "no rotation of %s is under way in %s", name, key_dir);
-	if (!code)
-		code = path_make(path, key_dir, name, "secret", error);
-	if (!code)
-		code = path_make(next_path, key_dir, name, "next.secret", error);
-	if (code)
-		return code;
+	if (code || path_code)
+		return code ? code : path_code;
 	/* The secret first: it decides. Its public key, still called next, is found again by a call that comes later. */
 	code = key_read(next_path, 077, secret, error);
 	bool is_moved = code == ERR_NOT_FOUND;
@@ -379,7 +406,8 @@ uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NA
 	return count;
 }
 
-int keys_read_file(const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error)
+int keys_read_file(
+    const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error)
 {
 	char path[KEY_PATH_SIZE];
 	size_t size;

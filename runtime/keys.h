@@ -58,9 +58,10 @@ int keys_rotate_finish(const char *key_dir, const char *name, struct error_conte
 
 /* A file beside the keys, written whole or not at all, 0600. */
 int keys_write_file(const char *key_dir, const char *name, const char *ending, const char *text, struct error_context *error);
-/* The text of such a file, with a zero behind it: at most `max` bytes in all. ERR_NOT_FOUND: there is none. Refuses a file of another user
- * (root's is taken), one that others can write, a link. */
-int keys_read_file(const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error);
+/* The text of such a file, with a zero behind it: at most `max` bytes in all. ERR_NOT_FOUND: there is none. Refuses a file of
+ * another user (root's is taken), one that others can write, a link. */
+int keys_read_file(
+    const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error);
 /* Names in KEYDIR that have a file with this ending ("secret", "public", "rights"), sorted; at most `max`. Returns how many
  * there are, which may be more; 0 when there is no such directory. */
 uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max);

@@ -192,7 +192,16 @@ Test(keys, G18_rotation_killed_half_way)
 	cr_assert_eq(keys_load_next(key_dir, "us", next, &error), 0);
 	strcpy(from, at("us.next.secret"));
 	cr_assert_eq(rename(from, at("us.secret")), 0);
-	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), ERR_CONFIGURATION);
+	/* Whoever meets it says what is so, and the command that goes on; a new rotation would not. */
+	static int (*const meet[])(const char *, const char *, struct error_context *) = {keys_check_secrets, keys_rotate};
+	for (int i = 0; i < 2; i++) {
+		error.text[0] = 0;
+		cr_assert_eq(meet[i](key_dir, "us", &error), ERR_CONFIGURATION);
+		cr_assert(strstr(error.text, "rotation of us was interrupted half-way") &&
+		              strstr(error.text, "run `godwit keys rotate us --finish` again"),
+		    "%d: %s", i, error.text);
+	}
+	cr_assert_neq(access(at("us.next.secret"), F_OK), 0);
 	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), 0, "%s", error.text);
 	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), 0, "%s", error.text);
 	cr_assert_str_eq(pair.public_text, next);
@@ -201,6 +210,23 @@ Test(keys, G18_rotation_killed_half_way)
 	unlink(at("us.next.secret"));
 	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), ERR_CONFIGURATION);
 	cr_assert_eq(keys_load(key_dir, "us", &pair, &error), 0);
+	/* Nor is its rotation one that was interrupted. */
+	cr_assert(!strstr(error.text, "interrupted"), "%s", error.text);
+}
+
+/* Killed between the next secret and its public key, which nobody can have imported then. */
+Test(keys, G18_rotation_begun_half_way)
+{
+	cr_assert_eq(keys_make(key_dir, "us", &error), 0);
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "no rotation of us is under way"), "%s", error.text);
+	cr_assert_eq(keys_rotate(key_dir, "us", &error), 0);
+	unlink(at("us.next.public"));
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "half made") && strstr(error.text, "run `godwit keys rotate us` again, without --finish"),
+	    "%s", error.text);
+	cr_assert_eq(keys_rotate(key_dir, "us", &error), 0, "%s", error.text);
+	cr_assert_eq(keys_rotate_finish(key_dir, "us", &error), 0, "%s", error.text);
 }
 
 Test(keys, G18_rights)
@@ -261,7 +287,9 @@ Test(keys, G18_every_file_of_the_directory_is_read_with_the_same_care)
 			           : i == 1 ? rights_load(key_dir, "client", &rights, &error)
 			                    : keys_client_name(key_dir, name, &error);
 			cr_assert_eq(code, ERR_CONFIGURATION, "%s, kind %d: %d", files[i], kind, code);
-			cr_assert(strstr(error.text, kind == 0 ? "symbolic link" : kind == 1 ? "regular file" : "mode 622 lets others write it"),
+			cr_assert(strstr(error.text, kind == 0   ? "symbolic link"
+			                             : kind == 1 ? "regular file"
+			                                         : "mode 622 lets others write it"),
 			    "%s, kind %d: %s", files[i], kind, error.text);
 			if (kind < 2)
 				cr_assert(unlink(path) == 0 && rename(aside, path) == 0);
