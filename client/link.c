@@ -62,13 +62,14 @@ int connection_open(struct gw_connection *c, struct error_context *error)
 		c->context_held = true;
 		c->silence_ms = CONNECTION_SILENCE_MS;
 	}
-	int code = socket_connect(&c->socket, shared_context, ZMQ_DEALER, c->endpoint, &options, error);
+	int code = socket_prepare(&c->socket, shared_context, ZMQ_DEALER, c->endpoint, &options, error);
 	if (code)
 		return code;
 	c->connections++;
 	c->links++;
 	c->opened_ns = connection_now_ns();
-	return monitor_open(c, error);
+	code = monitor_open(c, error);
+	return code ? code : socket_dial(c->socket, c->endpoint, error);
 }
 
 static void sockets_close(struct gw_connection *c)

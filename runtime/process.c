@@ -272,7 +272,7 @@ int process_connect(struct process *p, void **socket, const struct region *regio
 	topology_endpoint(&p->topology, p->region->id, region->id, service, (uint16_t)p->flags.link_base, endpoint);
 	options.own = &p->keys;
 	options.server_key = server_key;
-	code = socket_connect(socket, p->context, ZMQ_DEALER, endpoint, &options, error);
+	code = socket_prepare(socket, p->context, ZMQ_DEALER, endpoint, &options, error);
 	if (code)
 		return code;
 	assert(p->watch_count < REGIONS_MAX);
@@ -287,9 +287,10 @@ int process_connect(struct process *p, void **socket, const struct region *regio
 	    .peer_key = server_key,
 	    .refusal = refusal};
 	code = watch_start(&p->watches[p->watch_count], &watched, error);
-	if (!code)
-		p->watch_count++;
-	return code;
+	if (code)
+		return code;
+	p->watch_count++;
+	return socket_dial(*socket, endpoint, error);
 }
 
 void process_ready(struct process *p)

@@ -210,7 +210,7 @@ static int endpoint_check(const void *context, const char *endpoint, bool binds,
 	return 0;
 }
 
-static int socket_open(void **out, void *context, int zmq_type, const char *endpoint, const struct socket_options *given,
+static int socket_make(void **out, void *context, int zmq_type, const char *endpoint, const struct socket_options *given,
     bool binds, struct error_context *error)
 {
 	static const struct socket_options none = {0};
@@ -225,9 +225,6 @@ static int socket_open(void **out, void *context, int zmq_type, const char *endp
 		return error_set(error, ERR_IO, "%s: cannot make a socket: %s", endpoint, zmq_strerror(errno));
 	if (set_all(socket, zmq_type, binds, is_tcp, endpoint, options) != 0)
 		code = error_set(error, ERR_CONFIGURATION, "%s: cannot set up the socket (a key that is no key?)", endpoint);
-	else if ((binds ? zmq_bind : zmq_connect)(socket, endpoint) != 0)
-		code = error_set(error, ERR_CONFIGURATION, "%s: cannot %s: %s", endpoint, binds ? "listen" : "connect",
-		    errno == EADDRINUSE ? "the address is in use by another process" : zmq_strerror(errno));
 	else if (registry_add(&(struct open_socket){.socket = socket,
 	             .context = context,
 	             .serves_zap = strcmp(endpoint, ZAP_ENDPOINT) == 0,
@@ -241,6 +238,25 @@ static int socket_open(void **out, void *context, int zmq_type, const char *endp
 	return 0;
 }
 
+static int socket_attach(void *socket, const char *endpoint, bool binds, struct error_context *error)
+{
+	if ((binds ? zmq_bind : zmq_connect)(socket, endpoint) == 0)
+		return 0;
+	return error_set(error, ERR_CONFIGURATION, "%s: cannot %s: %s", endpoint, binds ? "listen" : "connect",
+	    errno == EADDRINUSE ? "the address is in use by another process" : zmq_strerror(errno));
+}
+
+static int socket_open(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options,
+    bool binds, struct error_context *error)
+{
+	int code = socket_make(socket, context, zmq_type, endpoint, options, binds, error);
+	if (code || (code = socket_attach(*socket, endpoint, binds, error)) == 0)
+		return code;
+	socket_close(*socket);
+	*socket = NULL;
+	return code;
+}
+
 int socket_bind(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options,
     struct error_context *error)
 {
@@ -251,6 +267,17 @@ int socket_connect(void **socket, void *context, int zmq_type, const char *endpo
     struct error_context *error)
 {
 	return socket_open(socket, context, zmq_type, endpoint, options, false, error);
+}
+
+int socket_prepare(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options,
+    struct error_context *error)
+{
+	return socket_make(socket, context, zmq_type, endpoint, options, false, error);
+}
+
+int socket_dial(void *socket, const char *endpoint, struct error_context *error)
+{
+	return socket_attach(socket, endpoint, false, error);
 }
 
 static bool ipc_path_is_gone(void *socket, char endpoint[static 256])

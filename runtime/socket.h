@@ -34,6 +34,10 @@ struct socket_options {
  * ipc path longer than the system takes, ...). */
 int socket_bind(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
 int socket_connect(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
+/* The two halves of socket_connect, for whoever watches the connection: what happens to it before a monitor is there (a refusal of the
+ * key, after which libzmq tries no more) nobody is told. When socket_dial fails the socket stays open. */
+int socket_prepare(void **socket, void *context, int zmq_type, const char *endpoint, const struct socket_options *options, struct error_context *error);
+int socket_dial(void *socket, const char *endpoint, struct error_context *error);
 /* Listens anew on the path of an ipc endpoint that somebody has removed (a clean-up of temporary files, a logout): whoever comes later
  * finds the socket again. By the thread that uses the socket. Nothing happens to other sockets. */
 void socket_renew_path(void *socket);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "runtime/keys.h"
 #include "runtime/logline.h"
+#include "runtime/process.h"
 #include "runtime/rights.h"
 #include "runtime/socket.h"
 #include "runtime/watch.h"
@@ -136,6 +138,40 @@ Test(sockets, curve_round_trip)
 	cr_assert_eq(counter_get(place.pump.counters, COUNTER_keys_refused), 0);
 }
 
+/* In the place of libzmq's: the other side has had all the time that it needs before the monitor is there. */
+static bool monitor_is_late;
+static bool is_counted(void *self)
+{
+	(void)self;
+	return counter_get(place.pump.counters, COUNTER_keys_refused) > 0;
+}
+int zmq_socket_monitor(void *socket, const char *endpoint, int events)
+{
+	int (*real)(void *, const char *, int) = (int (*)(void *, const char *, int))dlsym(RTLD_NEXT, "zmq_socket_monitor");
+	if (monitor_is_late && endpoint && pump_run(&place.pump, is_counted, NULL, 1000))
+		usleep(200000); /* the refusal travels */
+	return real(socket, endpoint, events);
+}
+
+/* As process_connect is used by the actors. */
+static int peer_connect(struct process *process, const char *own, const char *peer)
+{
+	struct region *regions = process->topology.regions;
+	struct socket_options options = {.reconnect_max_ms = 100};
+	process->topology.region_count = 2;
+	regions[0] = (struct region){.id = 0, .host = "127.0.0.1", .port = 1};
+	regions[1] = (struct region){.id = 1, .host = "127.0.0.1"};
+	regions[1].port = (uint16_t)(atoi(strrchr(place.endpoint, ':') + 1) - SERVICE_HEALTH);
+	snprintf(regions[0].name, sizeof regions[0].name, "%s", own);
+	snprintf(regions[1].name, sizeof regions[1].name, "%s", peer);
+	process->region = &regions[0];
+	process->loop = place.pump.loop;
+	process->context = place.outside;
+	snprintf(process->key_dir, sizeof process->key_dir, "%s", place.key_dir);
+	cr_assert_eq(keys_load(place.key_dir, own, &process->keys, &error), 0, "%s", error.text);
+	return process_connect(process, &place.client, &regions[1], SERVICE_HEALTH, &options, &place.refusal, &error);
+}
+
 static struct watch *watch_of(const char *own, const char *server_key)
 {
 	struct watch *watch;
@@ -181,6 +217,24 @@ Test(sockets, G18_unknown_key_is_refused_until_it_is_known)
 	message_close(&place.message);
 	watch_stop(watch);
 	close(null);
+}
+
+/* libzmq tells once that a key was refused, and tries no more: whoever is not watching by then has a dead link. */
+Test(sockets, G18_a_refusal_that_comes_at_once_is_not_missed)
+{
+	struct sending sending = {.bytes = (uint8_t *)"hello", .size = 5};
+	static struct process process;
+	char from[256], to[256];
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	monitor_is_late = true;
+	cr_assert_eq(peer_connect(&process, "stranger", "here"), 0, "%s", error.text);
+	cr_assert(pump_run(&place.pump, refusal_is_told, &sending, 10000), "the refusal was missed");
+	snprintf(from, sizeof from, "%s/stranger.public", place.key_dir);
+	snprintf(to, sizeof to, "%s/client.public", place.key_dir);
+	cr_assert_eq(rename(from, to), 0);
+	cr_assert(pump_run(&place.pump, sent_and_arrived, &sending, 10000), "a dead link");
+	message_close(&place.message);
+	watch_stop(process.watches[0]);
 }
 
 /* Another key than the peer's is told apart from an own key that the peer does not know; the key that is brought later is
