@@ -126,11 +126,11 @@ void logline(enum log_level level, const char *event, const char *format, ...)
 	va_end(arguments);
 }
 
-static uint64_t event_hash(const char *event)
+uint64_t logline_subject(const char *text)
 {
 	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-	for (; *event; event++)
-		hash = (hash ^ (uint8_t)*event) * 0x100000001b3u;
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
 	return hash;
 }
 
@@ -162,7 +162,7 @@ void logline_distinct(enum log_level level, const char *event, uint64_t subject,
 	if (state.counters)
 		counter_add(state.counters, COUNTER_errors, 1);
 	bool is_new;
-	struct distinct *d = distinct_find(event_hash(event), subject, &is_new);
+	struct distinct *d = distinct_find(logline_subject(event), subject, &is_new);
 	d->seen_ns = now_ns;
 	if ((int)level >= atomic_load(&level_now) && (is_new || now_ns - d->told_ns >= TELL_AGAIN_NS)) {
 		line_write(level, event, d->untold, format, arguments);

@@ -35,8 +35,7 @@ static void refusal_note(struct watch *w, enum key_refusal refusal)
 	if (!w->refusal)
 		return;
 	enum key_refusal before = atomic_exchange_explicit(w->refusal, refusal, memory_order_relaxed);
-	uint64_t subject = 0;
-	memcpy(&subject, w->peer, sizeof subject);
+	uint64_t subject = logline_subject(w->peer);
 	if (refusal == KEY_UNKNOWN_THERE)
 		logline_distinct(LOG_LEVEL_WARN, "key_refused_by", subject,
 		    "peer=%s name=%s key=%s reason=\"%s does not know the key of %s; "

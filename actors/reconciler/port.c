@@ -49,11 +49,8 @@ struct port {
 static void port_refused(struct port *p, const char *user, int code)
 {
 	counter_add(p->process.counters, COUNTER_frames_refused, 1);
-	uint64_t subject = (uint64_t)-code;
-	for (const char *c = user ? user : ""; *c; c++)
-		subject = subject * 31 + (uint8_t)*c;
-	logline_distinct(
-	    LOG_LEVEL_WARN, "peer_message_refused", subject, "from=%s code=%s", user ? user : "-", error_name(code));
+	logline_distinct(LOG_LEVEL_WARN, "peer_message_refused", logline_subject(user ? user : "") + (uint64_t)-code,
+	    "from=%s code=%s", user ? user : "-", error_name(code));
 }
 
 static void port_told(struct port *p, const char *peer, const struct reconciler_effects *effects)

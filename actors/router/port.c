@@ -285,9 +285,7 @@ static void unpermitted_refuse(struct port *port, const struct message *message,
 	}
 	answers_send(port, message);
 	counter_add(port->process.counters, COUNTER_frames_refused, count);
-	uint64_t subject = 0;
-	memcpy(&subject, user, strnlen(user, sizeof subject));
-	logline_distinct(LOG_LEVEL_WARN, "not_permitted", subject, "name=%s operations=%u", user, count);
+	logline_distinct(LOG_LEVEL_WARN, "not_permitted", logline_subject(user), "name=%s operations=%u", user, count);
 }
 
 static void message_take(struct port *port, struct work *work, struct clock_now now)

@@ -303,6 +303,37 @@ static uint32_t lines_of(const char *path)
 	fclose(file);
 	return lines;
 }
+static bool two_are_told(void *self)
+{
+	uint32_t lines = 0;
+	char line[1024];
+	FILE *file = fopen(self, "r");
+	cr_assert(file);
+	while (fgets(line, sizeof line, file))
+		lines += strstr(line, " key_refused_by ") != NULL;
+	fclose(file);
+	return lines == 2;
+}
+/* Names that differ only at their ends: one line of the log each. */
+Test(sockets, G18_each_peer_that_refuses_is_named)
+{
+	static struct process processes[2];
+	static const char *const peers[] = {"us-east-1", "us-east-2"};
+	char path[256];
+	snprintf(path, sizeof path, "%s/log", place.directory);
+	int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), saved = dup(STDERR_FILENO);
+	logline_init("stranger", "monitor", NULL);
+	dup2(log, STDERR_FILENO);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(keys_write_file(place.key_dir, peers[i], "public", place.server_keys.public_text, &error), 0);
+		cr_assert_eq(peer_connect(&processes[i], "stranger", peers[i]), 0, "%s", error.text);
+	}
+	bool told = pump_run(&place.pump, two_are_told, path, 10000);
+	dup2(saved, STDERR_FILENO);
+	cr_assert(told, "one of two peers is not named");
+	watch_stop(processes[0].watches[0]);
+	watch_stop(processes[1].watches[0]);
+}
 static bool zap_has_answered(void *self)
 {
 	char part[300];
