@@ -25,7 +25,6 @@ bench eventual --level eventual --keyspace prices --keys 2000 & eventual_pid=$!
 sleep 3
 
 clock_of() { godwit status --json | jq -r --arg r "$1" 'select(.name == $r) | .clock_ahead_ms // "unknown"'; }
-monotonic_ns() { awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime; }
 sizes=(1000 3000 40000 600000 7200000 86400000)
 refused=0 began=$(monotonic_ns)
 for number in $(seq "$jumps"); do

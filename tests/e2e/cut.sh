@@ -7,12 +7,10 @@ cut_s=${SECONDS_CUT:-10}
 up || fail "up"
 
 bench() { "$GODWIT_BENCH" --dir "$work/data" --topology "$work/topology.yaml" --seconds "$1" --regions us,eu --clients 2 --keys 20000 --json "${@:2}"; }
-memory_kib() { # largest resident size of any streamer or coordinator
-	local region pid
+memory_kib() { # largest resident size of any streamer
+	local region
 	for region in $regions; do
-		for pid in $(pgrep -P "$(cat "$work/data/$region/supervisor.pid")" -f 'godwit-streamer'); do
-			awk '/^VmHWM/ { print $2 }' "/proc/$pid/status"
-		done
+		awk '/^VmHWM/ { print $2 }' "/proc/$(actor_of "$region" streamer)/status"
 	done | sort -n | tail -1
 }
 

@@ -60,7 +60,7 @@ for i in $(seq 0 50 $((rows - 1))); do godwit get "big-$i" -r us >/dev/null 2>&1
 
 # Killed while the disk is full, it starts again, reads and streams; its other processes as well.
 for role in coordinator router streamer; do
-	kill -9 "$(pgrep -P "$(cat "$work/data/us/supervisor.pid")" -f "godwit-$role")" || fail "no $role"
+	kill -9 "$(actor_of us $role)" || fail "no $role"
 done
 for i in $(seq 100); do [ "$(godwit get base -r us 2>/dev/null)" = "from before" ] && break; sleep 0.1; done
 [ "$(godwit get base -r us)" = "from before" ] || fail "a region killed on a full disk does not come back"

@@ -9,11 +9,10 @@ declare -A number=([us]=0 [eu]=1 [ap]=2 [app]=3)
 tag=gw$$
 export PATH=$GODWIT_BIN:$PATH
 unset GODWIT_DIR GODWIT_KEYS
+folder_of() { echo "$work/$1/godwit-data/$1"; } # REGION
+. "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
 skip() { echo "SKIPPED: $*"; exit 77; }
-now_ms() { echo $(($(date +%s%N) / 1000000)); }
-monotonic_ns() { awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime; }
 
 host() { # HOST COMMAND...: there, in its folder
 	local name=$1
@@ -24,20 +23,13 @@ host() { # HOST COMMAND...: there, in its folder
 names() {
 	mkdir -p "/etc/netns/$tag-$1" && printf '%s\n' "127.0.0.1 localhost" "${@:2}" >"/etc/netns/$tag-$1/hosts"
 }
-processes_of() { local supervisor; supervisor=$(cat "$work/$1/godwit-data/$1/supervisor.pid") && echo "$supervisor" $(pgrep -P "$supervisor"); }
-actor_of() { pgrep -P "$(cat "$work/$1/godwit-data/$1/supervisor.pid")" -f "godwit-$2"; } # REGION ACTOR
-region_gone() {
-	local i
-	for i in $(seq 1000); do
-		flock -n "$work/$1/godwit-data/$1/supervisor.lock" true && return
-		sleep 0.01
-	done
-	fail "$1 still runs"
-}
 
-# Round trips of oceans, half of them each way; and cut what is named: "FROM>TO", or "FROM" for both ways of all.
+# Round trips of oceans, half of them each way; and cut what is named: "FROM>TO", or "FROM" for both ways of all. Returns when it is so.
+# wan_lost is how many packets cuts have taken until then.
+wan_lost=0
 wan_set() { # CUT...
-	local from to cut word
+	local from to cut word lines
+	lines=$(grep -cs ^lost "$work/wan.out")
 	for from in $regions; do
 		for to in $regions; do
 			[ $from != $to ] || continue
@@ -67,6 +59,7 @@ cleanup() {
 	if { [ $code != 0 ] && [ $code != 77 ]; } || [ -n "${KEEP:-}" ]; then
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/*/godwit-data/*/*.stderr "$work"/up.log >&2 2>/dev/null
+		[ -z "$failure" ] || echo "$failure" >&2 # again: of a long log only the end may be seen
 	else
 		rm -rf "$work"
 	fi

@@ -23,8 +23,6 @@ writer() {
 for region in $regions; do writer "$region" & writers="${writers:-} $!"; done
 sleep 1
 
-# A region's processes: the supervisor first, then its actors.
-supervisor_of() { cat "$work/data/$1/supervisor.pid"; }
 serving_ms=0 slowest=0
 probe() { # REGION: waits until a write is acknowledged there
 	local start=$1 region=$2
@@ -44,13 +42,12 @@ while [ "$(wc -l <"$work/killed")" -lt "$kills" ]; do
 	tries=$((tries + 1))
 	[ $tries -le $((kills * 20)) ] || fail "only $(wc -l <"$work/killed") of $kills kills in $tries tries"
 	region=${names[RANDOM % 3]}
-	supervisor=$(supervisor_of "$region")
 	case $((RANDOM % 7)) in
-	0) what=supervisor pids=$supervisor ;;
-	1) what=region pids="$supervisor $(pgrep -P "$supervisor" | tr '\n' ' ')" ;;
+	0) what=supervisor pids=$(cat "$work/data/$region/supervisor.pid") ;;
+	1) what=region pids=$(processes_of "$region") ;;
 	*) roles=(coordinator coordinator streamer monitor router reconciler)
 		role=${roles[RANDOM % 6]} what=$role
-		pids=$(pgrep -P "$supervisor" -f "godwit-$role") || { sleep 0.5; continue; } ;;
+		pids=$(actor_of "$region" "$role") || { sleep 0.5; continue; } ;;
 	esac
 	start=$(now_ms)
 	killed $pids || { sleep 0.1; continue; }

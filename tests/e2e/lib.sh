@@ -4,9 +4,8 @@
 set -u
 work=$(mktemp -d "${TMPDIR:-/tmp}/godwit-e2e.XXXXXX")
 regions="us eu ap"
-
-failure=""
-fail() { failure="FAILED: $*" && echo "$failure" >&2; exit 1; }
+folder_of() { echo "$work/data/$1"; } # REGION
+. "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
 # Ports of a run are drawn at random, below those that the kernel gives out, so that two runs on one machine do not meet.
 ports_taken() {
@@ -48,35 +47,10 @@ refused() {
 	[ "$(wc -c <"$work/err")" -le 400 ] || fail "a long line: $*"
 }
 
-# All processes of a region: its supervisor first, then its actors.
-processes_of() { local supervisor; supervisor=$(cat "$work/data/$1/supervisor.pid") && echo "$supervisor" $(pgrep -P "$supervisor"); }
-# killed PID...: the first was there and is killed; the others too, if they have not gone with it. False: nobody was killed.
-killed() { [ $# -gt 0 ] && kill -9 "$1" 2>/dev/null && { shift; [ $# = 0 ] || kill -9 "$@" 2>/dev/null; true; }; }
-actor_of() { pgrep -P "$(cat "$work/data/$1/supervisor.pid")" -f "godwit-$2"; } # REGION ACTOR
-# Until nothing of it runs: its supervisor's lock is free.
-region_gone() {
-	local i
-	for i in $(seq 1000); do
-		flock -n "$work/data/$1/supervisor.lock" true && return
-		sleep 0.01
-	done
-	fail "$1 still runs"
-}
-
-# No region is in doubt about a strong transaction.
-settled() {
-	local i
-	for i in $(seq 200); do
-		godwit indoubt --json >"$work/indoubt" 2>"$work/indoubt.err" && [ ! -s "$work/indoubt" ] && return
-		sleep 0.1
-	done
-	cat "$work/indoubt" "$work/indoubt.err" >&2
-	fail "still in doubt after 20 s"
-}
 # All regions hold the same rows of these keyspaces, and nothing is in doubt.
 even() { # KEYSPACE...
 	local keyspace
-	settled
+	settled godwit
 	for keyspace in "$@"; do
 		godwit verify -k "$keyspace" --wait-ms 30000 >"$work/verify" 2>&1 || { cat "$work/verify" >&2; fail "the regions differ in $keyspace"; }
 	done
@@ -93,7 +67,7 @@ cleanup() {
 	touch "$work/stop" # for what runs in the background
 	kill $(jobs -p) 2>/dev/null
 	godwit down >/dev/null 2>&1
-	if [ $code != 0 ] || [ -n "${KEEP:-}" ]; then
+	if { [ $code != 0 ] && [ $code != 77 ]; } || [ -n "${KEEP:-}" ]; then # 77: skipped
 		echo "kept for a look: $work" >&2
 		tail -n 5 "$work"/data/*/*.stderr "$work"/up.log >&2 2>/dev/null
 		[ -z "$failure" ] || echo "$failure" >&2 # again: of a long log only the end may be seen
@@ -104,5 +78,3 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM
-
-now_ms() { echo $(($(date +%s%N) / 1000000)); }

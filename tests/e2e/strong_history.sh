@@ -15,12 +15,6 @@ bench() { # SECONDS FLAG...
 	"$GODWIT_BENCH" --dir "$work/data" --topology "$work/topology.yaml" --level strong --keyspace "$keyspace" --keys 10 --read-ratio 0.5 \
 		--value-size 40 --clients 6 --pipeline 4 --rate "${RATE:-0}" --timeout 1500 --warmup 0 --apart --json --seconds "$@" ${BENCH_FLAGS:-}
 }
-# The clock of the history.
-monotonic_ns() { awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime; }
-between() { # FIRST LAST, ms: sleeps for that long
-	local ms=$(($1 + RANDOM % ($2 - $1)))
-	sleep $((ms / 1000)).$(printf %03d $((ms % 1000)))
-}
 
 # A fault counts when it has happened: a link that is not cut, or a process that was not there, is none (H23).
 quiet() { "$@" >"$work/quiet" 2>&1 || fail "$*: $(cat "$work/quiet")"; }
