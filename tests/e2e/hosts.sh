@@ -12,7 +12,7 @@ for r in $regions; do cp "$work/topology.yaml" "$work/$r/topology.yaml"; done
 host us godwit up --topology topology.yaml >"$work/out" 2>&1 && fail "up without keys"
 grep -q 'no secret of a region of this machine' "$work/out" || fail "up without keys: $(cat "$work/out")"
 
-done_lines=0 first=--new-cluster
+done_lines=0
 lines "Three machines from nothing" >"$work/lines"
 while read -r line; do
 	case $line in
@@ -29,10 +29,9 @@ while read -r line; do
 	"godwit keys"*)
 		for r in $regions; do host $r bash -c "$line" >>"$work/up.log" 2>&1 || fail "$r: $line"; done ;;
 	"godwit up"*)
-		for r in $regions; do
-			host $r bash -c "$line $first" >>"$work/up.log" 2>&1 || fail "$r: $line"
-			first=
-		done ;;
+		# All at once, as three people would: each waits for the others for a while.
+		for r in $regions; do host $r bash -c "$line" >>"$work/up.log" 2>&1 & starts[${number[$r]}]=$!; done
+		for r in $regions; do wait ${starts[${number[$r]}]} || fail "$r: $line"; done ;;
 	*)
 		[ "$line" != "godwit verify" ] || line="godwit verify --wait-ms 20000"
 		ok=

@@ -44,6 +44,10 @@ wan_set() { # CUT...
 			echo "${number[$from]} ${number[$to]} $word"
 		done
 	done >"$work/wan.new" && mv "$work/wan.new" "$work/wan"
+	[ -n "${wan_pid:-}" ] || return 0
+	wan_told() { [ "$(grep -c ^lost "$work/wan.out")" -gt "${lines:-0}" ]; }
+	within 5 wan_told || fail "the network does not take new delays and cuts"
+	wan_lost=$(sed -n 's/^lost //p' "$work/wan.out" | tail -1)
 }
 
 cleanup() {

@@ -12,7 +12,8 @@
  *
  *   FROM TO DELAY_MS|cut
  *
- * A pair without a line has no delay. Packets keep their order within a pair. Needs root and /dev/net/tun. */
+ * A pair without a line has no delay. Packets keep their order within a pair. Each time that CONTROL has been read again, a line
+ * "lost COUNT" on standard output tells how many packets cuts have taken so far. Needs root and /dev/net/tun. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +52,7 @@ static struct way ways[HOSTS_MAX][HOSTS_MAX];
 static int devices[HOSTS_MAX];
 static struct in_addr addresses[HOSTS_MAX];
 static int hosts;
+static unsigned long lost; /* to cuts */
 
 static uint64_t now_ns(void)
 {
@@ -131,7 +133,10 @@ static void packets_take(int from)
 		memcpy(&to, bytes + 16, sizeof to);
 		for (int i = 0; i < hosts; i++) {
 			struct way *w = &ways[from][i];
-			if (to.s_addr != addresses[i].s_addr || w->cut || w->count == QUEUE_MAX)
+			if (to.s_addr != addresses[i].s_addr)
+				continue;
+			lost += w->cut;
+			if (w->cut || w->count == QUEUE_MAX)
 				continue;
 			struct packet *p = malloc(sizeof *p + (size_t)size);
 			if (!p)
@@ -172,6 +177,7 @@ static uint64_t packets_give(uint64_t now)
 int main(int argc, char **argv)
 {
 	struct pollfd polled[HOSTS_MAX];
+	struct stat status;
 	struct timespec seen = {0};
 	if (argc < 4 || argc > 2 + HOSTS_MAX) {
 		fprintf(stderr, "usage: wan CONTROL NAMESPACE=ADDRESS...\n");
@@ -191,17 +197,20 @@ int main(int argc, char **argv)
 		polled[i] = (struct pollfd){.fd = devices[i], .events = POLLIN};
 	}
 	prctl(PR_SET_TIMERSLACK, 1UL);
+	if (stat(argv[1], &status) == 0)
+		seen = status.st_mtim;
 	control_read(argv[1]);
 	printf("ready\n");
 	fflush(stdout);
 	for (uint64_t next_ns = 0;;) {
 		uint64_t now = now_ns(), wait_ns = next_ns > now ? next_ns - now : 0;
 		struct timespec wait = {.tv_nsec = (long)wait_ns};
-		struct stat status;
 		if (ppoll(polled, (nfds_t)hosts, &wait, NULL) < 0 && errno != EINTR)
 			stop("poll");
 		if (stat(argv[1], &status) == 0 && memcmp(&status.st_mtim, &seen, sizeof seen) != 0) {
 			seen = status.st_mtim;
+			printf("lost %lu\n", lost);
+			fflush(stdout);
 			control_read(argv[1]);
 		}
 		for (int i = 0; i < hosts; i++)
