@@ -6,7 +6,8 @@
  *   foreign-peer pose KEYDIR REGION ID ENDPOINT WHAT STORE   binds as a region that is down, answers a subscription with WHAT in
  *                                                            the name of its store, whose id is in the file STORE
  *
- * Exit code 0: it was delivered (whether it did harm is for the script to see); 3: the other side would not talk to us. */
+ * A visitor stays for ten seconds. Exit code 0: what it sent was delivered (whether it did harm is for the script to see); 3: the other
+ * side does not talk to it; 4: the other side has closed the connection. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,8 @@ static int visit(char **arguments)
 	char server_key[KEY_TEXT_SIZE];
 	void *context = zmq_ctx_new(), *socket, *watch;
 	struct socket_options options = {.own = &own, .server_key = server_key};
-	int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+	int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+	             ZMQ_EVENT_DISCONNECTED;
 	int timeout_ms = 3000, sent;
 	zmq_msg_t event;
 	uint16_t kind;
@@ -110,8 +112,12 @@ static int visit(char **arguments)
 		return 3;
 	zmq_setsockopt(socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms);
 	sent = zmq_send(socket, bytes, make_visit(what, strcmp(name, "us") == 0 ? 0 : strcmp(name, "eu") == 0 ? 1 : 2), 0);
-	nanosleep(&(struct timespec){0, 500000000}, NULL);
-	return sent < 0 ? 3 : 0;
+	if (sent < 0)
+		return 3;
+	zmq_msg_recv(&event, watch, 0); /* the address, which belongs to the event above */
+	timeout_ms = 10000;
+	zmq_setsockopt(watch, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
+	return zmq_msg_recv(&event, watch, 0) < 0 ? 0 : 4;
 }
 
 /* A frame with one record that would be a plain write of the posing region, the one that is due, then spoilt in the way asked for:
