@@ -50,6 +50,7 @@ host ap godwit put seat ann -k orders --if-version absent -r ap >/dev/null || fa
 [ "$(host eu godwit get seat -k orders -r eu)" = ann ] || fail "a strong read"
 
 # The application's host. Each line of the document is for one of the two sides.
+cp "$work/topology.yaml" "$work/app/"
 app_lines=0
 while read -r line; do
 	case $line in
@@ -62,7 +63,6 @@ while read -r line; do
 	app_lines=$((app_lines + 1))
 done < <(lines "An application's key")
 [ $app_lines = 4 ] || fail "$app_lines lines for an application in $document"
-cp "$work/topology.yaml" "$work/app/"
 shop() { host app godwit "$1" --keys ./keys --topology topology.yaml "${@:2}"; }
 shop put cart full -k orders -r us >/dev/null || fail "the application writes"
 [ "$(shop get cart -k orders -r us)" = full ] || fail "the application reads"

@@ -41,6 +41,13 @@ for r in $regions; do import "$r" "$work/shop.pub" --rights read,write --keyspac
 import eu "$work/shop.pub" # without --rights: they stay
 sleep 1.1
 as shop put seat ann -k orders --if-version absent -r eu >/dev/null || fail "shop's new rights"
+# One half of the rights, and the other stays: no write into prices has become permitted.
+import eu "$work/shop.pub" --rights read,write
+sleep 1.1
+as shop put seat bob -k orders -r eu >/dev/null || fail "shop's rights with --rights given"
+refused 3 NOT_PERMITTED as shop put bread 3 -k prices -r eu
+refused 3 "there is no keyspace 'ordres'" as eu keys import "$work/shop.pub" --keyspaces ordres "${t[@]}"
+refused 2 "the secret of shop is not in" as eu keys export shop "${t[@]}"
 
 # eu takes another key for us's: two hosts have made one, as every `up` once did.
 godwit keys init -r us --keys "$work/wrong" "${t[@]}" >/dev/null || fail "wrong"
