@@ -248,6 +248,8 @@ int shm_attach(struct shm *shm, const char *region_dir, int writable, struct err
 	*shm = (struct shm){.fd = -1, .supervisor = shm_supervisor(region_dir)};
 	if (shm->supervisor == 0)
 		return error_set(error, ERR_UNREACHABLE, "no supervisor runs in %s", region_dir);
+	if (shm->supervisor == ROLE_LOCK_UNSEEN)
+		return error_set(error, ERR_UNREACHABLE, "the supervisor of %s runs, and cannot be seen from here", region_dir);
 	shm->fd = memory_find(shm->supervisor, region_dir, writable != 0);
 	if (shm->fd < 0)
 		return error_set(error, ERR_UNREACHABLE, "the supervisor of %s (process %d) has no shared memory that this user may open",

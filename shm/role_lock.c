@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,26 +35,46 @@ static int pid_note(int fd, const char *path, struct error_context *error)
 	return 0;
 }
 
-pid_t role_lock_holder(const char *path)
+/* Who holds a lock on a file of that inode, by the kernel's list: `wanted` if it does, else any. 0: nobody who can be seen from here. The
+ * list's device numbers are not those of stat on every file system, so another file may be meant. */
+static pid_t listed_holder(ino_t wanted_inode, pid_t wanted)
 {
-	char line[256], text[24] = "";
-	struct stat status;
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const bool is_read = fd >= 0 && fstat(fd, &status) == 0 && pread(fd, text, sizeof text - 1, 0) > 0;
-	if (fd >= 0)
-		close(fd);
-	const long pid = is_read ? strtol(text, NULL, 10) : 0;
-	FILE *locks = pid > 1 ? fopen("/proc/locks", "re") : NULL;
-	bool found = false;
-	while (locks && !found && fgets(line, sizeof line, locks)) {
+	char line[256];
+	pid_t found = 0;
+	FILE *locks = fopen("/proc/locks", "re");
+	while (locks && (!found || found != wanted) && fgets(line, sizeof line, locks)) {
 		int holder = 0;
 		unsigned long inode = 0;
-		found = sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%lu", &holder, &inode) == 2 && holder == pid &&
-		        inode == (unsigned long)status.st_ino;
+		if (sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%lu", &holder, &inode) == 2 && holder > 0 &&
+		    inode == (unsigned long)wanted_inode && (!found || holder == wanted))
+			found = (pid_t)holder;
 	}
 	if (locks)
 		fclose(locks);
-	return found ? (pid_t)pid : 0;
+	return found;
+}
+
+/* Takes it for a moment, if it is free: whoever wants it then tries again. */
+static bool is_held(int fd)
+{
+	return flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+pid_t role_lock_holder(const char *path)
+{
+	char text[24] = "";
+	struct stat status;
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	long named = pread(fd, text, sizeof text - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
+	named = named > 1 && named <= INT32_MAX ? named : 0;
+	pid_t holder = fstat(fd, &status) == 0 ? listed_holder(status.st_ino, (pid_t)named) : 0;
+	/* The file does not say who (it was written on a full disk, or is being written): the lock itself says whether. */
+	if (!named || (holder && holder != named))
+		holder = is_held(fd) ? holder ? holder : ROLE_LOCK_UNSEEN : 0;
+	close(fd);
+	return holder;
 }
 
 int role_lock_take(const char *path, const char *what, uint32_t wait_ms, int *out, struct error_context *error)

@@ -182,6 +182,26 @@ Test(layout, E12_a_process_that_is_only_named_is_not_looked_into)
 	supervisor_kill(child);
 }
 
+/* The file of the lock is written when the lock is taken, which a full disk does not keep anybody from. */
+Test(layout, E13a_a_lock_is_held_whatever_its_file_says)
+{
+	static const char *const texts[] = {"", "\n", "0\n", "1\n", "-3\n", "99999999999\n", "no pid"};
+	struct shm reader;
+	pid_t child = supervisor_fork(true, 0);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		int fd = open(lock_path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+		cr_assert_eq(write(fd, texts[i], strlen(texts[i])), (ssize_t)strlen(texts[i]));
+		close(fd);
+		cr_assert_eq(shm_supervisor(dir), child, "'%s'", texts[i]);
+		cr_assert_eq(shm_attach(&reader, dir, 0, &error), 0, "'%s': %s", texts[i], error.text);
+		shm_detach(&reader);
+	}
+	supervisor_kill(child);
+	cr_assert_eq(shm_supervisor(dir), 0);
+	cr_assert_eq(truncate(lock_path, 0), 0);
+	cr_assert_eq(shm_supervisor(dir), 0);
+}
+
 Test(layout, E12_memory_of_another_user_is_not_taken)
 {
 	struct shm reader;
