@@ -290,17 +290,25 @@ void previous_put(struct commit *c, const struct transaction *t, struct commit_m
 	m->seen_count = t->body.operation_count;
 }
 
+/* Since when the oldest request waits here for t's keys; 0: none. */
+static uint64_t waits_since(const struct commit *c, const struct transaction *t)
+{
+	uint64_t since = 0;
+	for (uint32_t i = 0; i < t->body.operation_count; i++) {
+		uint32_t first = c->keys[t->operations[i].key].request_first;
+		if (first != NOBODY)
+			since = older_of(since, c->requests[first >> 8].since);
+	}
+	return since;
+}
+
 static void vote_send(struct commit *c, struct transaction *t, uint32_t to)
 {
 	struct commit_message *m = message_send(c, to, COMMIT_VOTE, t->id);
 	m->vote = COMMIT_YES;
 	m->ballot = t->waited_ns;
 	previous_put(c, t, m);
-	for (uint32_t i = 0; i < t->body.operation_count; i++) {
-		uint32_t first = c->keys[t->operations[i].key].request_first;
-		if (first != NOBODY && (!m->read || c->requests[first >> 8].since < m->read))
-			m->read = c->requests[first >> 8].since;
-	}
+	m->read = waits_since(c, t);
 }
 
 /* Commits are shown in memory when they are appended. What is said of a row to others has to be on disk: they take it as proof
@@ -403,6 +411,7 @@ static void action_do(struct commit *c, const struct action *action)
 			if (c->others) {
 				struct commit_message *m = message_send(c, c->others, COMMIT_DECIDED, t->id);
 				m->decision = COMMIT_COMMITTED;
+				m->read = older_of(t->behind, waits_since(c, t));
 				previous_put(c, t, m);
 			}
 			transaction_free(c, t);

@@ -75,7 +75,7 @@ struct commit_message {
 	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot; /* VOTE: ballot is how long PREPARE waited there for keys, in nanoseconds */
 	/* ASK, TOLD: which; VOTE: of NO which request, of CHECK_FAILED which operation, of YES since when requests wait here
-	 * for the keys (as in a body), 0: none */
+	 * for the keys (as in a body), of DECIDED after a commit since when they wait anywhere, 0: none */
 	uint64_t read;
 	uint16_t voters; /* PROMISED, ACCEPT: of a value accepted for COMMIT, the regions whose YES was seen */
 	const uint8_t *body;

@@ -108,8 +108,10 @@ void coordinator_vote(struct commit *c, uint8_t from, const struct commit_messag
 		t->yes |= 1u << from;
 		t->no &= ~(1u << from);
 		t->yes_messages++;
-		if (m->read)
+		if (m->read) {
 			contender_note(c, t, from, m->read);
+			t->behind = older_of(t->behind, m->read);
+		}
 		for (uint32_t i = 0; i < m->seen_count; i++)
 			if (commit_id_compare(m->seen[i].stamp, t->operations[i].previous) > 0)
 				t->operations[i].previous = m->seen[i].stamp;

@@ -368,6 +368,7 @@ void participant_decided(struct commit *c, uint8_t from, const struct commit_mes
 		return; /* the stream brings it */
 	for (uint32_t i = 0; i < t->body.operation_count; i++)
 		t->operations[i].previous = m->seen_count == t->body.operation_count ? m->seen[i].stamp : t->id;
+	next_note(c, t, m->read);
 	if (t->coordinating) {
 		decide(c, t, COMMIT_COMMITTED, false, false);
 		return;

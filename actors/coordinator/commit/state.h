@@ -116,6 +116,7 @@ struct transaction {
 	/* Coordinator. */
 	uint32_t yes, no, withdrawn_by, yes_messages;
 	uint32_t requests; /* list */
+	uint64_t behind;   /* since when the oldest request waits for its keys in another region, as votes tell; 0: none */
 	int16_t reason;
 	bool reason_final;
 	uint32_t blamed; /* CHECK_FAILED: the operation */
@@ -129,6 +130,12 @@ struct transaction {
 	uint32_t over_count;
 	struct commit_id over[COMMIT_HOLDS_MAX];
 };
+
+/* Of two ages as in a body's `since`; 0: nobody waits. */
+static inline uint64_t older_of(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
 
 /* Who of two goes first where they meet: whose request has waited longer, however often it began again under a new name. Never
  * a matter of safety: a coordinator may withdraw at any time, and a vote may wait for ever. */
@@ -563,6 +570,7 @@ void look_behind(struct commit *c, const struct transaction *t);
 void round_trip_note(struct commit *c, uint8_t from, uint64_t took_ns, uint64_t waited_ns);
 /* `region` wants t's keys, since then, and cannot have them now. */
 void contender_note(struct commit *c, const struct transaction *t, uint8_t region, uint64_t since);
+void next_note(struct commit *c, const struct transaction *t, uint64_t since);
 bool contender_goes_first(const struct commit *c, const struct key *key, uint64_t since);
 uint64_t grace_ns(const struct commit *c); /* before what was begun here gives way to what goes first */
 

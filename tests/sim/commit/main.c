@@ -2,9 +2,9 @@
  *
  *   sim-commit --seed N [--trace]                one cluster
  *   sim-commit --seeds N [--first N] [--jobs N]  many, each another world
- *   sim-commit --seed N --hot [--local]          no faults, one key written from three regions an ocean apart (or next door):
- * how often it commits For each: --operations N, --keys N, --txn-keys N, --clients N, --impatient N (so many clients wait 60
- * ms), --regions N.
+ *   sim-commit --seed N --hot [--local]          no faults, one key written from three regions an ocean apart (or next door;
+ * with --regions, from five or seven): how often it commits
+ * For each: --operations N, --keys N, --txn-keys N, --clients N, --impatient N (so many clients wait 60 ms), --regions N.
  * --wide LIST: what may be wide, names of SIM_WIDE_TABLE (sim.h) with commas, or all, or none; "-name" takes one away.
  * Exit codes: 0 all good, 10 crash, 11 safety, 12 liveness (of the first seed that failed), 2 usage. */
 #include <errno.h>

@@ -219,11 +219,15 @@ void shape_draw_clock(struct sim *sim)
 
 void shape_draw_hot(struct sim *sim)
 {
-	static const uint32_t round_trips_ms[3][3] = {{0, 75, 190}, {75, 0, 110}, {190, 110, 0}};
+	/* Virginia, Ireland, Mumbai, Oregon, Singapore, Sao Paulo, Tokyo; half of it one way. */
+	static const uint32_t round_trips_ms[7][7] = {{0, 75, 190, 65, 215, 115, 150}, {75, 0, 110, 125, 175, 180, 205},
+	    {190, 110, 0, 215, 60, 300, 125}, {65, 125, 215, 0, 165, 175, 100}, {215, 175, 60, 165, 0, 320, 70},
+	    {115, 180, 300, 175, 320, 0, 260}, {150, 205, 125, 100, 70, 260, 0}};
 	const struct sim_flags *f = &sim->flags;
+	uint32_t n = f->regions >= 3 && f->regions <= 7 ? f->regions : 3;
 	sim->hot = true;
 	sim->local = f->local;
-	sim->shape = (struct sim_shape){.n = 3,
+	sim->shape = (struct sim_shape){.n = n,
 	    .keys = f->keys ? f->keys : 1,
 	    .clients = f->clients ? f->clients : 8,
 	    .impatient = f->impatient,
@@ -240,8 +244,8 @@ void shape_draw_hot(struct sim *sim)
 	    .arena = 8u << 20};
 	for (uint32_t k = 0; k < SIM_KEYS_MAX; k++)
 		sim->shape.key_sizes[k] = 5;
-	for (uint32_t a = 0; a < 3; a++)
-		for (uint32_t b = 0; b < 3; b++)
+	for (uint32_t a = 0; a < n; a++)
+		for (uint32_t b = 0; b < n; b++)
 			sim->links[a][b].delay_ns = f->local ? 250000 : round_trips_ms[a][b] * SIM_MS / 2;
 }
 
