@@ -361,7 +361,7 @@ static void action_do(struct commit *c, const struct action *action)
 			recover_promise_send(c, t, (uint8_t)action->to);
 		return;
 	case ACTION_RECOVER:
-		if (!t || t->promised != action->ballot || t->ballot != action->ballot || t->phase != PHASE_PROMISING)
+		if (!t || t->ballot != action->ballot || t->phase != PHASE_PROMISING)
 			return;
 		if (settle_all(c, t))
 			recover_own(c, t);
@@ -394,7 +394,7 @@ static void action_do(struct commit *c, const struct action *action)
 		return;
 	}
 	case ACTION_OWN_ACCEPTED:
-		if (t && t->accepted_ballot == action->ballot && t->ballot == action->ballot && t->phase == PHASE_ACCEPTING)
+		if (t && t->ballot == action->ballot && t->phase == PHASE_ACCEPTING)
 			recover_accept_own(c, t);
 		return;
 	case ACTION_WITHDRAWN:
@@ -717,7 +717,7 @@ static bool stamps_learn(struct commit *c, const struct commit_message *m)
 		newest = m->seen[i].stamp.hlc > newest ? m->seen[i].stamp.hlc : newest;
 		newest = m->seen[i].version.hlc > newest ? m->seen[i].version.hlc : newest;
 	}
-	for (uint32_t i = 0; i < m->hold_count && i < COMMIT_HOLDS_MAX; i++)
+	for (uint32_t i = 0; i < m->hold_count; i++)
 		newest = m->holds[i].hlc > newest ? m->holds[i].hlc : newest;
 	if (newest > HLC_STAMP_MAX)
 		return false;
@@ -727,7 +727,7 @@ static bool stamps_learn(struct commit *c, const struct commit_message *m)
 
 static void step_message(struct commit *c, uint8_t from, const struct commit_message *m)
 {
-	if (!(c->others & 1u << from) || m->id.region >= REGIONS_MAX || !(c->options.regions & 1u << m->id.region))
+	if (!(c->others & 1u << from) || !(c->options.regions & 1u << m->id.region))
 		return;
 	if (!stamps_learn(c, m))
 		return;

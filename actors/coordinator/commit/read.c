@@ -272,8 +272,6 @@ static bool is_ready(const struct commit *c, const struct key *key, uint64_t ser
 
 void read_asked(struct commit *c, uint8_t from, const struct commit_message *m)
 {
-	if (!m->key_size || m->key_size > KEY_SIZE_MAX)
-		return;
 	struct waiting_read *again = waiting_find(c, from, m->read, m->ballot);
 	if (again) {
 		waiting_age_unlink(c, again);

@@ -69,7 +69,6 @@ void recover(struct commit *c, struct transaction *t)
 	t->ballot = ballot_next(c, t->promised > t->ballot ? t->promised : t->ballot);
 	t->promised = t->ballot;
 	t->phase = PHASE_PROMISING;
-	t->over_count = 0;
 	if (t->operations && !is_echo(t))
 		hold(c, t);
 	c->counts.recoveries++;
@@ -239,8 +238,6 @@ static bool blockers_pass(struct commit *c, struct transaction *t)
 	for (uint32_t r = 0; r < REGIONS_MAX; r++) {
 		const struct reply *reply = &t->recovery->replies[r];
 		bool is_full = reply->hold_count == REPLY_HOLDS_MAX; /* there may be more: these first, whatever they are */
-		if ((t->promises & 1u << r) && is_full)
-			pass = false;
 		for (uint32_t i = 0; (t->promises & 1u << r) && i < reply->hold_count; i++) {
 			struct commit_id id = reply->holds[i];
 			if (is_over(t, id) && !is_full)
@@ -412,7 +409,7 @@ void recover_own(struct commit *c, struct transaction *t)
 void recover_promised(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	struct transaction *t = transaction_find(c, m->id);
-	if (!t || t->phase != PHASE_PROMISING || m->ballot != t->ballot || m->hold_count > COMMIT_HOLDS_MAX)
+	if (!t || t->phase != PHASE_PROMISING || m->ballot != t->ballot)
 		return;
 	if (!t->operations && m->body && transaction_learn(c, t, m->body, m->body_size, CLAIM_RECOVERY))
 		return; /* what this is about: from the start */
@@ -478,8 +475,7 @@ void recover_accept_own(struct commit *c, struct transaction *t)
 
 void recover_accept(struct commit *c, uint8_t from, const struct commit_message *m)
 {
-	if (m->ballot < REGIONS_MAX || m->ballot % REGIONS_MAX != from || !m->decision || m->decision > COMMIT_COMMITTED ||
-	    m->hold_count > COMMIT_HOLDS_MAX)
+	if (m->ballot < REGIONS_MAX || m->ballot % REGIONS_MAX != from || !m->decision)
 		return;
 	struct transaction *t = transaction_find(c, m->id);
 	if (t && t->decided_known)
@@ -543,7 +539,7 @@ void recover_blocked(struct commit *c, uint8_t from, const struct commit_message
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t || t->phase != PHASE_ACCEPTING || m->ballot != t->ballot)
 		return;
-	for (uint32_t i = 0; i < m->hold_count && i < COMMIT_HOLDS_MAX; i++) {
+	for (uint32_t i = 0; i < m->hold_count; i++) {
 		struct transaction *b = transaction_find(c, m->holds[i]);
 		if (b) {
 			look_first(c, b);

@@ -503,7 +503,7 @@ static bool decisions_have(const struct commit *c, const struct decisions *decis
  * decided of its region, nor for what is under way here (that is decided only while it is `noted` or `committing`). */
 uint8_t decided_find(const struct commit *c, struct commit_id id)
 {
-	if (id.region < REGIONS_MAX && id.hlc > c->decided_hlc[id.region])
+	if (id.hlc > c->decided_hlc[id.region])
 		return COMMIT_UNDECIDED;
 	const struct transaction *t = transaction_find(c, id);
 	if (t)
@@ -524,7 +524,7 @@ void decided_add(struct commit *c, struct commit_id id, uint8_t value)
 	struct decided *d = &decisions->list[place & (c->memory_size - 1)];
 	if (d->id.hlc > *forgotten)
 		*forgotten = d->id.hlc;
-	if (id.region < REGIONS_MAX && id.hlc > c->decided_hlc[id.region])
+	if (id.hlc > c->decided_hlc[id.region])
 		c->decided_hlc[id.region] = id.hlc;
 	stamp_met(c, id.hlc);
 	uint64_t *bucket = &decisions->buckets[id_hash(id) & (c->memory_size - 1)];

@@ -87,7 +87,7 @@ void look_behind(struct commit *c, const struct transaction *t)
 		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
 			struct transaction *h = &c->transactions[at >> 8];
 			at = h->operations[at & 255].next;
-			if (h != t && h->attempts && h->phase != PHASE_ACCEPTING && is_promised(h) && !h->decided_known)
+			if (h->attempts && h->phase != PHASE_ACCEPTING && is_promised(h) && !h->decided_known)
 				look_by(c, h, c->now_ns + turn_ns(c, h));
 		}
 	}
