@@ -289,6 +289,99 @@ Test(acceptor, a20_nothing_is_accepted_below_a_promise)
 	world_free(w);
 }
 
+enum against { NOTHING, OTHER_VERSION, NEWER_ROW, OTHER_SHARE, DONE_ELSEWHERE, REPLACED, REPLACED_LONG_AGO, AGAINST };
+static const char *const against_names[AGAINST] = {"nothing", "a row without a condition", "a newer version", "another share",
+    "the request under another name", "a row that was replaced without it", "rows that are forgotten"};
+
+/* Committed by 2, 3 and 4, and streamed to all. */
+static void theirs(struct world *w, uint64_t client, const char *key)
+{
+	static uint64_t route = 1000;
+	struct commit_operation o = world_operation(COMMIT_PUT, key, "theirs");
+	w->now_ns += MS;
+	world_transaction(w, 2, ++route, client, 1, 1, &o);
+	world_deliver(w, 28, 0);
+	cr_assert_eq(world_code(w, route), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_streams(w);
+}
+
+/* Is COMMIT of a transaction of region 0 accepted by region 1, with that against it? */
+static bool is_accepted(enum against against)
+{
+	struct world *w = world_new_with(5, &(struct commit_options){.memory = 8, .requests = 8});
+	world_put(w, 0, 1, "a", "first");
+	world_deliver(w, 31, 0);
+	world_streams(w);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "mine");
+	o.condition = against == OTHER_VERSION ? COMMIT_ALWAYS : COMMIT_IF_VERSION;
+	o.expected = world_answer(w, 1)->version;
+	o.expected.share = against == OTHER_SHARE;
+	if (against == OTHER_VERSION || against == NEWER_ROW)
+		theirs(w, 8, "a");
+	if (against == DONE_ELSEWHERE)
+		theirs(w, 7, "b");
+	uint8_t body[256], *out = commit_body_begin(body, false, 1, 1, 1);
+	struct commit_request_name name = {.client_id = 7, .number = 1, .after = 1ull << 62}; /* no request is forgotten */
+	out = commit_request_name_put(out, &name);
+	bytes_put_u16(out, 1);
+	out = commit_operation_put(out + 2, &o);
+	struct commit_message accept = {.type = COMMIT_ACCEPT,
+	    .id = {.hlc = commit_newest_hlc(w->regions[1].machine) + 100, .region = 0},
+	    .ballot = world_ballot(3, 2),
+	    .decision = COMMIT_COMMITTED,
+	    .body = body,
+	    .body_size = (uint32_t)(out - body)};
+	if (against == REPLACED || against == REPLACED_LONG_AGO) { /* voted for: else it is taken for forgotten itself */
+		struct commit_message prepare = accept;
+		prepare.type = COMMIT_PREPARE;
+		world_say(w, 0, 1, prepare);
+		cr_assert_eq(world_waiting(w, COMMIT_VOTE).vote, COMMIT_YES);
+		world_drop(w, 255, 255, 0);
+		for (uint64_t i = 0; i < (against == REPLACED ? 1 : 20); i++)
+			theirs(w, 100 + i, "a");
+	}
+	world_say(w, 2, 1, accept);
+	bool accepted = world_pending(w, COMMIT_ACCEPTED);
+	world_free(w);
+	return accepted;
+}
+
+/* COMMIT is accepted where nothing that is known here speaks against it, whoever proposes it. */
+Test(acceptor, a20_commit_is_not_accepted_against_what_is_known)
+{
+	for (enum against against = NOTHING; against < AGAINST; against++)
+		cr_expect_eq(is_accepted(against), against <= OTHER_VERSION, "%s", against_names[against]);
+}
+
+/* An accepted COMMIT holds the keys, after a restart as before; when it may have been forgotten since, an ABORT lets them go.
+ */
+Test(acceptor, a20_what_is_accepted_holds_its_keys_until_it_is_aborted)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
+	world_put(w, 0, 1, "a", "one");
+	struct commit_message accept = world_waiting(w, COMMIT_PREPARE);
+	accept.type = COMMIT_ACCEPT;
+	accept.ballot = world_ballot(10, 2);
+	accept.decision = COMMIT_COMMITTED;
+	accept.seen_count = 0;
+	struct commit_id id = accept.id;
+	world_inject(w, 2, 1, &accept);
+	world_drop(w, 0, 255, COMMIT_PREPARE);
+	world_deliver(w, 6, COMMIT_ACCEPT);
+	cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
+	cr_assert_eq(commit_held_keys(w->regions[1].machine), 1);
+	carry(w);
+	cr_assert_eq(commit_held_keys(w->regions[1].machine), 1, "held by nobody after a restart");
+	world_drop(w, 255, 255, 0);
+	world_say(w, 2, 1,
+	    (struct commit_message){
+	        .type = COMMIT_ACCEPT, .id = id, .ballot = world_ballot(1000, 2), .decision = COMMIT_ABORTED});
+	cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
+	cr_assert_eq(commit_held_keys(w->regions[1].machine), 0, "held by what cannot be committed");
+	world_free(w);
+}
+
 /* What was lost is asked again, after a while and not at every turn. */
 Test(acceptor, a20_a_prepare_is_sent_again_in_time)
 {

@@ -190,6 +190,28 @@ Test(blank, A4_who_knows_nothing_of_it_withdraws_and_asks_how_it_ended)
 	world_free(w);
 }
 
+/* It can propose nothing but ABORT: it asks several times what it is before it tries that. */
+Test(blank, a20_who_knows_nothing_of_it_asks_before_it_proposes)
+{
+	struct world *w = world_new(3);
+	struct commit_operation operations[60];
+	char keys[60][8];
+	struct commit_message prepare = large(w, operations, 60, keys);
+	struct commit_message recover = recover_of(prepare, world_ballot(10, 2));
+	world_inject(w, 2, 1, &recover);
+	world_drop(w, 0, 255, 0);
+	world_deliver(w, 6, COMMIT_RECOVER);
+	world_drop(w, 255, 255, 0);
+	uint32_t asked = 0;
+	for (uint32_t i = 0; i < 3000 && !world_pending(w, COMMIT_RECOVER); i++) {
+		world_tick(w, 1, 20 * MS);
+		asked += world_drop(w, 1, 0, COMMIT_FETCH);
+	}
+	cr_assert_eq(asked, 4);
+	cr_assert_eq(world_pending(w, COMMIT_RECOVER), 2, "it never tries");
+	world_free(w);
+}
+
 Test(blank, blank_is_said_of_promises_only)
 {
 	uint8_t bytes[512];

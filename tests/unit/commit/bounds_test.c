@@ -567,3 +567,24 @@ Test(bounds, A10_a_recovery_goes_on_however_many_hold_the_keys)
 		world_free(w);
 	}
 }
+
+/* ---- the budget of a piece of work ---- */
+
+/* The most that one has added, and no less when a smaller one follows. */
+Test(bounds, a20_a_piece_of_work_is_measured)
+{
+	struct world *w = world_new(3);
+	const struct commit_counts *counts = commit_counts(w->regions[0].machine);
+	cr_assert(counts->work_effects == 0 && counts->work_scratch == 0);
+	world_put(w, 0, 1, "a", "one");
+	cr_assert_eq(counts->work_effects, 2, "%u: the bound of stamps and the lock", (unsigned)counts->work_effects);
+	uint64_t scratch = counts->work_scratch;
+	cr_assert(scratch > 0 && scratch <= COMMIT_WORK_SCRATCH);
+	world_get(w, 0, 2, "b");
+	cr_assert_eq(counts->work_effects, 2);
+	cr_assert_geq(counts->work_scratch, scratch);
+	operations_of(10, "k");
+	world_transaction(w, 0, 3, 7, 1, 10, operations);
+	cr_assert_gt(counts->work_scratch, scratch, "ten operations need no more than one");
+	world_free(w);
+}

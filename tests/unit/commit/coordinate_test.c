@@ -430,3 +430,81 @@ Test(coordinate, a20_nothing_is_taken_while_it_is_refused)
 	cr_assert_eq(world_code(w, 5), ERR_OK);
 	world_free(w);
 }
+
+/* A NO about a request or a condition that the transaction does not have is about nothing in it. */
+Test(coordinate, a20_a_no_about_what_is_not_there_blames_nobody)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
+	world_drop(w, 255, 255, 0);
+	for (uint64_t which = 1; which < 4; which++) {
+		no(w, 1, id, ERR_OK, which, false);
+		no(w, 1, id, ERR_EXPIRED, which, false);
+	}
+	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0);
+	yes(w, 2, id, 1);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	world_free(w);
+
+	for (uint64_t which = 0; which < 3; which++) {
+		w = world_new(3);
+		struct commit_operation o = operation(COMMIT_DELETE, "a", NULL, COMMIT_ALWAYS, none);
+		o = operation(COMMIT_PUT, "a", "two", COMMIT_IF_VERSION, everywhere(w, 0, 1, &o));
+		world_transaction(w, 0, 2, 7, 1, 1, &o);
+		id = world_waiting(w, COMMIT_PREPARE).id;
+		world_drop(w, 255, 255, 0);
+		no(w, 1, id, ERR_CHECK_FAILED, which, true);
+		withdrawn(w, 1, id);
+		cr_assert_eq(world_code(w, 2), ERR_CHECK_FAILED, "%d: its only operation is not to blame", (int)which);
+		world_free(w);
+	}
+}
+
+/* ---- who else wants the key ---- */
+
+/* Region 1 was in region 0's way on `a` and is expected to come; a younger request of 0 waits a little for it. */
+static struct world *expected(void)
+{
+	struct world *w = world_new(5);
+	world_put(w, 1, 1, "a", "theirs");
+	struct commit_message withdraw = world_waiting(w, COMMIT_PREPARE);
+	withdraw.type = COMMIT_WITHDRAW;
+	withdraw.seen_count = 0;
+	world_inject(w, 1, 0, &withdraw);
+	world_drop(w, 1, 0, COMMIT_PREPARE);
+	world_deliver(w, 3, COMMIT_WITHDRAW);
+	world_drop(w, 0, 255, 0);
+	w->now_ns += MS;
+	world_put(w, 0, 2, "a", "mine");
+	cr_assert_eq(world_drop(w, 0, 255, COMMIT_PREPARE), 0, "it does not wait");
+	return w;
+}
+
+Test(coordinate, a20_who_was_expected_and_came_is_waited_for_no_more)
+{
+	struct world *w = expected();
+	world_deliver(w, 14, 0);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_streams(w);
+	cr_assert_str_eq(world_value(w, 0, "a"), "theirs");
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 4, "it still waits");
+	world_free(w);
+}
+
+Test(coordinate, a20_another_that_came_is_not_who_was_expected)
+{
+	struct world *w = expected();
+	world_drop(w, 255, 255, 0);
+	world_put(w, 4, 3, "a", "another");
+	world_deliver(w, 28, 0);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_streams(w);
+	cr_assert_str_eq(world_value(w, 0, "a"), "another");
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 0, "it waits no more for who is still to come");
+	world_tick(w, 0, 50 * MS);
+	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 4, "it waits for ever");
+	world_free(w);
+}

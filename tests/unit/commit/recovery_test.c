@@ -177,6 +177,65 @@ Test(recovery, A16_all_is_not_answered_ok_while_one_is_not_heard)
 	world_free(w);
 }
 
+/* ---- when it is looked ---- */
+
+/* Nothing waits for the next turn of a clock that has a deadline. */
+Test(recovery, a20_who_goes_is_noticed_at_once)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 3, COMMIT_PREPARE);
+	w->now_ns += MS;
+	world_peers(w, 1, 7);
+	cr_assert_gt(w->regions[1].timer_ns, w->now_ns);
+	world_peers(w, 1, 6);
+	cr_assert_leq(w->regions[1].timer_ns, w->now_ns);
+	world_free(w);
+}
+
+/* Both wait for each other's keys in region 1, which has looked at the second in vain: as soon as the first is decided it looks
+ * again, and not when the second's time has come. */
+Test(recovery, a20_what_was_looked_at_in_vain_is_looked_at_when_the_way_is_free)
+{
+	uint64_t took_ns[2];
+	for (int decided = 0; decided < 2; decided++) {
+		struct world *w = world_new(3);
+		world_put(w, 0, 1, "a", "one");
+		world_deliver(w, 3, COMMIT_PREPARE);
+		struct commit_id first = world_waiting(w, COMMIT_VOTE).id;
+		world_drop(w, 255, 255, 0);
+		world_put(w, 2, 2, "a", "two");
+		struct commit_message recover = world_waiting(w, COMMIT_PREPARE);
+		struct commit_id second = recover.id;
+		recover.type = COMMIT_RECOVER;
+		recover.ballot = world_ballot(3, 2);
+		recover.seen_count = 0;
+		world_inject(w, 2, 1, &recover);
+		world_drop(w, 2, 255, COMMIT_PREPARE);
+		world_deliver(w, 6, COMMIT_RECOVER);
+		world_drop(w, 255, 255, 0);
+		while (!world_pending(w, COMMIT_RECOVER) || !commit_id_equal(world_waiting(w, COMMIT_RECOVER).id, second)) {
+			world_drop(w, 255, 255, 0);
+			world_tick(w, 1, MS);
+			cr_assert_lt(w->now_ns, 10 * WORLD_SECOND, "it never looks");
+		}
+		world_drop(w, 255, 255, 0);
+		if (decided)
+			world_say(
+			    w, 2, 1, (struct commit_message){.type = COMMIT_DECIDED, .id = first, .decision = COMMIT_ABORTED});
+		uint64_t begun_ns = w->now_ns;
+		while (!world_pending(w, COMMIT_RECOVER) || !commit_id_equal(world_waiting(w, COMMIT_RECOVER).id, second)) {
+			world_drop(w, 255, 255, 0);
+			world_tick(w, 1, MS);
+			cr_assert_lt(w->now_ns, 20 * WORLD_SECOND, "it never looks again");
+		}
+		took_ns[decided] = w->now_ns - begun_ns;
+		world_free(w);
+	}
+	cr_assert_lt(took_ns[1], took_ns[0] / 2, "%llu and %llu ms", (unsigned long long)(took_ns[0] / MS),
+	    (unsigned long long)(took_ns[1] / MS));
+}
+
 /* ---- choose(): five regions, 4 coordinates, 0 to 2 have replied where nothing else is said ---- */
 
 #define COMMITTED(ballot) {.accepted_ballot = (ballot), .accepted_value = COMMIT_COMMITTED}

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/hlc.h"
 #include "tests/unit/commit/world.h"
 
 /* Returns after how long the answer came; at most ns. */
@@ -196,6 +197,46 @@ Test(requests, A11_a_duplicate_under_way_is_not_called_unknown)
 	world_streams(w);
 	wait_for(w, 0, 2, 3 * WORLD_SECOND);
 	cr_assert_eq(world_code(w, 2), ERR_OK, "%s", error_name(world_code(w, 2)));
+	world_free(w);
+}
+
+/* It was the second of those that share the commit, and is answered with its own version. */
+Test(requests, a20_a_duplicate_is_told_its_own_share)
+{
+	struct world *w = world_new(3);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	world_put(w, 1, 1, "a", "holds it in 1");
+	world_put(w, 1, 2, "a", "first of two");
+	world_repeat(w, 1, 3, 7, 1, 100, &o);
+	world_drop(w, 1, 0, COMMIT_PREPARE);
+	world_deliver(w, 6, 0); /* the first, and then both of the others in one */
+	world_drop(w, 255, 255, 0);
+	cr_assert_eq(world_code(w, 3), ERR_OK);
+	cr_assert_eq(world_answer(w, 3)->version.share, 1);
+	world_put(w, 0, 4, "a", "holds it in 0");
+	world_drop(w, 255, 255, 0);
+	world_transaction(w, 0, 5, 7, 1, 1, &o);
+	world_streams(w);
+	wait_for(w, 0, 5, WORLD_SECOND);
+	cr_assert_eq(world_code(w, 5), ERR_OK, "%s", error_name(world_code(w, 5)));
+	cr_assert_eq(commit_id_compare(world_answer(w, 5)->version, world_answer(w, 3)->version), 0);
+	cr_assert_eq(world_answer(w, 5)->version.share, 1);
+	world_free(w);
+}
+
+/* Sent again while the first copy is under way: the newest way back is answered, with its own time of arrival. */
+Test(requests, a20_a_repeat_is_answered_as_it_arrived)
+{
+	struct world *w = world_new(3);
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	w->arrived_ns = 111;
+	world_transaction(w, 0, 1, 7, 1, 1, &o);
+	w->arrived_ns = 222;
+	world_repeat(w, 0, 2, 7, 1, 10, &o);
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(world_code(w, 1), 1);
+	cr_assert_eq(world_code(w, 2), ERR_OK);
+	cr_assert_eq(world_answer(w, 2)->arrived_ns, 222);
 	world_free(w);
 }
 
@@ -413,6 +454,63 @@ Test(requests, A13_one_that_is_expired_ends_alone)
 	for (uint64_t i = 2; i < 8; i++)
 		cr_assert_eq(
 		    world_code(w, i), i == 4 ? ERR_EXPIRED : ERR_OK, "%u: %s", (unsigned)i, error_name(world_code(w, i)));
+	world_free(w);
+}
+
+/* Who says that a request is too old says what it has forgotten, so that the coordinator knows it, too. */
+Test(requests, a20_too_old_comes_with_what_is_forgotten)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.memory = 8, .requests = 8});
+	uint64_t token = commit_token(w->regions[0].machine);
+	memory_fill(w, 10000);
+	w->after = token;
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
+	world_transaction(w, 0, 2, 7, 1, 1, &o);
+	world_deliver(w, 3, COMMIT_PREPARE);
+	struct commit_message vote = world_waiting(w, COMMIT_VOTE);
+	cr_assert(vote.vote == COMMIT_NO && vote.reason == ERR_EXPIRED);
+	cr_assert_geq(vote.version.hlc, token);
+	cr_assert_lt(vote.version.hlc, commit_token(w->regions[1].machine));
+	world_free(w);
+}
+
+/* ---- how old a request is ---- */
+
+static uint64_t since_of_the_next(struct world *w, uint64_t age_ms)
+{
+	static uint64_t route = 1000;
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "x");
+	struct commit_body body;
+	route++;
+	world_repeat(w, 0, route, route, 1, age_ms, &o);
+	struct commit_message prepare = world_waiting(w, COMMIT_PREPARE);
+	cr_assert_eq(commit_body_open(&body, prepare.body, prepare.body_size), 0);
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(world_code(w, route), ERR_OK);
+	return body.since;
+}
+
+static uint64_t wall(const struct world *w, int64_t ahead_ms)
+{
+	return hlc_pack((uint64_t)(1900000000000ll + (int64_t)(w->now_ns / MS) + ahead_ms), 0);
+}
+
+/* It waits since its client sent it first, by the clock of strong stamps: a wall clock that is behind makes nobody older. */
+Test(requests, a20_a_request_waits_since_it_was_first_sent)
+{
+	struct world *w = world_new(3);
+	cr_assert_eq(since_of_the_next(w, 0), wall(w, 0));
+	w->now_ns += WORLD_SECOND;
+	cr_assert_eq(since_of_the_next(w, 300), wall(w, -300));
+	w->now_ns += WORLD_SECOND;
+	cr_assert_eq(since_of_the_next(w, UINT64_MAX >> 18), 0, "older than the clock can tell");
+	world_put(w, 1, 1, "b", "x");
+	world_deliver(w, ALL, 0);
+	uint64_t met = world_answer(w, 1)->version.hlc;
+	w->regions[0].clock_ms = -5000;
+	cr_assert_geq(since_of_the_next(w, 0), met);
+	w->regions[0].clock_ms = 1ll << 47;
+	cr_assert_eq(since_of_the_next(w, 0), hlc_pack(HLC_WALL_MS_MAX, 0));
 	world_free(w);
 }
 

@@ -422,6 +422,38 @@ Test(share, A15_a_batch_is_full)
 	world_free(w);
 }
 
+/* Who fails on what a full batch writes needs no room in it, however much it would have written. */
+Test(share, a20_a_rider_needs_no_room)
+{
+	char *large = malloc(VALUE_SIZE_MAX / 2 + 1);
+	memset(large, 'x', VALUE_SIZE_MAX / 2);
+	large[VALUE_SIZE_MAX / 2] = 0;
+	static const char *const names[] = {"b", "c", "d", "e", "f", "g", "h", "i"};
+	uint32_t fit = (uint32_t)((COMMIT_BODY_MAX - 8192) / (VALUE_SIZE_MAX / 2));
+	cr_assert_leq(fit, sizeof names / sizeof *names);
+	struct world *w = world_new_with(3, &(struct commit_options){.arena = UINT64_MAX});
+	hold_keys(w, (const char *const[]){"hot"}, 1);
+	for (uint32_t i = 0; i < fit; i++)
+		ask(w, 0, 1000 + i, 2, (struct commit_operation[]){put("hot", "1"), put(names[i], large)});
+	ask(w, 0, 2, 2, (struct commit_operation[]){put_if_absent("hot", "2"), put("new", large)});
+	struct commit_message m = batch_begun(w);
+	struct commit_id id = m.id;
+	struct commit_body body;
+	cr_assert_eq(commit_body_open(&body, m.body, m.body_size), 0);
+	cr_assert_eq(body.request_count, fit);
+	cr_assert_gt(body.size + VALUE_SIZE_MAX / 2, COMMIT_BODY_MAX, "there is room for it");
+	cr_assert_eq(world_code(w, 2), 1);
+	static const struct commit_seen nothing[COMMIT_OPERATIONS_MAX];
+	world_drop(w, 255, 255, 0);
+	world_say(w, 1, 0,
+	    (struct commit_message){.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = id, .seen = nothing, .seen_count = fit + 1});
+	cr_assert_eq(world_code(w, 1000), ERR_OK);
+	cr_assert_eq(world_code(w, 2), ERR_CHECK_FAILED, "it did not ride");
+	cr_assert_eq(world_pending(w, COMMIT_ASK), 0);
+	free(large);
+	world_free(w);
+}
+
 /* Nobody who wants one of its keys comes before one that waits: so it cannot wait for ever. */
 Test(share, A15_nobody_is_overtaken)
 {

@@ -91,9 +91,8 @@ static void entry_apply(struct world_rows *rows, const struct world_entry *entry
 		struct commit_id before = row->row.version;
 		commit_row_apply(&row->row, head.id, head.previous[i], &o);
 		if (commit_id_compare(before, row->row.version) != 0) {
-			assert(o.value_size < sizeof row->value);
 			memset(row->value, 0, sizeof row->value);
-			memcpy(row->value, o.value, o.value_size);
+			memcpy(row->value, o.value, o.value_size < sizeof row->value ? o.value_size : sizeof row->value - 1);
 		}
 	}
 }
@@ -177,7 +176,11 @@ static void effect_answer(struct world *w, uint8_t index, const struct commit_an
 		w->answers = realloc(w->answers, w->answer_capacity * sizeof *w->answers);
 	}
 	struct world_answer *a = &w->answers[w->answer_count++];
-	*a = (struct world_answer){.region = index, .route = answer->route, .code = answer->code, .version = answer->version};
+	*a = (struct world_answer){.region = index,
+	    .route = answer->route,
+	    .arrived_ns = answer->arrived_ns,
+	    .code = answer->code,
+	    .version = answer->version};
 	assert(answer->value_size < sizeof a->value);
 	if (answer->value_size)
 		memcpy(a->value, answer->value, answer->value_size);
@@ -396,6 +399,7 @@ void world_transaction(struct world *w, uint8_t region, uint64_t route, uint64_t
 	            .after = token(w, region, 0),
 	            .ack_all = w->ack_all,
 	            .deadline_ns = w->now_ns + w->deadline_ns,
+	            .arrived_ns = w->arrived_ns,
 	            .count = count,
 	            .operations = operations}});
 }
@@ -413,6 +417,7 @@ void world_repeat(struct world *w, uint8_t region, uint64_t route, uint64_t clie
 	            .moved = w->moved,
 	            .ack_all = w->ack_all,
 	            .deadline_ns = w->now_ns + w->deadline_ns,
+	            .arrived_ns = w->arrived_ns,
 	            .count = 1,
 	            .operations = operation}});
 }

@@ -12,7 +12,7 @@
 #define ALL           7u /* bit mask of three regions */
 #define MS            1000000ull
 #define WORLD_REGIONS 7u
-#define WORLD_VALUE   64u /* the longest value, with its end */
+#define WORLD_VALUE   64u /* so much of a value is kept, with its end */
 #define WORLD_SECOND  1000000000ull
 
 struct world_row {
@@ -53,7 +53,7 @@ struct world_message {
 };
 struct world_answer {
 	uint8_t region;
-	uint64_t route;
+	uint64_t route, arrived_ns;
 	int code;
 	struct commit_id version;
 	char value[WORLD_VALUE];
@@ -64,6 +64,7 @@ struct world {
 	struct commit_options options; /* of the next starts: capacities and times */
 	uint64_t deadline_ns;          /* of the next requests and reads, from then on: 2 s */
 	bool ack_all;                  /* of the next requests */
+	uint64_t arrived_ns;           /* of the next requests */
 	uint64_t after;                /* of the next requests; 0: as read when they were first sent */
 	bool moved;                    /* the next repeats were first sent to another region */
 	struct world_region regions[WORLD_REGIONS];
