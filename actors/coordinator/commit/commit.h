@@ -127,7 +127,7 @@ struct commit_event {
 		} read;
 		struct {
 			uint8_t from; /* whom the transport says it is from */
-			const struct commit_message *message; /* as commit_message_decode() makes it, with all its bounds kept */
+			const struct commit_message *message; /* as commit_message_decode() lets it pass */
 		} message;
 		struct {
 			uint64_t ticket, lsn; /* lsn: end of what is durable */
