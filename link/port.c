@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -346,20 +345,11 @@ void proxy_turn(struct proxy *p)
 /* Of a region of this machine the address that it listens on; of another one, the first that its name has. */
 static int target_find(const struct region *to, uint16_t port, struct listener *l, struct error_context *error)
 {
-	char port_text[16], host[NAME_SIZE_MAX];
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC}, *found = NULL;
-	if (address_local(to->bind[0] ? to->bind : to->host, port, &l->target, &l->target_size, NULL) == 0)
+	struct error_context reason;
+	if (address_local(to->bind[0] ? to->bind : to->host, port, &l->target, &l->target_size, NULL) == 0 ||
+	    address_find(to->host, port, &l->target, &l->target_size, &reason) == 0)
 		return 0;
-	snprintf(port_text, sizeof(port_text), "%u", port);
-	snprintf(host, sizeof(host), "%s", to->host + (to->host[0] == '['));
-	host[strcspn(host, "]")] = 0;
-	int rc = getaddrinfo(host, port_text, &hints, &found);
-	if (rc != 0)
-		return error_set(error, ERR_CONFIGURATION, "region %s: host %s: %s", to->name, to->host, gai_strerror(rc));
-	memcpy(&l->target, found->ai_addr, found->ai_addrlen);
-	l->target_size = found->ai_addrlen;
-	freeaddrinfo(found);
-	return 0;
+	return error_set(error, ERR_CONFIGURATION, "region %s: host %s", to->name, reason.text);
 }
 
 static int listener_open(struct proxy *p, struct listener *l, uint32_t service, uint16_t link_base, struct error_context *error)

@@ -73,14 +73,23 @@ int address_local_text(const char *host, char out[static ADDRESS_TEXT_SIZE], str
 	return 0;
 }
 
-int address_resolve(const char *host, struct error_context *error)
+int address_find(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error)
 {
 	struct addrinfo *found = NULL;
-	int failure = resolve(host, 0, &found);
+	int failure = resolve(host, port, &found);
 	if (failure)
 		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
+	memcpy(out, found->ai_addr, found->ai_addrlen);
+	*size = found->ai_addrlen;
 	freeaddrinfo(found);
 	return 0;
+}
+
+int address_resolve(const char *host, struct error_context *error)
+{
+	struct sockaddr_storage address;
+	socklen_t size;
+	return address_find(host, 0, &address, &size, error);
 }
 
 bool address_is_local(const char *host)

@@ -20,6 +20,8 @@ int address_local_text(const char *host, char out[static ADDRESS_TEXT_SIZE], str
 bool address_is_local(const char *host);
 /* "0.0.0.0", "*", "[::]": every address of whatever machine. */
 bool address_is_wildcard(const char *host);
+/* The first of the host's addresses, of whatever machine, with that port. ERR_CONFIGURATION with the reason. */
+int address_find(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error);
 /* 0 when the name is known, or it is an address; ERR_CONFIGURATION with the reason. */
 int address_resolve(const char *host, struct error_context *error);
 /* Listens on HOST:PORT, to see that it can be done, until *fd is closed. ERR_ALREADY_RUNS: somebody else does; ERR_CONFIGURATION with the

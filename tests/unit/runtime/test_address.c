@@ -48,6 +48,24 @@ Test(address, G19_a_local_ipv6_address)
 	cr_assert_str_eq(text, "[::1]");
 }
 
+Test(address, G19_an_address_of_any_machine)
+{
+	struct sockaddr_storage address;
+	socklen_t size = 0;
+	cr_assert_eq(address_find("192.0.2.1", 7400, &address, &size, &error), 0, "%s", error.text);
+	const struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
+	cr_assert(address.ss_family == AF_INET && size == sizeof *v4);
+	cr_assert_eq(v4->sin_addr.s_addr, htonl(0xc0000201));
+	cr_assert_eq(v4->sin_port, htons(7400));
+	cr_assert_eq(address_find("[2001:db8::7]", 7401, &address, &size, &error), 0, "%s", error.text);
+	const struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
+	cr_assert(address.ss_family == AF_INET6 && size == sizeof *v6);
+	cr_assert(v6->sin6_addr.s6_addr[0] == 0x20 && v6->sin6_addr.s6_addr[15] == 7);
+	cr_assert_eq(v6->sin6_port, htons(7401));
+	cr_assert_eq(address_find("nowhere.invalid", 1, &address, &size, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "nowhere.invalid: "), "%s", error.text);
+}
+
 Test(address, G19_a_port_that_is_taken)
 {
 	struct sockaddr_storage address;
