@@ -122,11 +122,7 @@ static void connection_retry_refused(struct gw_connection *c)
 	if (!c->refused_ns || connection_now_ns() < c->refused_ns + CONNECTION_REFUSED_MS * 1000000ull)
 		return;
 	c->refused_ns = 0;
-	char known[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
-	if (keys_load_public(c->key_dir, c->region, known, NULL) == 0 && strcmp(known, c->server_key) != 0)
-		memcpy(c->server_key, known, sizeof known);
-	else if (keys_load_next(c->key_dir, c->region, next, NULL) == 0)
-		memcpy(c->server_key, next, sizeof next);
+	keys_choose_other(c->key_dir, c->region, c->server_key, c->server_key);
 	sockets_close(c);
 	if (connection_open(c, &error) < 0)
 		sockets_close(c); /* opened again below, in time */

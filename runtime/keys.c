@@ -43,9 +43,11 @@ static int file_read(const char *path, mode_t forbidden, char *bytes, size_t max
 {
 	struct stat status;
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == ELOOP)
+		return error_set(error, ERR_CONFIGURATION, "%s: is a symbolic link, which a key must not be", path);
 	if (fd < 0)
-		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : ERR_CONFIGURATION, "%s: %s", path,
-		    errno == ELOOP ? "is a symbolic link, which a key must not be" : strerror(errno));
+		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : errno == EACCES ? ERR_CONFIGURATION : ERR_IO, "%s: %s",
+		    path, strerror(errno));
 	int failed = fstat(fd, &status), code = 0;
 	ssize_t got = failed || !S_ISREG(status.st_mode) ? -1 : read(fd, bytes, max);
 	if (!failed && !S_ISREG(status.st_mode))
@@ -382,28 +384,53 @@ static int name_compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max)
+/* Puts a name among the first `max` ones, in whatever order. */
+static void name_keep(char (*names)[KEY_NAME_SIZE], uint32_t count, uint32_t max, const char *name)
+{
+	uint32_t place = count;
+	for (uint32_t i = 0; count >= max && i < max; i++)
+		if (strcmp(names[i], place == count ? name : names[place]) > 0)
+			place = i;
+	if (place < max)
+		snprintf(names[place], KEY_NAME_SIZE, "%s", name);
+}
+
+int keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max, uint32_t *count,
+    struct error_context *error)
 {
 	DIR *directory = opendir(key_dir);
 	const struct dirent *entry;
-	uint32_t count = 0;
-	while (directory && (entry = readdir(directory))) {
+	*count = 0;
+	if (!directory)
+		return errno == ENOENT ? 0 : error_set(error, ERR_IO, "%s: %s", key_dir, strerror(errno));
+	while ((errno = 0, entry = readdir(directory))) {
 		const char *dot = strchr(entry->d_name, '.');
 		size_t size = dot ? (size_t)(dot - entry->d_name) : 0;
 		char name[KEY_NAME_SIZE];
 		if (size == 0 || size >= sizeof name || strcmp(dot + 1, ending) != 0)
 			continue;
 		snprintf(name, sizeof name, "%.*s", (int)size, entry->d_name);
-		if (keys_name_check(name, NULL) != 0)
-			continue;
-		if (count < max)
-			memcpy(names[count], name, sizeof name);
-		count++;
+		if (keys_name_check(name, NULL) == 0)
+			name_keep(names, (*count)++, max, name);
 	}
-	if (directory)
-		closedir(directory);
-	qsort(names, count < max ? count : max, sizeof names[0], name_compare);
-	return count;
+	int failure = errno;
+	closedir(directory);
+	if (failure) {
+		*count = 0;
+		return error_set(error, ERR_IO, "%s: %s", key_dir, strerror(failure));
+	}
+	qsort(names, *count < max ? *count : max, sizeof names[0], name_compare);
+	return 0;
+}
+
+bool keys_choose_other(const char *key_dir, const char *name, const char *in_use, char out[static KEY_TEXT_SIZE])
+{
+	char text[KEY_TEXT_SIZE];
+	bool found = keys_load_public(key_dir, name, text, NULL) == 0 && strcmp(text, in_use) != 0;
+	found = found || (keys_load_next(key_dir, name, text, NULL) == 0 && strcmp(text, in_use) != 0);
+	if (found)
+		memcpy(out, text, KEY_TEXT_SIZE);
+	return found;
 }
 
 int keys_read_file(

@@ -62,9 +62,13 @@ int keys_write_file(const char *key_dir, const char *name, const char *ending, c
  * another user (root's is taken), one that others can write, a link. */
 int keys_read_file(
     const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error);
-/* Names in KEYDIR that have a file with this ending ("secret", "public", "rights"), sorted; at most `max`. Returns how many
- * there are, which may be more; 0 when there is no such directory. */
-uint32_t keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max);
+/* Names in KEYDIR that have a file with this ending ("secret", "public", "rights"), sorted; the first `max` of them. *count: how many
+ * there are, which may be more; 0 when there is no such directory. ERR_IO: it cannot be read, and *count is 0. */
+int keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max, uint32_t *count,
+    struct error_context *error);
+/* A public key of NAME (its present one, or the next) that is not `in_use`: for whoever was turned down with that. False: none, or it
+ * cannot be read; `out` stays as it was, and may be `in_use`. */
+bool keys_choose_other(const char *key_dir, const char *name, const char *in_use, char out[static KEY_TEXT_SIZE]);
 
 /* The name that other hosts know this one's client key by (client.name). ERR_NOT_FOUND: none was given. */
 #define KEY_CLIENT_NAME_ENDING "name"
@@ -74,7 +78,8 @@ struct loop;
 struct counter_block;
 struct rights;
 struct zap;
-/* KEYDIR is read again when it has changed, so that keys made later are let in and removed ones are not.
+/* KEYDIR is read again when it has changed, so that keys made later are let in and removed ones are not; what cannot be read (no
+ * descriptor is left, the disk) stays as it was known, and a line tells so.
  * Serves ZAP on the context from the given loop (no thread). allow: NULL-terminated names of the pairs let in; with clients,
  * also `client` and every name with rights. Unknown keys are refused with 400, so that the other side is told, counted
  * (keys_refused), and logged: a few lines a minute at most, whatever strangers send. Must be started before a CURVE server

@@ -50,27 +50,10 @@ static void refusal_note(struct watch *w, enum key_refusal refusal)
 		logline(LOG_LEVEL_INFO, "key_accepted", "peer=%s name=%s", w->peer, w->own);
 }
 
-/* The key that the files have for the peer, if it is another than the one in use; of two, each is tried in turn. False: no
- * other. */
-static bool peer_key_choose(const struct watch *w, char out[static KEY_TEXT_SIZE])
-{
-	char now[KEY_TEXT_SIZE], next[KEY_TEXT_SIZE];
-	bool has_now = keys_load_public(w->key_dir, w->peer, now, NULL) == 0;
-	bool has_next = keys_load_next(w->key_dir, w->peer, next, NULL) == 0;
-	const char *chosen = NULL;
-	if (has_now && strcmp(now, w->peer_key) != 0)
-		chosen = now;
-	else if (has_next && strcmp(next, w->peer_key) != 0)
-		chosen = next;
-	if (chosen)
-		memcpy(out, chosen, KEY_TEXT_SIZE);
-	return chosen;
-}
-
 static void connect_again(struct watch *w)
 {
 	if (w->broken_off)
-		peer_key_choose(w, w->peer_key);
+		keys_choose_other(w->key_dir, w->peer, w->peer_key, w->peer_key); /* of two, each is tried in turn */
 	/* No such endpoint: libzmq has given it up by itself. */
 	int failed = zmq_disconnect(w->socket, w->endpoint) != 0 && errno != ENOENT;
 	failed |= zmq_setsockopt(w->socket, ZMQ_CURVE_SERVERKEY, w->peer_key, KEY_TEXT_SIZE);
@@ -113,7 +96,7 @@ static void event_take(struct watch *w, uint16_t event, uint32_t value)
 		if (++w->broken_off >= CLOSED_MEANS)
 			refusal_note(w, KEY_OTHER_THERE);
 		char other[KEY_TEXT_SIZE];
-		if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL || peer_key_choose(w, other))
+		if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL || keys_choose_other(w->key_dir, w->peer, w->peer_key, other))
 			timer_arm(w);
 	}
 }

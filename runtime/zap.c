@@ -37,7 +37,7 @@ struct zap {
 	bool clients;
 	uint32_t fixed_count; /* of allowed: those told at the start; behind them clients found in key_dir */
 	uint32_t allowed_count;
-	struct allowed allowed[NAMES_MAX];
+	struct allowed *allowed, tables[2][NAMES_MAX]; /* one of them is in use */
 	uint64_t read_at_ns;
 	struct timespec changed; /* of the directory, when it was read */
 };
@@ -47,52 +47,85 @@ struct part {
 	size_t size;
 };
 
+/* Is what was read, or what is not there, to be taken for so? A read that failed (no descriptor is left, the disk) says nothing of the key:
+ * what is known stays, and is read again a second later. */
+static bool key_read_is_told(const struct zap *zap, const struct allowed *a, const char *event, int code, const struct error_context *error)
+{
+	bool is_told = code != ERR_IO;
+	if (code && code != ERR_NOT_FOUND)
+		logline_distinct(LOG_LEVEL_WARN, event, logline_subject(a->name), "name=%s dir=%s reason=\"%s%s\"", a->name, zap->key_dir,
+		    error->text, is_told ? "" : "; what was known before counts");
+	return is_told;
+}
+
 /* A name without a file is no mistake: the other region's key may be brought later. */
-static void key_read_one(const struct zap *zap, struct allowed *a, uint32_t place)
+static void key_read_one(const struct zap *zap, struct allowed *a)
 {
 	struct error_context error = {0};
+	struct rights rights;
 	char text[KEY_TEXT_SIZE];
 	int code = keys_load_public(zap->key_dir, a->name, text, &error);
-	a->is_known = code == 0 && zmq_z85_decode(a->key, text);
-	if (code && code != ERR_NOT_FOUND)
-		logline_distinct(LOG_LEVEL_WARN, "key_unreadable", place, "reason=\"%s\"", error.text);
+	if (key_read_is_told(zap, a, "key_unreadable", code, &error))
+		a->is_known = code == 0 && zmq_z85_decode(a->key, text);
 	code = keys_load_next(zap->key_dir, a->name, text, &error);
-	a->has_next = code == 0 && zmq_z85_decode(a->next, text);
-	if (code && code != ERR_NOT_FOUND)
-		logline_distinct(LOG_LEVEL_WARN, "key_unreadable", NAMES_MAX + place, "reason=\"%s\"", error.text);
+	if (key_read_is_told(zap, a, "next_key_unreadable", code, &error))
+		a->has_next = code == 0 && zmq_z85_decode(a->next, text);
 	if (!zap->clients)
 		return;
-	code = rights_load(zap->key_dir, a->name, &a->rights, &error);
-	a->has_rights = code == 0;
-	if (code && code != ERR_NOT_FOUND)
-		logline_distinct(LOG_LEVEL_WARN, "rights_unreadable", place, "reason=\"%s\"", error.text);
+	code = rights_load(zap->key_dir, a->name, &rights, &error);
+	if (!key_read_is_told(zap, a, "rights_unreadable", code, &error))
+		return;
 	/* The key of this host's own commands. */
-	if (code == ERR_NOT_FOUND && strcmp(a->name, KEY_NAME_CLIENT) == 0) {
-		a->has_rights = true;
-		a->rights = rights_all;
+	bool is_own = code == ERR_NOT_FOUND && strcmp(a->name, KEY_NAME_CLIENT) == 0;
+	a->has_rights = code == 0 || is_own;
+	a->rights = is_own ? rights_all : rights;
+}
+
+/* Fills names with those of the clients; with those known before, if the directory cannot be read. Returns how many. */
+static uint32_t clients_list(const struct zap *zap, char (*names)[KEY_NAME_SIZE])
+{
+	struct error_context error = {0};
+	uint32_t count = 0;
+	if (!zap->clients)
+		return 0;
+	if (keys_list(zap->key_dir, "rights", names, KEY_CLIENTS_MAX, &count, &error) != 0) {
+		logline_distinct(
+		    LOG_LEVEL_WARN, "keys_unreadable", 0, "reason=\"%s; the clients known before count\"", error.text);
+		for (uint32_t i = zap->fixed_count; i < zap->allowed_count; i++)
+			memcpy(names[count++], zap->allowed[i].name, KEY_NAME_SIZE);
 	}
+	if (count > KEY_CLIENTS_MAX) {
+		logline_distinct(LOG_LEVEL_WARN, "keys_too_many", 0, "clients=%u taken=%u", count, KEY_CLIENTS_MAX);
+		count = KEY_CLIENTS_MAX;
+	}
+	return count;
+}
+
+static struct allowed *allowed_named(struct allowed *table, uint32_t count, const char *name)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	return NULL;
 }
 
 static void zap_read_keys(struct zap *zap, uint64_t now_ns)
 {
-	zap->allowed_count = zap->fixed_count;
-	if (zap->clients) {
-		char names[KEY_CLIENTS_MAX][KEY_NAME_SIZE];
-		uint32_t count = keys_list(zap->key_dir, "rights", names, KEY_CLIENTS_MAX);
-		if (count > KEY_CLIENTS_MAX) {
-			logline_distinct(LOG_LEVEL_WARN, "keys_too_many", 0, "clients=%u taken=%u", count, KEY_CLIENTS_MAX);
-			count = KEY_CLIENTS_MAX;
-		}
-		for (uint32_t i = 0; i < count; i++) {
-			bool is_fixed = false;
-			for (uint32_t j = 0; j < zap->fixed_count; j++)
-				is_fixed |= strcmp(zap->allowed[j].name, names[i]) == 0;
-			if (!is_fixed)
-				memcpy(zap->allowed[zap->allowed_count++].name, names[i], sizeof names[i]);
-		}
+	struct allowed *before = zap->allowed, *after = zap->tables[before == zap->tables[0]];
+	char names[KEY_CLIENTS_MAX][KEY_NAME_SIZE];
+	uint32_t client_count = clients_list(zap, names), count = zap->fixed_count;
+	memcpy(after, before, zap->fixed_count * sizeof *after);
+	for (uint32_t i = 0; i < client_count; i++) {
+		if (allowed_named(after, zap->fixed_count, names[i]))
+			continue;
+		const struct allowed *known = allowed_named(before, zap->allowed_count, names[i]);
+		after[count] = known ? *known : (struct allowed){0};
+		memcpy(after[count++].name, names[i], sizeof names[i]);
 	}
-	for (uint32_t i = 0; i < zap->allowed_count; i++)
-		key_read_one(zap, &zap->allowed[i], i);
+	for (uint32_t i = 0; i < count; i++)
+		key_read_one(zap, &after[i]);
+	zap->allowed = after;
+	zap->allowed_count = count;
 	zap->read_at_ns = now_ns;
 }
 
@@ -219,6 +252,7 @@ int zap_start(struct zap **out, void *context, struct loop *loop, const char *ke
 	if (!zap)
 		return error_set(error, ERR_NO_MEMORY, "out of memory");
 	zap->loop = loop;
+	zap->allowed = zap->tables[0];
 	zap->counters = counters;
 	zap->clients = clients;
 	int code = 0;

@@ -172,9 +172,10 @@ static int export_run(struct cli *cli, const struct keys_flags *flags)
 	struct error_context error = {{0}};
 	struct text out = {0};
 	bool is_named = cli->argument_count > 1;
-	uint32_t count =
-	    is_named ? (uint32_t)cli->argument_count - 1 : keys_list(cli->key_dir, "secret", names, KEYS_NAMES_MAX);
-	int code = 0;
+	uint32_t count = is_named ? (uint32_t)cli->argument_count - 1 : 0;
+	int code = is_named ? 0 : keys_list(cli->key_dir, "secret", names, KEYS_NAMES_MAX, &count, &error);
+	if (code)
+		return cli_fail_error(cli, code, &error);
 	if (count == 0)
 		return cli_fail(
 		    cli, ERR_CONFIGURATION, "no secret is in %s; `godwit keys init` makes those of this host", cli->key_dir);

@@ -81,7 +81,10 @@ static void check_key(struct check *c, const char *name, const char *what)
 static void check_clients(struct check *c)
 {
 	static char names[KEY_CLIENTS_MAX][KEY_NAME_SIZE];
-	uint32_t count = keys_list(c->cli->key_dir, "rights", names, KEY_CLIENTS_MAX);
+	struct error_context unread = {{0}};
+	uint32_t count;
+	if (keys_list(c->cli->key_dir, "rights", names, KEY_CLIENTS_MAX, &count, &unread) != 0)
+		check_print(c, "clients", "unreadable", "", unread.text);
 	for (uint32_t i = 0; i < count && i < KEY_CLIENTS_MAX; i++) {
 		struct error_context error = {{0}};
 		struct rights rights;

@@ -310,3 +310,45 @@ Test(keys, G18_every_file_of_the_directory_is_read_with_the_same_care)
 	cr_assert_eq(rights_load(key_dir, "client", &rights, &error), ERR_CONFIGURATION);
 	cr_assert(strstr(error.text, "client.rights: 'reads' is no right"), "%s", error.text);
 }
+
+/* More names than there is room for: the first ones, in whatever order the directory has them. */
+Test(keys, G18_the_first_names_of_too_many_are_listed)
+{
+	char names[4][KEY_NAME_SIZE], name[16];
+	uint32_t count = 9;
+	cr_assert_eq(keys_list(key_dir, "rights", names, 4, &count, &error), 0);
+	cr_assert_eq(count, 0);
+	cr_assert_eq(mkdir(key_dir, 0700), 0);
+	for (uint32_t i = 0; i < 20; i++) {
+		snprintf(name, sizeof name, "client-%02u", i * 7 % 20);
+		cr_assert_eq(keys_write_file(key_dir, name, "rights", "read\n*", &error), 0, "%s", error.text);
+	}
+	cr_assert_eq(keys_list(key_dir, "rights", names, 4, &count, &error), 0);
+	cr_assert_eq(count, 20);
+	for (uint32_t i = 0; i < 4; i++) {
+		snprintf(name, sizeof name, "client-%02u", i);
+		cr_assert_str_eq(names[i], name);
+	}
+	cr_assert_eq(keys_list(key_dir, "public", names, 4, &count, &error), 0);
+	cr_assert_eq(count, 0);
+	cr_assert_eq(keys_list(at("client-00.rights"), "rights", names, 4, &count, &error), ERR_IO);
+}
+
+/* During a rotation there are two keys: whoever was turned down with one tries the other, and back. */
+Test(keys, G18_the_other_key_of_two)
+{
+	static const char *const texts[] = {"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"};
+	char out[KEY_TEXT_SIZE] = "as it was";
+	cr_assert_eq(mkdir(key_dir, 0700), 0);
+	cr_assert(!keys_choose_other(key_dir, "us", texts[0], out));
+	cr_assert_eq(keys_write_file(key_dir, "us", "public", texts[0], &error), 0);
+	cr_assert(!keys_choose_other(key_dir, "us", texts[0], out));
+	cr_assert_str_eq(out, "as it was");
+	cr_assert(keys_choose_other(key_dir, "us", texts[1], out));
+	cr_assert_str_eq(out, texts[0]);
+	cr_assert_eq(keys_write_file(key_dir, "us", "next.public", texts[1], &error), 0);
+	for (uint32_t i = 1; i < 5; i++) {
+		cr_assert(keys_choose_other(key_dir, "us", out, out));
+		cr_assert_str_eq(out, texts[i % 2]);
+	}
+}

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -398,6 +399,52 @@ Test(sockets, G18_clients_are_let_in_by_their_rights, .init = set_up_clients)
 	cr_assert_null(zap_rights(place.zap, "stranger", now_ns + 2000000000));
 	rights = zap_rights(place.zap, KEY_NAME_CLIENT, now_ns);
 	cr_assert(rights && rights->admin && rights_has_keyspace(rights, "anything", 8));
+}
+
+static bool log_tells(const char *path, const char *what)
+{
+	char line[1024];
+	bool found = false;
+	FILE *file = fopen(path, "r");
+	cr_assert(file);
+	while (fgets(line, sizeof line, file))
+		found |= strstr(line, what) != NULL;
+	fclose(file);
+	return found;
+}
+/* No descriptor is left for the files of the keys: that takes nobody's key away. */
+Test(sockets, E11_keys_that_cannot_be_read_stay_as_they_are_known, .init = set_up_clients)
+{
+	static const char *const told[] = {" keys_unreadable ", " key_unreadable ", " rights_unreadable "};
+	struct rlimit limit;
+	char path[256], rights_path[256];
+	int held[256], count = 0;
+	uint64_t now_ns = clock_read().monotonic_ns;
+	snprintf(path, sizeof path, "%s/log", place.directory);
+	snprintf(rights_path, sizeof rights_path, "%s/stranger.rights", place.key_dir);
+	dup2(open(path, O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+	cr_assert_eq(keys_write_file(place.key_dir, "stranger", "rights", "read\norders", &error), 0);
+	cr_assert(zap_rights(place.zap, "stranger", now_ns += 2000000000));
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = 200;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	while (count < 256 && (held[count] = open("/dev/null", O_RDONLY)) >= 0)
+		count++;
+	const struct rights *rights = zap_rights(place.zap, "stranger", now_ns += 2000000000);
+	const struct rights *own = zap_rights(place.zap, KEY_NAME_CLIENT, now_ns);
+	for (int i = 0; i < count; i++)
+		close(held[i]);
+	cr_assert(rights && rights->read && !rights->write, "a client lost its rights");
+	cr_assert(own && own->admin);
+	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+		cr_assert(log_tells(path, told[i]), "%s", told[i]);
+	/* Whatever is removed, or is no rights, counts as before. */
+	cr_assert_eq(keys_write_file(place.key_dir, "stranger", "rights", "nonsense\norders", &error), 0);
+	cr_assert_null(zap_rights(place.zap, "stranger", now_ns += 2000000000));
+	cr_assert_eq(keys_write_file(place.key_dir, "stranger", "rights", "write\norders", &error), 0);
+	cr_assert(zap_rights(place.zap, "stranger", now_ns += 2000000000)->write);
+	unlink(rights_path);
+	cr_assert_null(zap_rights(place.zap, "stranger", now_ns += 2000000000));
 }
 
 Test(sockets, oversized_message_is_refused)
