@@ -4,8 +4,7 @@
 set -u
 work=$(mktemp -d) || exit 2
 chmod 755 "$work"
-wrong=0 servers=
-pg_bin=${PG_BIN:-/usr/lib/postgresql/15/bin}
+wrong=0 servers= pg_bin=
 
 cleanup() {
 	for server in $servers; do as_user "$pg_bin/pg_ctl" -D "$work/$server" -m immediate stop >/dev/null 2>&1; done
@@ -31,14 +30,22 @@ compile() {
 		-L "$libraries" -Wl,-rpath-link,"$libraries" -l"$2" || give_up "the compiler refuses $1"
 }
 
-as_user() { if [ "$(id -u)" = 0 ]; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi; }
+# PostgreSQL runs as this user, since it refuses to run as root.
+as_user() { if [ "$(id -u)" = 0 ]; then (cd / && runuser -u nobody -- "$@"); else "$@"; fi; }
 
-# server NAME [OPTION...]: a PostgreSQL in $work/NAME that listens on a Unix socket there; prints its version the first time
+postgres() {
+	local version=15.20-0+deb12u1 missing
+	packages postgresql-15=$version postgresql-client-15=$version libpq5=$version
+	pg_bin=$work/root/usr/lib/postgresql/15/bin
+	missing=$(ldd "$pg_bin/postgres" "$pg_bin/psql" | sed -n 's/^\s*\(.*\) => not found/\1/p' | sort -u)
+	[ -z "$missing" ] || give_up "libraries that PostgreSQL needs are not installed:" $missing
+}
+
+# server NAME [OPTION...]: a pinned PostgreSQL in $work/NAME that listens on a Unix socket there
 server() {
 	local name=$1 && shift
-	[ -x "$pg_bin/initdb" ] || give_up "no PostgreSQL in $pg_bin; Debian 12: apt-get install postgresql-15"
-	[ "$servers" ] || "$pg_bin/postgres" --version
-	mkdir "$work/$name" && { [ "$(id -u)" != 0 ] || chown postgres "$work/$name"; }
+	[ "$pg_bin" ] || postgres
+	mkdir "$work/$name" && { [ "$(id -u)" != 0 ] || chown nobody "$work/$name"; }
 	as_user "$pg_bin/initdb" -D "$work/$name" -A trust -U postgres -N >/dev/null || exit 2
 	servers="$servers $name"
 	server_begin "$name" "$@"

@@ -9,7 +9,9 @@
 # So: a client that must get through tries each host in a connection string of its own.
 #
 # Prints:
-#   postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+#   postgresql-15=15.20-0+deb12u1
+#   postgresql-client-15=15.20-0+deb12u1
+#   libpq5=15.20-0+deb12u1
 #     first host not there: idle
 #     first host full: sorry, too many clients already
 #     first host full, target_session_attrs=read-write: sorry, too many clients already
@@ -26,8 +28,8 @@ connect() {
 }
 expect "first host not there" idle "$(connect nowhere)"
 for _ in 1 2 3 4; do sql full -c "select pg_sleep(60)" >/dev/null 2>&1 & done
-until sql full -c "select 1" 2>&1 | grep -q "too many clients"; do sleep 0.1; done
 refusal="sorry, too many clients already"
+for _ in $(seq 100); do sql full -c "select 1" 2>&1 | grep -q "$refusal" && break || sleep 0.1; done
 expect "first host full" "$refusal" "$(connect full)"
 for wanted in read-write prefer-standby; do
 	expect "first host full, target_session_attrs=$wanted" "$refusal" "$(connect full target_session_attrs=$wanted)"

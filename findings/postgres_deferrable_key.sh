@@ -11,7 +11,9 @@
 # So: refuse tables whose key is deferrable (pg_index.indimmediate is false) before applying anything in replica mode.
 #
 # Prints:
-#   postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+#   postgresql-15=15.20-0+deb12u1
+#   postgresql-client-15=15.20-0+deb12u1
+#   libpq5=15.20-0+deb12u1
 #     ordinary key, applied: rows with seat 12: bob
 #     ordinary key, applied: the subscription reports an error: t
 #     deferrable key, ordinary session: ERROR:  duplicate key value violates unique constraint "seat_pkey"

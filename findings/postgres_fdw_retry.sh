@@ -9,7 +9,9 @@
 # So: a transaction that is repeated on 40001 writes through a foreign table only what a key makes idempotent.
 #
 # Prints:
-#   postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+#   postgresql-15=15.20-0+deb12u1
+#   postgresql-client-15=15.20-0+deb12u1
+#   libpq5=15.20-0+deb12u1
 #     our COMMIT: ERROR:  40001
 #     our local write is undone: t
 #     our remote write, rows: 1

@@ -11,7 +11,9 @@
 # So: tokens come from pg_current_wal_insert_lsn(), or from the decoded commit.
 #
 # Prints:
-#   postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+#   postgresql-15=15.20-0+deb12u1
+#   postgresql-client-15=15.20-0+deb12u1
+#   libpq5=15.20-0+deb12u1
 #     a standby has the token | has the row, after
 #     synchronous_commit=on, pg_current_wal_lsn: t|t
 #     synchronous_commit=off, pg_current_wal_lsn: t|f
@@ -21,7 +23,7 @@
 server one -c wal_writer_delay=10s
 "$pg_bin/pg_basebackup" -h "$work/one" -U postgres -D "$work/copy" -c fast -R 2>/dev/null || give_up pg_basebackup
 rm -f "$work"/copy/.s.* # the socket lies in the data folder
-[ "$(id -u)" != 0 ] || chown -R postgres "$work/copy"
+[ "$(id -u)" != 0 ] || chown -R nobody "$work/copy"
 servers="$servers copy"
 server_begin copy
 sql one -c "create table t(i int primary key)"
@@ -30,7 +32,7 @@ sql one -c "create table t(i int primary key)"
 commit() {
 	local token
 	token=$(sql one -c "set synchronous_commit = $2" -c "insert into t values($1)" -c "select $3()")
-	for _ in $(seq 50); do
+	for _ in $(seq 300); do # the WAL writer sleeps for ten seconds
 		[ "$(sql copy -c "select pg_last_wal_replay_lsn() >= '$token'")" = t ] && break
 		sleep 0.1
 	done

@@ -11,7 +11,9 @@
 #     unrelated readers.
 #
 # Prints:
-#   postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+#   postgresql-15=15.20-0+deb12u1
+#   postgresql-client-15=15.20-0+deb12u1
+#   libpq5=15.20-0+deb12u1
 #     prepared: failures of 5 writers one after the other: 5
 #     prepared: failures of 5 readers: 0
 #     prepared, after a crash: failures of 5 readers: 5
