@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# With several hosts in the connection string libpq goes on from a host that is down, and gives up at one that is full.
+# Of several hosts in a connection string, libpq passes over one that is down and gives up at one that is full.
 #
-# Guess: host=a,b tries b whenever a gives no session; the more so with target_session_attrs, which looks for a host that
-#     will do.
-# Seen: a host that is not there leads on to b. "Too many clients" (53300) ends the attempt with b never asked, whatever
-#     target_session_attrs says: clients fail at the overloaded region while a healthy one beside it idles.
-# So: a client that must get through tries each host in a connection string of its own.
+# Guess: host=a,b tries b whenever a gives no session, certainly with target_session_attrs, which searches for a suitable
+#     host.
+# Seen: libpq tries b if nothing listens at a. If a answers "too many clients" (53300), libpq gives up without asking b,
+#     whatever target_session_attrs says: clients fail at an overloaded region while a healthy one idles.
+# So: a client that must get through tries each host with a connection string of its own.
 #
 # Prints:
 #   postgresql-15=15.20-0+deb12u1

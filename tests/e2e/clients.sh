@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# E11, E9, E10: one client, or a stranger, against a region. RUDE_CLIENT is the program beside this script.
+# E11, E9, E10: neither strangers nor greedy clients keep a region from serving others. RUDE_CLIENT is the program beside this script.
 . "$(dirname "$0")/lib.sh"
 
 stat_of() { godwit admin "$1" stats -r "$2" | jq ".counters.$3"; }
 
-# E11. Strangers hold on each port more connections than the region may have descriptors, and never speak. The log goes on into new
-# segments, writes are taken, the operator is answered, and what was refused is counted and told once.
+# E11. Strangers open to each port more connections than an actor may have descriptors, and never speak. The region takes writes, its log
+# begins the next segment, its operator gets answers; it counts the connections that it refuses, and logs one line.
 segments() { ls "$work/data/us/log" | grep -c '\.log$'; }
 refuses_many() { [ "$(stat_of coordinator us connections_refused)" -gt 100 ]; }
 e11() {
@@ -38,9 +38,9 @@ memory_of() { awk '/RssAnon/ {print $2}' "/proc/$1/status"; }
 probe() { "$RUDE_CLIENT" probe "$work/data/keys" us "tcp://127.0.0.1:$base" "$@"; }
 rude() { local what=$1; shift; "$RUDE_CLIENT" "$what" "$work/data/keys" us "tcp://127.0.0.1:$base" "$@"; }
 
-# E9. One message of 4,096 questions that each look at every row, and 64 clients with 64 such questions; then a client with 256 scans, more
-# bytes than the router keeps for all: somebody who asks for one row is answered within a second, and who connects is let in. All answers to
-# the scans come, in order, each once.
+# E9. Beside one message of 4,096 questions that each look at every row, and 64 clients with 64 such questions, a client that asks for one row
+# has each answer within a second. Beside 256 scans (more bytes than the router keeps in all), a new client connects and has its answer; all
+# answers to the scans come, in order, each once.
 is_asked() { [ "$(stat_of router us reads)" -gt $((already + 10)) ]; }
 e9() {
 	local already answered refused count longest failed
@@ -67,8 +67,8 @@ e9() {
 	wipe
 }
 
-# E10. Clients that ask for large values and do not read. The router holds no more of it than docs/architecture.md says, others are served,
-# and the connections are closed in time.
+# E10. Clients ask for large values and do not read. The router's memory stays below 256 MiB, another client gets its answers, and the memory
+# is given back when the connections end (20 s).
 e10() {
 	local router before now rude count longest failed
 	up || fail "up"

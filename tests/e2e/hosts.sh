@@ -35,7 +35,7 @@ while read -r line; do
 	*)
 		[ "$line" != "godwit verify" ] || line="godwit verify --wait-ms 20000"
 		ok=
-		for _ in $(seq 50); do host us bash -c "$line" >"$work/out" 2>&1 && { ok=1; break; } || sleep 0.2; done
+		for _ in $(seq 50); do host ap bash -c "$line" >"$work/out" 2>&1 && { ok=1; break; } || sleep 0.2; done
 		[ -n "$ok" ] || fail "$line: $(cat "$work/out")"
 		cat "$work/out" >>"$work/up.log" ;;
 	esac
