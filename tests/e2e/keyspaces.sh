@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # B1: lines of the topology file that are moved, put in or taken out move no rows from one keyspace to another.
 . "$(dirname "$0")/lib.sh"
-trap 'godwit down >/dev/null 2>&1; rm -rf "$work"' EXIT
 
 again() { godwit down >/dev/null || fail "down"; up || { cat "$work/up.log" >&2; fail "up"; }; }
 shows() { # KEYSPACE KEY VALUE, in every region

@@ -7,9 +7,12 @@ regions="us eu ap"
 folder_of() { echo "$work/data/$1"; } # REGION
 . "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
-# Ports of a run are drawn at random, below those that the kernel gives out, so that two runs on one machine do not meet.
+# Ports of a run are drawn at random, below those that the kernel gives out, and claimed in a file before anybody looks at the others'
+# claims, so that two runs on one machine do not meet.
 ports_taken() {
 	local at
+	echo $base >"$work/ports"
+	grep -lx $base "${work%/*}"/godwit-e2e.*/ports | grep -qvF "$work/" && return
 	while read -r _ at _; do
 		at=$((16#${at##*:}))
 		[ $at -ge $base ] && [ $at -lt $((base + 100)) ] && return
@@ -33,6 +36,15 @@ YAML
 
 godwit() { "$GODWIT_BIN/godwit" "$1" --dir "$work/data" "${@:2}"; }
 up() { godwit up --topology "$work/topology.yaml" --link-base "$link_base" "$@" >>"$work/up.log" 2>&1; }
+# up_apart REGION FLAG...: one that the others do not take in. `up` is ended when the region is ready, since it waits ten seconds for them.
+up_apart() {
+	local command
+	stdbuf -oL "$GODWIT_BIN/godwit" up --dir "$work/data" --topology "$work/topology.yaml" --link-base "$link_base" -r "$@" >"$work/up.apart" 2>&1 &
+	command=$!
+	within 20 grep -q "^$1 *ready" "$work/up.apart" || fail "up of $1: $(cat "$work/up.apart")"
+	kill $command
+	wait $command 2>/dev/null
+}
 
 # refused EXIT-CODE PATTERN COMMAND...: with one line on standard error, and PATTERN in it.
 refused() {
@@ -66,6 +78,7 @@ cleanup() {
 	trap - EXIT
 	touch "$work/stop" # for what runs in the background
 	kill $(jobs -p) 2>/dev/null
+	pkill -CONT -f -- "--dir $work/data" 2>/dev/null # what a test has stopped
 	godwit down >/dev/null 2>&1
 	if { [ $code != 0 ] && [ $code != 77 ]; } || [ -n "${KEEP:-}" ]; then # 77: skipped
 		echo "kept for a look: $work" >&2

@@ -3,7 +3,6 @@
 # One process a role (E13a): what is started twice refuses, names who runs, and takes nothing from it; and a pid that a file names is
 # stopped only if that very process holds the lock.
 . "$(dirname "$0")/lib.sh"
-trap 'godwit down >/dev/null 2>&1; rm -rf "$work"' EXIT
 
 up -r us -r eu || fail "up: $(cat "$work/up.log")"
 for actor in coordinator streamer monitor router reconciler; do

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # F14 to F17: what an operator is told is what is.
 . "$(dirname "$0")/lib.sh"
-trap 'pkill -CONT -f "$work/data" 2>/dev/null; godwit down >/dev/null 2>&1; rm -rf "$work"' EXIT
 
 state() { godwit status --json 2>/dev/null | jq -r --arg name "$1" 'select(.name == $name) | .state + ": " + .reason'; } # REGION
 until_state() { # REGION PATTERN SECONDS
@@ -48,7 +47,7 @@ up || fail "up of the third"
 
 # F14: refuses all writes.
 godwit down --region eu >/dev/null && rm -rf "$work/data/eu/log" "$work/data/eu/rows" "$work/data/eu/snapshots" || fail "wipe"
-up --region eu
+up_apart eu
 until_state eu "REGION_REUSED" 30
 godwit status >/dev/null
 [ $? = 1 ] || fail "status of a refused region does not end with 1"
@@ -103,6 +102,5 @@ wait $! || { cat "$work/up.1" >&2; fail "up beside up"; }
 mv "$work/data" "$work/gone"
 godwit down >"$work/out" || fail "down of a directory that is gone"
 grep -q "processes of .* were stopped" "$work/out" || { cat "$work/out" >&2; fail "nothing is said of what was stopped"; }
-for i in $(seq 100); do pgrep -f "dir $work/data" >/dev/null || break; sleep 0.1; done
-pgrep -f "dir $work/data" >/dev/null && fail "processes are left"
-exit 0
+nothing_runs() { ! pgrep -f "dir $work/data" >/dev/null; }
+within 10 nothing_runs || fail "processes are left"

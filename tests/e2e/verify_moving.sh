@@ -3,7 +3,6 @@
 # A verdict while writes go on, when the regions never hold the same writes at one moment (B2); and a row whose bytes were altered in
 # one region's file is neither served nor called identical by those who look at the rows.
 . "$(dirname "$0")/lib.sh"
-trap 'kill $bench 2>/dev/null; godwit down >/dev/null 2>&1; rm -rf "$work"' EXIT
 
 up || fail "up: $(cat "$work/up.log")"
 for i in $(seq 300); do printf 'quiet-%s\tvalue of the quiet %s\n' "$i" "$i"; done >"$work/quiet.tsv"
