@@ -12,7 +12,7 @@ names=($regions)
 up || fail "up"
 
 bench() { # SECONDS FLAG...
-	"$GODWIT_BENCH" --dir "$work/data" --topology "$work/topology.yaml" --level strong --keyspace "$keyspace" --keys 10 --read-ratio 0.5 \
+	exec "$GODWIT_BENCH" --dir "$work/data" --topology "$work/topology.yaml" --level strong --keyspace "$keyspace" --keys 10 --read-ratio 0.5 \
 		--value-size 40 --clients 6 --pipeline 4 --rate "${RATE:-0}" --timeout 1500 --warmup 0 --apart --json --seconds "$@" ${BENCH_FLAGS:-}
 }
 
@@ -53,8 +53,8 @@ fault() {
 	caused[$what]=$((${caused[$what]:-0} + 1))
 }
 
-run=$seconds
-[ "$faults" = 0 ] || run=$((seconds + 8))
+run=$seconds expected=0
+[ "$faults" = 0 ] || run=600 expected=130 # interrupted three seconds after the last fault
 bench "$run" --history "$work/history" >"$work/bench" 2>"$work/bench.err" &
 bench_pid=$!
 sleep 2
@@ -67,8 +67,12 @@ if [ "$faults" != 0 ]; then
 	done
 	window="--fault $begin:$(monotonic_ns)"
 	[ ${#caused[@]} -gt 0 ] || fail "no fault happened in $seconds s: that proves nothing"
+	sleep 3
+	kill -INT $bench_pid
 fi
-wait $bench_pid || fail "godwit-bench: $(cat "$work/bench.err")"
+wait $bench_pid
+code=$?
+[ $code = $expected ] || fail "godwit-bench: exit code $code: $(cat "$work/bench.err")"
 wait
 even "$keyspace"
 finals=""
