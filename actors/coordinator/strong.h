@@ -6,13 +6,13 @@
  * transactions and reads.
  *
  * One message to a peer holds many of the machine's, all of a turn:
- *   u8 2 | u8 from | u8 to | u8 kind | u64 topology fingerprint | 16 bytes store id | u64 nonce of its start | ...
+ *   u8 version | u8 from | u8 to | u8 kind | u64 topology fingerprint | 16 bytes store id | u64 nonce of its start | ...
  *   kind 0, messages: (u32 size, commit/message.h)...
  *   kind 1, the sender's starts (store/starts.h), until the other has met the last: u64 first | u64 nonce...
  *   kind 2, what it says of the other's start: u64 nonce of that | u8 enum strong_known
  * Little endian. What is not of the very store whose records are held here, and of its last start, is dropped: a region that has
  * lost its disk, or got an older copy of it, has no vote under its old id. Each region sends on a DEALER of its own to the
- * other's ROUTER; an answer comes the other way. */
+ * other's ROUTER; an answer comes the other way, but for kind 2 to an older copy: on the connection that showed its starts. */
 #ifndef GODWIT_ACTORS_COORDINATOR_STRONG_H
 #define GODWIT_ACTORS_COORDINATOR_STRONG_H
 #include <stdbool.h>
@@ -110,8 +110,10 @@ void strong_peers_look(struct port *port);
 /* strong_starts.c */
 /* Shows this store's starts to peers that have not met the last one. */
 void strong_starts_show(struct port *port);
-/* Envelopes of these two kinds. False: it cannot be read. */
-bool strong_starts_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size);
+/* Envelopes of these two kinds. False: it cannot be read. An older copy hears so on the connection that it has made (`identity`): it may be
+ * another process than the one at its region's address. */
+bool strong_starts_take(
+    struct port *port, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity, uint32_t identity_size);
 bool strong_known_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size);
 void strong_known_tell(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known);
 

@@ -159,15 +159,19 @@ static void messages_take(struct port *port, const char *user, uint8_t from, con
 
 /* ---- in, of any kind ---- */
 
-static void envelope_take(struct port *port, const char *user, const uint8_t *bytes, size_t size)
+static void envelope_take(struct port *port, const char *user, struct message *message)
 {
+	const uint8_t *bytes = message_bytes(message);
+	size_t size = message_size(message);
 	int from = envelope_check(port, user, bytes, size);
 	if (from < 0)
 		return;
 	struct strong_peer *peer = &port->strong.peers[from];
 	uint64_t nonce = bytes_get_u64(bytes + STRONG_NONCE_AT), now_ns = port->now.monotonic_ns;
 	if (bytes[3] != STRONG_MESSAGES) {
-		if (!(bytes[3] == STRONG_STARTS ? strong_starts_take : strong_known_take)(port, (uint8_t)from, bytes, size))
+		if (!(bytes[3] == STRONG_STARTS
+		            ? strong_starts_take(port, (uint8_t)from, bytes, size, message->identity, message->identity_size)
+		            : strong_known_take(port, (uint8_t)from, bytes, size)))
 			refuse(port, user, ERR_MALFORMED, "what it says of starts cannot be read");
 		return;
 	}
@@ -203,8 +207,42 @@ static uint32_t peers_drain(void *self, struct clock_now now, uint32_t limit)
 		counter_add(port->process.counters, COUNTER_frames_received, 1);
 		counter_add(port->process.counters, COUNTER_bytes_received, message_size(&message));
 		if (port->strong.machine)
-			envelope_take(port, message_user(&message), message_bytes(&message), message_size(&message));
+			envelope_take(port, message_user(&message), &message);
 		message_close(&message);
+	}
+	return handled;
+}
+
+/* On a connection that this region has made; the other side has proved its key. Only that this start is an older one comes
+ * this way. */
+static void answer_take(struct port *port, const struct region *region, const uint8_t *bytes, size_t size)
+{
+	int from = envelope_check(port, region->name, bytes, size);
+	if (from >= 0 && (bytes[3] != STRONG_KNOWN || !strong_known_take(port, (uint8_t)from, bytes, size)))
+		refuse(port, region->name, ERR_MALFORMED, "an answer that cannot be read");
+}
+
+static uint32_t answers_drain(void *self, struct clock_now now, uint32_t limit)
+{
+	struct port *port = self;
+	uint32_t handled = 0;
+	port->now = now;
+	for (uint32_t i = 0; i < port->process.topology.region_count; i++) {
+		const struct region *region = &port->process.topology.regions[i];
+		void *socket = port->strong.peers[region->id].socket;
+		struct message message;
+		int code;
+		while (socket && handled < limit && (code = socket_receive(socket, &message, false)) != ERR_EMPTY) {
+			handled++;
+			if (code == ERR_MALFORMED) {
+				refuse(port, region->name, code, "an answer of the wrong number of parts");
+				continue;
+			}
+			if (code)
+				break;
+			answer_take(port, region, message_bytes(&message), message_size(&message));
+			message_close(&message);
+		}
 	}
 	return handled;
 }
@@ -264,7 +302,8 @@ static int peer_connect(struct port *port, const struct region *region, struct e
 	if (!peer->batch)
 		return error_set(error, ERR_NO_MEMORY, "memory for messages to %s", region->name);
 	const struct socket_options options = {.high_water = HIGH_WATER, .reconnect_max_ms = 250};
-	return process_connect(p, &peer->socket, region, SERVICE_COMMIT, &options, NULL, error);
+	int code = process_connect(p, &peer->socket, region, SERVICE_COMMIT, &options, NULL, error);
+	return code ? code : loop_add_socket(p->loop, peer->socket, answers_drain, port);
 }
 
 int strong_connect(struct port *port, struct error_context *error)

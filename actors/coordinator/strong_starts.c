@@ -11,17 +11,26 @@
 #define SHOW_AGAIN_NS 250000000ull
 #define SHOW_OLDER_NS 2000000000ull
 
-void strong_known_tell(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known)
+#define KNOWN_SIZE (STRONG_ENVELOPE_SIZE + 9)
+
+static void known_put(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known, uint8_t out[static KNOWN_SIZE])
 {
-	uint8_t out[STRONG_ENVELOPE_SIZE + 9];
 	strong_envelope_begin(port, to, STRONG_KNOWN, out);
 	bytes_put_u64(out + STRONG_ENVELOPE_SIZE, nonce);
 	out[STRONG_ENVELOPE_SIZE + 8] = (uint8_t)known;
+}
+
+void strong_known_tell(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known)
+{
+	uint8_t out[KNOWN_SIZE];
+	known_put(port, to, nonce, known, out);
 	strong_envelope_send(port, to, out, sizeof out);
 }
 
-bool strong_starts_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size)
+bool strong_starts_take(
+    struct port *port, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity, uint32_t identity_size)
 {
+	uint8_t out[KNOWN_SIZE];
 	struct strong_peer *peer = &port->strong.peers[from];
 	struct start_history history;
 	struct error_context error;
@@ -44,11 +53,16 @@ bool strong_starts_take(struct port *port, uint8_t from, const uint8_t *bytes, s
 			return true;
 		}
 	}
-	if (peer->is_older)
-		logline_distinct(LOG_LEVEL_ERROR, "region_reused", from,
-		    "peer=%s reason=\"an older copy of its disk was put back: it has no vote under its old id\"",
-		    topology_region_by_id(&port->process.topology, from)->name);
-	strong_known_tell(port, from, last.nonce, peer->is_older ? STRONG_OLDER : STRONG_MET);
+	if (!peer->is_older) {
+		strong_known_tell(port, from, last.nonce, STRONG_MET);
+		return true;
+	}
+	logline_distinct(LOG_LEVEL_ERROR, "region_reused", from,
+	    "peer=%s reason=\"an older copy of its disk was put back, or runs beside it: it has no vote under its old id\"",
+	    topology_region_by_id(&port->process.topology, from)->name);
+	known_put(port, from, last.nonce, STRONG_OLDER, out);
+	/* What does not arrive is sent when it shows its starts again. */
+	(void)socket_send(port->strong.socket, identity, identity_size, out, sizeof out);
 	return true;
 }
 

@@ -31,6 +31,7 @@ static struct {
 	void *socket;
 	size_t size;
 	uint8_t bytes[STRONG_BATCH_MAX + STRONG_MESSAGE_MAX + STRONG_ENVELOPE_SIZE];
+	char identity[8];
 } sent[4];
 static uint32_t sent_count;
 static int send_code;
@@ -55,14 +56,15 @@ static int keep_code;
 
 static char bound[128], connected[REGIONS_MAX][128];
 static uint32_t connects;
-static int serve_code, key_code, bind_code, connect_code, add_code;
-static loop_drain *drain;
+static int serve_code, key_code, bind_code, connect_code, add_code, answers_code;
+static loop_drain *drain, *answers_drain;
+static void *answering; /* a connection that this region has made, on which the inbox's messages come */
 
 int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
 {
-	(void)identity;
-	cr_assert_eq(identity_size, 0);
+	cr_assert_eq(identity_size, socket == &inbox ? 4 : 0);
 	cr_assert_lt(sent_count, 4);
+	snprintf(sent[sent_count].identity, sizeof sent[0].identity, "%.*s", (int)identity_size, (const char *)identity);
 	sent[sent_count].socket = socket;
 	sent[sent_count].size = size;
 	memcpy(sent[sent_count++].bytes, bytes, size);
@@ -71,11 +73,13 @@ int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, c
 
 int socket_receive(void *socket, struct message *message, bool forwarded)
 {
-	cr_assert(socket == &inbox && !forwarded);
-	if (inbox_at == inbox_count)
+	cr_assert(!forwarded);
+	if (inbox_at == inbox_count || socket != (answering ? answering : &inbox))
 		return ERR_EMPTY;
 	if (inbox[inbox_at].code)
 		return inbox[inbox_at++].code;
+	memcpy(message->identity, "them", 4);
+	message->identity_size = answering ? 0 : 4;
 	zmq_msg_init_size(&message->body, inbox[inbox_at].size);
 	memcpy(zmq_msg_data(&message->body), inbox[inbox_at].bytes, inbox[inbox_at].size);
 	inbox_at++;
@@ -135,9 +139,9 @@ int process_listens(const struct process *p, enum service service, char out[stat
 int loop_add_socket(struct loop *loop, void *socket, loop_drain *added, void *self)
 {
 	(void)loop;
-	cr_assert(socket == &inbox && self == &port);
-	drain = added;
-	return add_code;
+	cr_assert(self == &port);
+	*(socket == &inbox ? &drain : &answers_drain) = added;
+	return socket == &inbox ? add_code : answers_code;
 }
 
 struct clock_now clock_read(void)
@@ -635,7 +639,7 @@ Test(peers, connections)
 	cr_assert_eq(connects, 2);
 	cr_assert_str_eq(connected[0], "3 to 2, 3, 0");
 	cr_assert_str_eq(connected[1], "3 to 5, 3, 0");
-	int *codes[] = {&serve_code, &bind_code, &add_code, &key_code, &connect_code};
+	int *codes[] = {&serve_code, &bind_code, &add_code, &key_code, &connect_code, &answers_code};
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
 		struct error_context error;
 		strong_disconnect(&port);
@@ -644,7 +648,7 @@ Test(peers, connections)
 		*codes[i] = ERR_IO;
 		cr_assert_eq(strong_connect(&port, &error), ERR_IO, "%zu", i);
 		*codes[i] = 0;
-		cr_assert_eq(connects, i == 4);
+		cr_assert_eq(connects, i >= 4);
 	}
 }
 
@@ -676,6 +680,9 @@ Test(peers, T39_a_later_start_is_kept_and_an_older_copy_has_no_vote)
 		cr_assert_eq(kept_of, rows[i].kept);
 		cr_assert_eq(port.strong.peers[5].is_older, rows[i].verdict == STARTS_OLDER);
 		cr_assert_eq(sent_count, 1);
+		/* An older copy may be another process than the one at its region's address: it hears on the connection that it made. */
+		cr_assert(sent[0].socket == (rows[i].verdict == STARTS_OLDER ? (void *)&inbox : connected[1]));
+		cr_assert_str_eq(sent[0].identity, rows[i].verdict == STARTS_OLDER ? "them" : "");
 		cr_assert_eq(bytes_get_u64(sent[0].bytes + STRONG_ENVELOPE_SIZE), 56);
 		cr_assert_eq(sent[0].bytes[STRONG_ENVELOPE_SIZE + 8], rows[i].told);
 	}
@@ -755,6 +762,34 @@ Test(peers, what_a_peer_knows_of_this_start)
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_MET) - 1);
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_MET) + 1);
 	cr_assert_eq(refused(), 3);
+}
+
+Test(peers, T39_a_copy_that_runs_beside_its_region_hears_that_it_is_one)
+{
+	uint8_t bytes[128];
+	uint64_t before = refused();
+	answering = connected[1];
+	port.strong.starts_at_ns = LOOP_NEVER;
+	sent_count = inbox_at = closed = 0;
+	inbox_count = 4;
+	for (uint32_t i = 0; i < inbox_count; i++) {
+		inbox[i].size = known_put(bytes, OWN_NONCE, STRONG_OLDER);
+		inbox[i].code = i == 0 ? ERR_MALFORMED : 0;
+		if (i == 1)
+			bytes[3] = STRONG_STARTS; /* of no use there */
+		if (i == 2)
+			bytes[1] = 2; /* that is who answers on the other connection */
+		memcpy(inbox[i].bytes, bytes, inbox[i].size);
+	}
+	cr_assert_eq(answers_drain(&port, port.now, 100), 4);
+	cr_assert_eq(closed, 3);
+	cr_assert_eq(refused() - before, 3);
+	cr_assert_eq(sent_count, 0);
+	cr_assert_eq(port.strong.older_for, 1u << 5);
+	cr_assert_eq(refusals_updated, 1);
+	inbox_at = 0;
+	cr_assert_eq(answers_drain(&port, port.now, 2), 2, "no more than it may");
+	answering = NULL;
 }
 
 Test(peers, this_start_is_shown_until_it_is_known)
