@@ -57,7 +57,10 @@ int lend_bytes(struct lender *lender, void *socket, const uint8_t *identity, uin
 int lend_message(struct lender *lender, void *socket, const uint8_t *identity, uint32_t identity_size, struct message *message,
     uint32_t owner, uint32_t tag)
 {
-	struct lent *lent = lent_new(lender, 0, message_size(message), owner, tag);
+	size_t size = message_size(message);
+	if (size <= LEND_COPIED_MAX)
+		return lend_bytes(lender, socket, identity, identity_size, message_bytes(message), size, owner, tag);
+	struct lent *lent = lent_new(lender, 0, size, owner, tag);
 	if (!lent)
 		return ERR_NO_MEMORY;
 	lent->is_message = true;

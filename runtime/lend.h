@@ -23,7 +23,10 @@ struct lender {
  * socket_send; ERR_NO_MEMORY. Only what was sent (0) comes back. */
 int lend_bytes(struct lender *lender, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size,
     uint32_t owner, uint32_t tag);
-/* The body of a received message, without any copy. When it fails the body stays with the caller. */
+#define LEND_COPIED_MAX 8192u
+/* The body of a received message, without any copy if it is larger than LEND_COPIED_MAX: libzmq receives smaller ones into one buffer of
+ * that size (18 KB with what it keeps of each), which stays as long as any of them does. The caller closes the message, whatever comes of it; when it fails
+ * the body is there as before. */
 int lend_message(struct lender *lender, void *socket, const uint8_t *identity, uint32_t identity_size, struct message *message,
     uint32_t owner, uint32_t tag);
 /* Frees what has come back, in the order in which it came; calls `each` (or not: NULL) for it. */
