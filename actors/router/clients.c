@@ -217,9 +217,14 @@ bool clients_have_work(const struct clients *clients)
 	return clients->lists[CLIENT_NEW].count || clients->lists[CLIENT_OLD].count;
 }
 
-void clients_stall(struct clients *clients, struct client *client)
+void clients_stall(struct clients *clients, struct client *client, enum clients_leave needs)
 {
+	bool held = client->has_reservation;
+	client->stalled_for = needs;
 	list_append(clients, client, CLIENT_STALLED);
+	clients_reservation_end(clients, client);
+	if (held)
+		clients_place_freed(clients);
 }
 
 void clients_wait(struct clients *clients, struct client *client)
@@ -265,20 +270,22 @@ bool clients_may_pass(const struct clients *clients, const struct client *client
 
 void clients_sent(struct clients *clients, struct client *client, size_t size)
 {
-	client->unsent_bytes += size;
+	client->unsent_bytes += size + CLIENTS_MESSAGE_COST;
 	client->unsent_messages++;
-	clients->unsent_bytes += size;
+	clients->unsent_bytes += size + CLIENTS_MESSAGE_COST;
 }
 
 void clients_given_back(struct clients *clients, struct client *client, size_t size)
 {
-	uint64_t done = client->encoding_bytes;
-	client->encoding_bytes = size > CLIENTS_SMALL ? size : 0;
-	if (!client->encoding_bytes)
-		done += size;
-	assert(done <= client->unsent_bytes && client->unsent_messages);
-	client->unsent_bytes -= done;
+	uint64_t done = client->encoding_bytes, own = size + CLIENTS_MESSAGE_COST;
+	assert(client->unsent_messages);
 	client->unsent_messages--;
+	/* With nothing behind it, nothing would tell when it has left. */
+	client->encoding_bytes = size > CLIENTS_SMALL && client->unsent_messages ? own : 0;
+	if (!client->encoding_bytes)
+		done += own;
+	assert(done <= client->unsent_bytes);
+	client->unsent_bytes -= done;
 	clients->unsent_bytes -= done;
 }
 
@@ -287,7 +294,7 @@ void clients_unstall(struct clients *clients)
 	for (uint32_t i = clients->lists[CLIENT_STALLED].first; i != CLIENTS_NONE;) {
 		struct client *client = &clients->entries[i];
 		i = client->behind;
-		if (clients_leave(clients, client) != CLIENTS_LEAVE_NONE)
+		if (clients_leave(clients, client) >= client->stalled_for)
 			list_append(clients, client, CLIENT_OLD);
 	}
 }

@@ -11,10 +11,11 @@
  * round if its client was served in that round already.
  *
  * Bytes out. libzmq counts messages, not bytes, and a ROUTER socket tells nothing of its queues. So each message is lent to it with a
- * function that it calls when it is done with the bytes (sent.h), and what was lent and not given back is what is unsent. It gives a
+ * function that it calls when it is done with the bytes (runtime/lend.h), and what was lent and not given back is what is unsent. It gives a
  * message back when its I/O thread loads it into the connection's encoder, which keeps a (CURVE-encrypted) copy until the next message is
  * loaded: the encoder takes no message while one is in it. A large message therefore counts until the message behind it comes back, and
- * the sender puts an empty message of answers behind each large one. What has left the encoder is in the kernel's socket buffer, which the
+ * the sender puts an empty message of answers behind each large one; one that has nothing behind it is done with at once. Each message counts
+ * for CLIENTS_MESSAGE_COST more than its bytes, or small ones would cost several times what they count for. What has left the encoder is in the kernel's socket buffer, which the
  * kernel bounds. A client with CLIENTS_UNSENT_MAX unsent, or more than a quarter of what is free of CLIENTS_UNSENT_ALL_MAX (a dynamic
  * threshold, A. Choudhury and E. Hahne, 1998), is not answered further: its questions wait. Small answers go as long as there is any room
  * in all. What waits too long is refused OVERLOADED; a connection that takes nothing for 20 s is closed (ZMQ_TCP_MAXRT in socket.c: libzmq
@@ -35,6 +36,7 @@
 #define CLIENTS_NEW_IN_A_ROW         8u
 #define CLIENTS_SMALL                (16u * 1024) /* an answer up to this is small */
 #define CLIENTS_ANSWER_MAX           (2u * 1024 * 1024 + 128u * 1024) /* one message of answers */
+#define CLIENTS_MESSAGE_COST         256u /* of a message in memory, beside its bytes: lent, libzmq's and malloc's own */
 #define CLIENTS_UNSENT_MAX           (8u * 1024 * 1024)
 #define CLIENTS_UNSENT_MESSAGES_MAX  900u /* below the socket's high-water mark */
 #define CLIENTS_UNSENT_ALL_MAX       (128ull * 1024 * 1024)
@@ -60,11 +62,15 @@ enum client_place {
 	CLIENT_PLACES
 };
 
+/* What a client may be sent. */
+enum clients_leave { CLIENTS_LEAVE_NONE, CLIENTS_LEAVE_SMALL, CLIENTS_LEAVE_ANY };
+
 struct client {
 	uint8_t identity[CLIENTS_IDENTITY_MAX];
 	uint32_t identity_size;
 	uint32_t generation; /* another for each client that has this entry */
 	enum client_place place;
+	enum clients_leave stalled_for; /* what its next answer needs */
 	uint32_t before, behind;     /* in the list of its place */
 	uint32_t chain;              /* in its hash bucket; of a free entry: the next free one */
 	int64_t credit_ns;
@@ -113,14 +119,15 @@ struct client *clients_next(struct clients *clients, uint64_t *slice_ns);
 void clients_charge(struct clients *clients, struct client *client, uint64_t used_ns);
 /* Is there a client whose turn it could be? */
 bool clients_have_work(const struct clients *clients);
-/* Takes the client out of the round until it may be answered again, or there is a place for its long question. */
-void clients_stall(struct clients *clients, struct client *client);
+/* Takes the client out of the round until it may be sent what it needs (not NONE). The place that was reserved for it goes to the next one:
+ * whoever does not take his answers keeps nobody from theirs. */
+void clients_stall(struct clients *clients, struct client *client, enum clients_leave needs);
+/* Takes it out until there is a place for its long question. */
 void clients_wait(struct clients *clients, struct client *client);
 /* A place is free: the client that has waited longest gets it reserved and comes next. */
 void clients_place_freed(struct clients *clients);
 void clients_reservation_end(struct clients *clients, struct client *client);
 
-enum clients_leave { CLIENTS_LEAVE_NONE, CLIENTS_LEAVE_SMALL, CLIENTS_LEAVE_ANY };
 /* What the client may be sent now. */
 enum clients_leave clients_leave(const struct clients *clients, const struct client *client);
 /* May an answer of the coordinator be passed on? */

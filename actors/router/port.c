@@ -233,7 +233,7 @@ static uint64_t oldest_number(const struct port *port, const struct client *clie
 	struct request request = work->request;
 	struct request_operation operation;
 	while (request_next(&request, &operation) == 0)
-		if (!router_is_forwarded(&port->process.topology, &operation))
+		if (!router_is_forwarded(&port->process.topology, &operation) && router_is_permitted(&work->rights, &operation))
 			return operation.number;
 	return 0;
 }
@@ -251,20 +251,15 @@ static void questions_take(struct port *port, struct work *work, const struct ro
 		work_free(port, work);
 		return;
 	}
-	struct request request = plan->request;
-	struct request_operation operation;
 	work->request = plan->request;
 	work->rights = port->rights ? *port->rights : (struct rights){0};
 	work->asked_low = oldest_number(port, client);
 	work->asked_high = work->asked_low ? client->number_max : 0;
-	uint64_t number_max = client->number_max;
-	while (request_next(&request, &operation) == 0)
-		if (!router_is_forwarded(&port->process.topology, &operation) && operation.number > number_max)
-			number_max = operation.number;
 	if (!client->first)
 		client->told_ns = clock_read().monotonic_ns;
 	clients_push(&port->clients, client, &work->queue);
-	client->number_max = number_max;
+	if (plan->others_number_max > client->number_max)
+		client->number_max = plan->others_number_max;
 }
 
 /* Certain refusals, and a line in the log that names the key. */
@@ -321,13 +316,14 @@ static enum step question_step(struct port *port, struct client *client, struct 
 {
 	enum clients_leave leave = clients_leave(&port->clients, client);
 	uint32_t kind = work->operation.kind;
-	if (leave == CLIENTS_LEAVE_NONE || (leave == CLIENTS_LEAVE_SMALL && (kind == ROUTER_SCAN || kind == ROUTER_BUCKET))) {
+	enum clients_leave needs = kind == ROUTER_SCAN || kind == ROUTER_BUCKET ? CLIENTS_LEAVE_ANY : CLIENTS_LEAVE_SMALL;
+	if (leave < needs) {
 		/* Whoever does not take his answers holds no rows; a long question begins again. */
 		if (work->question)
 			clients_place_freed(&port->clients);
 		reads_give_up(&port->reads, work->question);
 		work->question = NULL;
-		clients_stall(&port->clients, client);
+		clients_stall(&port->clients, client, needs);
 		return STEP_LEFT;
 	}
 	size_t size_before = port->out.size;
@@ -347,7 +343,7 @@ static enum step question_step(struct port *port, struct client *client, struct 
 		clients_place_freed(&port->clients);
 	if (leave == CLIENTS_LEAVE_SMALL && port->out.size - size_before > CLIENTS_SMALL) {
 		port->out.size = size_before;
-		clients_stall(&port->clients, client);
+		clients_stall(&port->clients, client, CLIENTS_LEAVE_ANY);
 		return STEP_LEFT;
 	}
 	work->has_operation = false;

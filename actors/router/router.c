@@ -87,8 +87,8 @@ void router_plan(struct router_plan *plan, const struct topology *topology, cons
 			plan->unpermitted++;
 		else if (router_is_forwarded(topology, &operation))
 			plan->forwarded++;
-		else
-			plan->others++;
+		else if (++plan->others && operation.number > plan->others_number_max)
+			plan->others_number_max = operation.number;
 	}
 	if (code != ERR_EMPTY)
 		plan->code = code;

@@ -41,6 +41,7 @@ struct router_plan {
 	int code; /* not 0: the whole message is refused with it */
 	uint32_t forwarded, others;
 	uint32_t unpermitted;   /* not counted above */
+	uint64_t others_number_max;
 	struct request request; /* stands before the first operation */
 };
 void router_plan(struct router_plan *plan, const struct topology *topology, const struct rights *rights, const uint8_t *bytes,

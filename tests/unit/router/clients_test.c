@@ -194,15 +194,15 @@ Test(clients, E10_one_hoarder_alone_has_its_share_and_goes_on_when_it_takes)
 		clients_sent(&clients, hoarder, LARGE);
 	cr_assert_eq(sent, CLIENTS_UNSENT_MAX / LARGE);
 	cr_assert_eq(clients_next(&clients, &slice_ns), hoarder);
-	clients_stall(&clients, hoarder);
+	clients_stall(&clients, hoarder, CLIENTS_LEAVE_SMALL);
 	cr_assert_not(clients_have_work(&clients), "the loop would not sleep");
 	clients_unstall(&clients);
 	cr_assert_null(clients_next(&clients, &slice_ns));
 	/* The first to come back is still in the encoder; with the second one the first is gone. */
 	clients_given_back(&clients, hoarder, LARGE);
-	cr_assert_eq(hoarder->unsent_bytes, sent * LARGE);
+	cr_assert_eq(hoarder->unsent_bytes, sent * (LARGE + CLIENTS_MESSAGE_COST));
 	clients_given_back(&clients, hoarder, LARGE);
-	cr_assert_eq(hoarder->unsent_bytes, (sent - 1) * LARGE);
+	cr_assert_eq(hoarder->unsent_bytes, (sent - 1) * (LARGE + CLIENTS_MESSAGE_COST));
 	clients_unstall(&clients);
 	cr_assert_eq(clients_next(&clients, &slice_ns), hoarder);
 }
@@ -240,4 +240,68 @@ Test(clients, E10_a_full_table_gives_its_places_back)
 		}
 	}
 	cr_assert_eq(clients.unsent_bytes, 0);
+}
+
+/* The socket took a large message, and had no room for the empty one behind it. */
+Test(clients, E10_a_large_message_with_nothing_behind_it_is_not_counted_for_ever)
+{
+	struct client *client = client_of(1);
+	uint32_t index = clients_index(&clients, client), generation = client->generation;
+	clients_sent(&clients, client, LARGE);
+	clients_sent(&clients, client, LARGE);
+	clients_given_back(&clients, client, LARGE);
+	cr_assert_eq(client->unsent_bytes, 2 * (LARGE + CLIENTS_MESSAGE_COST), "the first is in the encoder");
+	clients_given_back(&clients, client, LARGE);
+	cr_assert_eq(clients.unsent_bytes, 0);
+	clients_release(&clients, client);
+	cr_assert_null(clients_at(&clients, index, generation), "the place of a client that is gone is never free again");
+}
+
+/* Answers of a few bytes cost much more than those. */
+Test(clients, E10_small_messages_count_for_what_they_cost)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; clients_leave(&clients, client_of(i)) != CLIENTS_LEAVE_NONE; i++)
+		while (clients_leave(&clients, client_of(i)) != CLIENTS_LEAVE_NONE) {
+			clients_sent(&clients, client_of(i), 20);
+			count++;
+		}
+	cr_assert_leq((uint64_t)count * (CLIENTS_MESSAGE_COST + 20), CLIENTS_UNSENT_ALL_MAX + 1000);
+	cr_assert_gt(count, 400000);
+}
+
+/* Eight who take nothing must not have the places of all long questions reserved for them. */
+Test(clients, E9_who_is_stalled_gives_its_place_to_the_next)
+{
+	uint64_t slice_ns;
+	for (uint32_t i = 0; i < 2; i++) {
+		ask(client_of(i));
+		clients_wait(&clients, clients_next(&clients, &slice_ns));
+	}
+	clients_place_freed(&clients);
+	struct client *first = clients_next(&clients, &slice_ns);
+	cr_assert(first == client_of(0) && first->has_reservation);
+	clients_stall(&clients, first, CLIENTS_LEAVE_ANY);
+	cr_assert(!first->has_reservation && clients.reservations == 1);
+	struct client *second = clients_next(&clients, &slice_ns);
+	cr_assert(second == client_of(1) && second->has_reservation);
+}
+
+/* A long answer needs more room than a short one: until then the loop sleeps. */
+Test(clients, E10_who_is_stalled_for_a_long_answer_does_not_keep_the_loop_busy)
+{
+	struct client *asker = client_of(1000);
+	uint64_t slice_ns;
+	uint32_t i = 0;
+	ask(asker);
+	while (clients_leave(&clients, asker) == CLIENTS_LEAVE_ANY)
+		clients_sent(&clients, client_of(i++ % 400), LARGE / 4);
+	cr_assert_eq(clients_leave(&clients, asker), CLIENTS_LEAVE_SMALL);
+	clients_stall(&clients, clients_next(&clients, &slice_ns), CLIENTS_LEAVE_ANY);
+	clients_unstall(&clients);
+	cr_assert_not(clients_have_work(&clients), "it would be stalled again at once, and again");
+	for (uint32_t j = 300; j < 320; j++) /* who have one message each */
+		clients_given_back(&clients, client_of(j), LARGE / 4);
+	clients_unstall(&clients);
+	cr_assert_eq(clients_next(&clients, &slice_ns), asker);
 }
