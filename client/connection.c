@@ -25,8 +25,7 @@ _Static_assert(
 _Static_assert((int)GW_OK == ERR_OK && (int)GW_NOT_FOUND == ERR_NOT_FOUND && (int)GW_CHECK_FAILED == ERR_CHECK_FAILED &&
                    (int)GW_OVERLOADED == ERR_OVERLOADED && (int)GW_NO_QUORUM == ERR_NO_QUORUM &&
                    (int)GW_UNKNOWN == ERR_UNKNOWN_OUTCOME && (int)GW_UNREACHABLE == ERR_UNREACHABLE &&
-                   (int)GW_FULL == ERR_FULL && (int)GW_EXPIRED == ERR_EXPIRED &&
-                   (int)GW_ROW_DAMAGED == ERR_ROW_DAMAGED,
+                   (int)GW_FULL == ERR_FULL && (int)GW_EXPIRED == ERR_EXPIRED && (int)GW_ROW_DAMAGED == ERR_ROW_DAMAGED,
     "codes as in core/error.h");
 
 uint64_t connection_now_ns(void)

@@ -155,7 +155,8 @@ void connection_watch(struct gw_connection *c)
 			}
 			c->disconnected = false;
 		} else if (kind) {
-			/* A handshake whose time is over says nothing of keys: the other side may be too busy to look at them. */
+			/* A handshake whose time is over says nothing of keys: the other side may be too busy to look at them.
+			 */
 			c->key_refused = kind != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || value == EPIPE;
 			/* Told that the key is unknown, or hung up on: libzmq does not come back from the first, and knows one
 			 * key of the region's only. */

@@ -21,8 +21,8 @@ static int resolve(const char *host, uint16_t port, struct addrinfo **found)
 	return getaddrinfo(name, service, &hints, found);
 }
 
-/* The kernel knows best which addresses are ours: it lets us bind them. errno of the bind otherwise; else *out, if it is asked for,
- * listens. */
+/* The kernel knows best which addresses are ours: it lets us bind them. errno of the bind otherwise; else *out, if it is asked
+ * for, listens. */
 static int try_bind(const struct addrinfo *address, int *out)
 {
 	int yes = 1, failure = 0;

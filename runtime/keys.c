@@ -46,8 +46,11 @@ static int file_read(const char *path, mode_t forbidden, char *bytes, size_t max
 	if (fd < 0 && errno == ELOOP)
 		return error_set(error, ERR_CONFIGURATION, "%s: is a symbolic link, which a key must not be", path);
 	if (fd < 0)
-		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : errno == EACCES ? ERR_CONFIGURATION : ERR_IO, "%s: %s",
-		    path, strerror(errno));
+		return error_set(error,
+		    errno == ENOENT   ? ERR_NOT_FOUND
+		    : errno == EACCES ? ERR_CONFIGURATION
+		                      : ERR_IO,
+		    "%s: %s", path, strerror(errno));
 	int failed = fstat(fd, &status), code = 0;
 	ssize_t got = failed || !S_ISREG(status.st_mode) ? -1 : read(fd, bytes, max);
 	if (!failed && !S_ISREG(status.st_mode))

@@ -89,7 +89,8 @@ static int catalog_read(struct catalog *catalog, const char *region_dir, struct 
 	text[size] = 0;
 	if (strlen(text) != size || !catalog_parse(catalog, text))
 		return error_set(error, ERR_CORRUPT,
-		    "%s says which keyspace each row is in, and was damaged or altered; copy it from another region of this cluster",
+		    "%s says which keyspace each row is in, and was damaged or altered; copy it from another region of this "
+		    "cluster",
 		    path);
 	catalog->is_there = true;
 	return 0;
@@ -149,8 +150,8 @@ static int id_find(const struct keyspace *keyspaces, const char *name)
 	return -1;
 }
 
-/* Each keyspace of the catalog has to be in the file: there is no way yet to drop one. The name that stands in the file instead, if
- * one does, is most likely what it was renamed to. */
+/* Each keyspace of the catalog has to be in the file: there is no way yet to drop one. The name that stands in the file
+ * instead, if one does, is most likely what it was renamed to. */
 static int missing_check(const struct topology *file, const struct catalog *catalog, struct error_context *error)
 {
 	const char *stranger = NULL;
@@ -161,14 +162,16 @@ static int missing_check(const struct topology *file, const struct catalog *cata
 		const char *name = catalog->keyspaces[id].name;
 		if (!name[0] || id_find(file->keyspaces, name) >= 0)
 			continue;
-		return stranger ? error_set(error, ERR_CONFIGURATION,
-		                      "this region holds keyspace '%s' (id %u), which the topology does not name; it names '%s', which "
-		                      "is new here: a keyspace cannot be renamed or dropped",
-		                      name, id, stranger)
-		                : error_set(error, ERR_CONFIGURATION,
-		                      "this region holds keyspace '%s' (id %u), which the topology does not name: a keyspace cannot "
-		                      "be dropped yet",
-		                      name, id);
+		return stranger
+		           ? error_set(error, ERR_CONFIGURATION,
+		                 "this region holds keyspace '%s' (id %u), which the topology does not name; it names '%s', "
+		                 "which "
+		                 "is new here: a keyspace cannot be renamed or dropped",
+		                 name, id, stranger)
+		           : error_set(error, ERR_CONFIGURATION,
+		                 "this region holds keyspace '%s' (id %u), which the topology does not name: a keyspace cannot "
+		                 "be dropped yet",
+		                 name, id);
 	}
 	return 0;
 }
@@ -183,15 +186,16 @@ static int given_check(const struct topology *file, const struct catalog *catalo
 			continue;
 		if (known >= 0 && (uint32_t)known != i)
 			return error_set(error, ERR_CONFIGURATION,
-			    "the topology gives keyspace '%s' id %u, which is '%s' here; this region holds '%s' under id %d", k->name, i,
-			    catalog->keyspaces[i].name[0] ? catalog->keyspaces[i].name : "nothing", k->name, known);
+			    "the topology gives keyspace '%s' id %u, which is '%s' here; this region holds '%s' under id %d",
+			    k->name, i, catalog->keyspaces[i].name[0] ? catalog->keyspaces[i].name : "nothing", k->name, known);
 		if (known < 0 && catalog->keyspaces[i].name[0])
 			return error_set(error, ERR_CONFIGURATION,
 			    "the topology gives keyspace '%s' id %u, under which this region holds '%s'", k->name, i,
 			    catalog->keyspaces[i].name);
 		if (known < 0 && catalog->is_there && i < catalog->next)
 			return error_set(error, ERR_CONFIGURATION,
-			    "the topology gives keyspace '%s' id %u, which was another keyspace's before; ids from %u on are free",
+			    "the topology gives keyspace '%s' id %u, which was another keyspace's before; ids from %u on are "
+			    "free",
 			    k->name, i, catalog->next);
 	}
 	return 0;
@@ -208,8 +212,8 @@ static void place(struct topology *out, uint32_t id, const struct keyspace *keys
 }
 
 /* New names without an id come last, in the order of the file. */
-static int place_all(
-    struct topology *out, const struct topology *file, const struct catalog *catalog, uint32_t *next, struct error_context *error)
+static int place_all(struct topology *out, const struct topology *file, const struct catalog *catalog, uint32_t *next,
+    struct error_context *error)
 {
 	memset(out->keyspaces, 0, sizeof out->keyspaces);
 	out->keyspace_count = 0;
@@ -244,8 +248,8 @@ static bool is_altered(const struct topology *now, const struct catalog *catalog
 		} else if (k->level == was->level && k->strategy == was->strategy && k->acknowledge == was->acknowledge) {
 			continue;
 		} else {
-			logline(LOG_LEVEL_INFO, "keyspace_altered", "name=%s id=%u from=\"%s %s %s\" to=\"%s %s %s\"", k->name, id,
-			    level_name(was->level), strategy_name(was->strategy), acknowledge_name(was->acknowledge),
+			logline(LOG_LEVEL_INFO, "keyspace_altered", "name=%s id=%u from=\"%s %s %s\" to=\"%s %s %s\"", k->name,
+			    id, level_name(was->level), strategy_name(was->strategy), acknowledge_name(was->acknowledge),
 			    level_name(k->level), strategy_name(k->strategy), acknowledge_name(k->acknowledge));
 		}
 		altered = true;
@@ -262,7 +266,8 @@ int keyspaces_resolve(struct topology *topology, const char *region_dir, bool is
 		return code;
 	if (!catalog.is_there && rows_are_there(region_dir))
 		return error_set(error, ERR_CONFIGURATION,
-		    "%s/" CATALOG_NAME " is missing, but there are rows: nothing says which keyspaces they are in; copy the file from "
+		    "%s/" CATALOG_NAME
+		    " is missing, but there are rows: nothing says which keyspaces they are in; copy the file from "
 		    "another region of this cluster",
 		    region_dir);
 	uint32_t next = catalog.is_there ? catalog.next : 0;

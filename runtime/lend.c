@@ -44,8 +44,8 @@ static int lent_send(struct lent *lent, void *socket, const uint8_t *identity, u
 	return code;
 }
 
-int lend_bytes(struct lender *lender, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size,
-    uint32_t owner, uint32_t tag)
+int lend_bytes(struct lender *lender, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes,
+    size_t size, uint32_t owner, uint32_t tag)
 {
 	struct lent *lent = lent_new(lender, size, size, owner, tag);
 	if (!lent)

@@ -293,8 +293,8 @@ void socket_renew_path(void *socket)
 	uint32_t listeners = registry_listeners(socket, 0);
 	if (!listeners || !ipc_path_is_gone(socket, endpoint))
 		return;
-	/* Connections end with the listener that took them. So it stays, without a path, until there are too many of its kind: then all
-	 * ends, and comes back by itself. libzmq removes no path when a listener ends. */
+	/* Connections end with the listener that took them. So it stays, without a path, until there are too many of its kind:
+	 * then all ends, and comes back by itself. libzmq removes no path when a listener ends. */
 	if (listeners >= LISTENERS_MAX) {
 		while (zmq_unbind(socket, endpoint) == 0)
 			;

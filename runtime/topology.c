@@ -188,7 +188,8 @@ static void add_keyspace(const struct topology *topology, uint32_t id, struct te
 	text_add(out, "{ \"name\": \"%s\", ", k->name);
 	if (k->id_given)
 		text_add(out, "\"id\": %u, ", id);
-	text_add(out, "\"level\": \"%s\", \"strategy\": \"%s\", \"ack\": \"%s\" }", level_name(k->level), strategy_name(k->strategy), acknowledge_name(k->acknowledge));
+	text_add(out, "\"level\": \"%s\", \"strategy\": \"%s\", \"ack\": \"%s\" }", level_name(k->level),
+	    strategy_name(k->strategy), acknowledge_name(k->acknowledge));
 }
 
 /* JSON is YAML as well: each value is written once, for both. */
@@ -259,8 +260,8 @@ int link_ports_check(const struct topology *topology, uint32_t link_base, struct
 	if (link_base == 0 || topology->region_count < 2 || last <= UINT16_MAX)
 		return 0;
 	return error_set(error, ERR_CONFIGURATION,
-	    "--link-base: the link emulator of %u regions takes the ports from %u to %u, and there are %u", topology->region_count,
-	    link_base, last, UINT16_MAX);
+	    "--link-base: the link emulator of %u regions takes the ports from %u to %u, and there are %u",
+	    topology->region_count, link_base, last, UINT16_MAX);
 }
 
 uint16_t link_port(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base)

@@ -82,7 +82,7 @@ static bool check_name(
 	return true;
 }
 
-/* "host:port" or "[v6]:port". */
+/* A name, an IPv4 address, or an IPv6 address in brackets. */
 static bool is_host(const char *text, size_t size)
 {
 	size_t plain = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
@@ -91,6 +91,7 @@ static bool is_host(const char *text, size_t size)
 	return size != 0 && size < NAME_SIZE_MAX && (plain >= size || is_v6);
 }
 
+/* "host:port" or "[v6]:port". */
 static void check_node(const struct check *check, struct place place, const char *node, struct region *region)
 {
 	const char *colon = strrchr(node, ':');
@@ -274,8 +275,10 @@ static void check_replication(const struct check *check, const struct raw_topolo
 	    &t->cross_region_timeout_ms);
 	check_number(
 	    check, PLACE("limits", "max_clock_drift_ms"), raw->limits.max_clock_drift_ms, 1, 86400000, &t->max_clock_drift_ms);
-	/* Three segments of the default size: the one that is written, the next, and one that is dropped when a snapshot covers it. */
-	check_number(check, PLACE("limits", "log_disk_mib"), raw->limits.log_disk_mib, LOG_DISK_MIB_MIN, 1u << 30, &t->log_disk_mib);
+	/* Three segments of the default size: the one that is written, the next, and one that is dropped when a snapshot covers
+	 * it. */
+	check_number(
+	    check, PLACE("limits", "log_disk_mib"), raw->limits.log_disk_mib, LOG_DISK_MIB_MIN, 1u << 30, &t->log_disk_mib);
 }
 
 void topology_check(struct topology *topology, const struct topology_file *file, struct mistakes *mistakes)

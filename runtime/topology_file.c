@@ -28,8 +28,8 @@ static const cyaml_schema_field_t region_fields[] = {TEXT("name", struct raw_reg
     TEXT("bind", struct raw_region, bind), CYAML_FIELD_END};
 static const cyaml_schema_value_t region_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_region, region_fields)};
 static const cyaml_schema_field_t keyspace_fields[] = {TEXT("name", struct raw_keyspace, name),
-    TEXT("id", struct raw_keyspace, id), TEXT("level", struct raw_keyspace, level), TEXT("strategy", struct raw_keyspace, strategy),
-    TEXT("ack", struct raw_keyspace, ack), CYAML_FIELD_END};
+    TEXT("id", struct raw_keyspace, id), TEXT("level", struct raw_keyspace, level),
+    TEXT("strategy", struct raw_keyspace, strategy), TEXT("ack", struct raw_keyspace, ack), CYAML_FIELD_END};
 static const cyaml_schema_value_t keyspace_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_keyspace, keyspace_fields)};
 static const cyaml_schema_field_t replication_fields[] = {TEXT("mode", struct raw_replication, mode),

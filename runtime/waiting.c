@@ -42,8 +42,9 @@ void behind_write(const struct topology *topology, uint32_t known, const struct 
 				continue;
 			if (!is_named)
 				add(out, "%s%s lacks ", out[0] ? "; " : "", topology->regions[i].name);
-			add(out, "%s%llu%s of %s", is_named ? " and " : "", (unsigned long long)(all.sequence[id] - applied[i].sequence[id]),
-			    is_named ? "" : " writes", origin ? origin->name : "?");
+			add(out, "%s%llu%s of %s", is_named ? " and " : "",
+			    (unsigned long long)(all.sequence[id] - applied[i].sequence[id]), is_named ? "" : " writes",
+			    origin ? origin->name : "?");
 			is_named = true;
 		}
 	}

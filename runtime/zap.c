@@ -47,14 +47,15 @@ struct part {
 	size_t size;
 };
 
-/* Is what was read, or what is not there, to be taken for so? A read that failed (no descriptor is left, the disk) says nothing of the key:
- * what is known stays, and is read again a second later. */
-static bool key_read_is_told(const struct zap *zap, const struct allowed *a, const char *event, int code, const struct error_context *error)
+/* Is what was read, or what is not there, to be taken for so? A read that failed (no descriptor is left, the disk) says nothing
+ * of the key: what is known stays, and is read again a second later. */
+static bool key_read_is_told(
+    const struct zap *zap, const struct allowed *a, const char *event, int code, const struct error_context *error)
 {
 	bool is_told = code != ERR_IO;
 	if (code && code != ERR_NOT_FOUND)
-		logline_distinct(LOG_LEVEL_WARN, event, logline_subject(a->name), "name=%s dir=%s reason=\"%s%s\"", a->name, zap->key_dir,
-		    error->text, is_told ? "" : "; what was known before counts");
+		logline_distinct(LOG_LEVEL_WARN, event, logline_subject(a->name), "name=%s dir=%s reason=\"%s%s\"", a->name,
+		    zap->key_dir, error->text, is_told ? "" : "; what was known before counts");
 	return is_told;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The supervisor makes shared memory before it starts an actor, and it has no name: nobody attaches to half of it but a reader that
- * looks into a supervisor that begins, and that one sees version 0. It ends with the last process that has it open or mapped, so
- * a kill at any point leaves nothing behind.
+ * The supervisor makes shared memory before it starts an actor, and it has no name: nobody attaches to half of it but a reader
+ * that looks into a supervisor that begins, and that one sees version 0. It ends with the last process that has it open or
+ * mapped, so a kill at any point leaves nothing behind.
  *
- * Pages are allocated whole before anybody maps them: touching a hole when memory is short would be SIGBUS. For the same reason the size is
- * sealed before anybody else gets it, and whoever attaches looks at the seals. */
+ * Pages are allocated whole before anybody maps them: touching a hole when memory is short would be SIGBUS. For the same reason
+ * the size is sealed before anybody else gets it, and whoever attaches looks at the seals. */
 #include "shm/layout.h"
 
 #include <assert.h>
@@ -101,8 +101,9 @@ uint64_t shm_abi(void)
 	    offsetof(struct shm_layout, coordinator), offsetof(struct shm_layout, links), offsetof(struct shm_layout, peers),
 	    offsetof(struct shm_layout, counters), offsetof(struct shm_layout, inbound),
 	    offsetof(struct shm_layout, inbound_bytes), offsetof(struct shm_coordinator, applied),
-	    offsetof(struct shm_coordinator, ready), offsetof(struct shm_coordinator, start_total_mib), offsetof(struct shm_link, acked_at_ns), offsetof(struct shm_link, inbound),
-	    offsetof(struct shm_link, inbound_code), offsetof(struct shm_link, seen), offsetof(struct shm_coordinator, stores),
+	    offsetof(struct shm_coordinator, ready), offsetof(struct shm_coordinator, start_total_mib),
+	    offsetof(struct shm_link, acked_at_ns), offsetof(struct shm_link, inbound), offsetof(struct shm_link, inbound_code),
+	    offsetof(struct shm_link, seen), offsetof(struct shm_coordinator, stores),
 	    offsetof(struct shm_peer, clock_offset_us), ACTORS, COUNTERS, HISTOGRAMS, HISTOGRAM_BUCKETS, REGIONS_MAX};
 	uint64_t abi = XXH3_64bits(figures, sizeof(figures));
 	/* Two builds may have as many counters, but others. */
@@ -136,8 +137,8 @@ static int map_if_valid(struct shm *shm, bool writable, struct error_context *er
 	if (got != (ssize_t)sizeof(version) || version == 0)
 		return error_set(error, ERR_UNREACHABLE, "shared memory is not complete yet");
 	if (version != SHM_VERSION || status.st_size != (off_t)sizeof(struct shm_layout))
-		return error_set(error, ERR_WRONG_VERSION, "shared memory was made by another build: version %u, %lld bytes", version,
-		    (long long)status.st_size);
+		return error_set(error, ERR_WRONG_VERSION, "shared memory was made by another build: version %u, %lld bytes",
+		    version, (long long)status.st_size);
 
 	int code = map(shm, writable, error);
 	if (code != 0)
@@ -152,7 +153,8 @@ static int map_if_valid(struct shm *shm, bool writable, struct error_context *er
 
 static int memory_open(void)
 {
-	/* A machine may refuse memory that could be executed; a kernel older than 6.3 does not know the flag that says it never is. */
+	/* A machine may refuse memory that could be executed; a kernel older than 6.3 does not know the flag that says it never
+	 * is. */
 	int fd = memfd_create(MEMORY_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create(MEMORY_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -218,8 +220,8 @@ pid_t shm_supervisor(const char *region_dir)
 	return role_lock_holder(path);
 }
 
-/* Of that process, by what the kernel says of its open files: no name in a file system is trusted. Another user's process whose lock this
- * seems to be is none of ours: memory belongs to who made it. */
+/* Of that process, by what the kernel says of its open files: no name in a file system is trusted. Another user's process whose
+ * lock this seems to be is none of ours: memory belongs to who made it. */
 static int memory_find(pid_t supervisor, const char *region_dir, bool writable)
 {
 	char path[PATH_MAX], target[64];
@@ -233,7 +235,8 @@ static int memory_find(pid_t supervisor, const char *region_dir, bool writable)
 		if (strncmp(target, MEMORY_LINK, sizeof(MEMORY_LINK) - 1) != 0)
 			continue;
 		found = openat(dirfd(open_files), entry->d_name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-		if (found >= 0 && (fstat(found, &status) != 0 || (status.st_uid != owner.st_uid && status.st_uid != geteuid() && status.st_uid != 0))) {
+		if (found >= 0 && (fstat(found, &status) != 0 ||
+		                      (status.st_uid != owner.st_uid && status.st_uid != geteuid() && status.st_uid != 0))) {
 			close(found);
 			found = -1;
 		}
@@ -252,8 +255,9 @@ int shm_attach(struct shm *shm, const char *region_dir, int writable, struct err
 		return error_set(error, ERR_UNREACHABLE, "the supervisor of %s runs, and cannot be seen from here", region_dir);
 	shm->fd = memory_find(shm->supervisor, region_dir, writable != 0);
 	if (shm->fd < 0)
-		return error_set(error, ERR_UNREACHABLE, "the supervisor of %s (process %d) has no shared memory that this user may open",
-		    region_dir, (int)shm->supervisor);
+		return error_set(error, ERR_UNREACHABLE,
+		    "the supervisor of %s (process %d) has no shared memory that this user may open", region_dir,
+		    (int)shm->supervisor);
 	int code = map_if_valid(shm, writable != 0, error);
 	if (code != 0)
 		shm_detach(shm);

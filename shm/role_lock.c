@@ -35,8 +35,8 @@ static int pid_note(int fd, const char *path, struct error_context *error)
 	return 0;
 }
 
-/* Who holds a lock on a file of that inode, by the kernel's list: `wanted` if it does, else any. 0: nobody who can be seen from here. The
- * list's device numbers are not those of stat on every file system, so another file may be meant. */
+/* Who holds a lock on a file of that inode, by the kernel's list: `wanted` if it does, else any. 0: nobody who can be seen from
+ * here. The list's device numbers are not those of stat on every file system, so another file may be meant. */
 static pid_t listed_holder(ino_t wanted_inode, pid_t wanted)
 {
 	char line[256];

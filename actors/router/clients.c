@@ -11,7 +11,8 @@
 
 int clients_init(struct clients *clients)
 {
-	*clients = (struct clients){.entries = calloc(CLIENTS_MAX, sizeof(struct client)), .buckets = malloc(BUCKETS * sizeof(uint32_t))};
+	*clients = (struct clients){
+	    .entries = calloc(CLIENTS_MAX, sizeof(struct client)), .buckets = malloc(BUCKETS * sizeof(uint32_t))};
 	if (!clients->entries || !clients->buckets) {
 		clients_deinit(clients);
 		return ERR_NO_MEMORY;
@@ -143,7 +144,9 @@ bool clients_admit(const struct clients *clients, const struct client *client, s
 static uint64_t slice_ns(const struct clients *clients)
 {
 	uint64_t slice = CLIENTS_ROUND_NS / (clients->working ? clients->working : 1);
-	return slice < CLIENTS_SLICE_MIN_NS ? CLIENTS_SLICE_MIN_NS : slice > CLIENTS_SLICE_MAX_NS ? CLIENTS_SLICE_MAX_NS : slice;
+	return slice < CLIENTS_SLICE_MIN_NS   ? CLIENTS_SLICE_MIN_NS
+	       : slice > CLIENTS_SLICE_MAX_NS ? CLIENTS_SLICE_MAX_NS
+	                                      : slice;
 }
 
 void clients_push(struct clients *clients, struct client *client, struct clients_work *work)

@@ -21,14 +21,14 @@
 _Static_assert(ANSWERS_SIZE_SENT + READS_ANSWER_SIZE_MAX <= CLIENTS_ANSWER_MAX, "but for one large row");
 /* Questions are worked on for so long before the sockets are looked at again. */
 #define TURN_NS 2000000ull
-/* A client that waits for a long answer hears so often that it is being worked on, so that it does not ask again (libgodwit does after
- * 500 ms of silence); and whoever is gone is found out. */
+/* A client that waits for a long answer hears so often that it is being worked on, so that it does not ask again (libgodwit
+ * does after 500 ms of silence); and whoever is gone is found out. */
 #define TELL_EVERY_NS 200000000ull
 #define TELL_AFTER_NS 300000000ull
 /* libzmq does not say that a message has left the queue: who is stalled is looked at so often. */
 #define STALL_LOOK_NS 5000000ull
 /* Requests on their way to the coordinator. */
-#define FORWARDED_MAX (64u * 1024 * 1024)
+#define FORWARDED_MAX      (64u * 1024 * 1024)
 #define RECEIVE_HIGH_WATER 16u /* messages of up to MESSAGE_SIZE_MAX, a client */
 #define MMAP_THRESHOLD     (128 * 1024)
 
@@ -56,8 +56,8 @@ struct work {
 	struct request request; /* stands before the next operation */
 	struct request_operation operation;
 	struct reads_question *question;
-	struct rights rights;        /* of the sender, when it came */
-	bool has_operation;          /* `operation` is not yet answered */
+	struct rights rights;           /* of the sender, when it came */
+	bool has_operation;             /* `operation` is not yet answered */
 	uint64_t asked_low, asked_high; /* numbers that waited already when this came: it repeats them */
 };
 
@@ -95,8 +95,8 @@ static int answers_send_to(struct port *port, struct client *client)
 	struct counter_block *counters = port->process.counters;
 	uint32_t owner = clients_index(&port->clients, client);
 	uint8_t marker[ANSWERS_HEADER_SIZE_MAX];
-	int code = lend_bytes(&port->lender, port->socket, client->identity, client->identity_size, port->out.bytes, port->out.size, owner,
-	    client->generation);
+	int code = lend_bytes(&port->lender, port->socket, client->identity, client->identity_size, port->out.bytes,
+	    port->out.size, owner, client->generation);
 	if (code) {
 		counter_add(counters, COUNTER_queue_refused, 1);
 		return code;
@@ -156,7 +156,8 @@ static void operations_refuse(
 	struct request_operation operation;
 	answers_start(port);
 	while (request_next(&request, &operation) == 0) {
-		if (router_is_forwarded(&port->process.topology, &operation) != forwarded || !router_is_permitted(port->rights, &operation))
+		if (router_is_forwarded(&port->process.topology, &operation) != forwarded ||
+		    !router_is_permitted(port->rights, &operation))
 			continue;
 		answer_add(port, operation.number, code, reason);
 		answers_send_when_large(port, message);
@@ -185,7 +186,8 @@ static int request_send(struct port *port, struct message *message, const struct
 		return ERR_OVERLOADED;
 	int code;
 	if (!plan->others && !plan->unpermitted) {
-		code = lend_message(&port->to_coordinator, port->coordinator, message->identity, message->identity_size, message, 0, 0);
+		code = lend_message(
+		    &port->to_coordinator, port->coordinator, message->identity, message->identity_size, message, 0, 0);
 	} else {
 		out->size = 0;
 		output_reserve(out, REQUEST_HEADER_SIZE_MAX);
@@ -198,8 +200,8 @@ static int request_send(struct port *port, struct message *message, const struct
 			out->size += request_operation_encode(&operation, out->bytes + out->size);
 		}
 		size = out->size;
-		code = lend_bytes(
-		    &port->to_coordinator, port->coordinator, message->identity, message->identity_size, out->bytes, size, 0, 0);
+		code = lend_bytes(&port->to_coordinator, port->coordinator, message->identity, message->identity_size,
+		    out->bytes, size, 0, 0);
 	}
 	if (!code)
 		port->forwarded_bytes += size;
@@ -214,7 +216,8 @@ static void operations_forward(struct port *port, struct message *message, const
 	}
 	struct client *client = clients_find(&port->clients, message->identity, message->identity_size, false);
 	if (client && clients_leave(&port->clients, client) == CLIENTS_LEAVE_NONE) {
-		operations_refuse(port, message, plan->request, true, ERR_OVERLOADED, "this client does not take the answers that it has");
+		operations_refuse(
+		    port, message, plan->request, true, ERR_OVERLOADED, "this client does not take the answers that it has");
 		return;
 	}
 	if (request_send(port, message, plan)) {
@@ -296,7 +299,8 @@ static void message_take(struct port *port, struct work *work, struct clock_now 
 		message_refuse(port, message, plan.code);
 	if (!plan.code && plan.unpermitted)
 		unpermitted_refuse(port, message, plan.request, user ? user : "");
-	/* Writes do not wait behind the questions that came before: nobody was promised an order among what has no answer yet. */
+	/* Writes do not wait behind the questions that came before: nobody was promised an order among what has no answer yet.
+	 */
 	if (!plan.code && plan.forwarded) {
 		operations_forward(port, message, &plan);
 		CRASH_POINT(write_forwarded);
@@ -328,7 +332,8 @@ static enum step question_step(struct port *port, struct client *client, struct 
 	}
 	size_t size_before = port->out.size;
 	bool had_question = work->question != NULL;
-	bool may_hold = client->has_reservation || port->reads.question_count + port->clients.reservations < READS_QUESTIONS_MAX;
+	bool may_hold =
+	    client->has_reservation || port->reads.question_count + port->clients.reservations < READS_QUESTIONS_MAX;
 	switch (reads_answer(&port->reads, &work->operation, now_ns, until_ns, may_hold, &work->question, &port->out)) {
 	case READS_CUT:
 		clients_reservation_end(&port->clients, client);
@@ -501,10 +506,10 @@ static void answer_pass(struct port *port, struct message *message)
 	struct counter_block *counters = port->process.counters;
 	struct client *client = clients_find(&port->clients, message->identity, message->identity_size, true);
 	size_t size = message_size(message);
-	int code = !client || !clients_may_pass(&port->clients, client, size) ? ERR_OVERLOADED
-	                                                                     : lend_message(&port->lender, port->socket, message->identity,
-	                                                                           message->identity_size, message,
-	                                                                           clients_index(&port->clients, client), client->generation);
+	int code = !client || !clients_may_pass(&port->clients, client, size)
+	               ? ERR_OVERLOADED
+	               : lend_message(&port->lender, port->socket, message->identity, message->identity_size, message,
+	                     clients_index(&port->clients, client), client->generation);
 	if (code) {
 		counter_add(counters, COUNTER_queue_refused, 1);
 	} else {

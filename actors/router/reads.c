@@ -112,8 +112,8 @@ static int view_open(struct reads *reads)
 	return 0;
 }
 
-/* A view of the newest rows; for a question that goes on, the one that it began with. A new coordinator may have put another file in
- * their place. */
+/* A view of the newest rows; for a question that goes on, the one that it began with. A new coordinator may have put another
+ * file in their place. */
 static int view_begin(struct reads *reads, const struct reads_question *question, const char **reason)
 {
 	const struct shm_coordinator *coordinator = &reads->shm->coordinator;
@@ -173,11 +173,12 @@ static const char *damage_name(struct reads *reads, uint16_t keyspace, const uin
 {
 	struct text name = {0};
 	text_add_json_string(&name, key, key_size < DAMAGE_NAME_MAX ? key_size : DAMAGE_NAME_MAX);
-	snprintf(reads->damage, sizeof reads->damage, "row %s%s of %s is damaged in %s; ask another region", name.bytes ? name.bytes : "",
-	    key_size < DAMAGE_NAME_MAX ? "" : "...", reads->topology->keyspaces[keyspace].name, reads->region->name);
+	snprintf(reads->damage, sizeof reads->damage, "row %s%s of %s is damaged in %s; ask another region",
+	    name.bytes ? name.bytes : "", key_size < DAMAGE_NAME_MAX ? "" : "...", reads->topology->keyspaces[keyspace].name,
+	    reads->region->name);
 	text_deinit(&name);
-	logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(keyspace, key, key_size, NULL, 0).low, "reason=\"%s\"",
-	    reads->damage);
+	logline_distinct(
+	    LOG_LEVEL_ERROR, "row_damaged", row_digest(keyspace, key, key_size, NULL, 0).low, "reason=\"%s\"", reads->damage);
 	return reads->damage;
 }
 
@@ -455,7 +456,8 @@ static void conflict_add(struct reads *reads, const struct conflict *conflict, b
 	Godwit__Client__Conflict message = GODWIT__CLIENT__CONFLICT__INIT;
 	Godwit__Client__Side arrived, held[CONFLICT_SIDES_MAX], *held_list[CONFLICT_SIDES_MAX];
 	uint8_t arrived_context[VECTOR_ENCODED_MAX], held_context[VECTOR_ENCODED_MAX];
-	bool known = conflict->keyspace < topology->keyspace_count && keyspace_is_there(&topology->keyspaces[conflict->keyspace]);
+	bool known =
+	    conflict->keyspace < topology->keyspace_count && keyspace_is_there(&topology->keyspaces[conflict->keyspace]);
 	message.id = conflict->id;
 	message.keyspace = (char *)(uintptr_t)(known ? topology->keyspaces[conflict->keyspace].name : "?");
 	message.key = binary(conflict->key, conflict->key_size);
@@ -541,12 +543,11 @@ static void peer_fill(const struct reads *reads, uint8_t id, Godwit__Client__Pee
 	message->age_ms = since_ms(reads, sampled_ns);
 	const struct shm_link *link = &reads->shm->links[id];
 	uint32_t inbound = atomic_load_explicit(&link->inbound, memory_order_acquire);
-	message->outbound =
-	    (char *)(uintptr_t)link_state_name(atomic_load_explicit(&link->outbound, memory_order_acquire));
+	message->outbound = (char *)(uintptr_t)link_state_name(atomic_load_explicit(&link->outbound, memory_order_acquire));
 	message->inbound = (char *)(uintptr_t)link_state_name(inbound);
 	if (inbound == LINK_REFUSED)
-		message->inbound_reason = (char *)(uintptr_t)error_name(
-		    atomic_load_explicit(&link->inbound_code, memory_order_relaxed));
+		message->inbound_reason =
+		    (char *)(uintptr_t)error_name(atomic_load_explicit(&link->inbound_code, memory_order_relaxed));
 	static const char *const refusals[] = {
 	    [KEY_ACCEPTED] = "", [KEY_UNKNOWN_THERE] = "unknown", [KEY_OTHER_THERE] = "differs"};
 	uint32_t refusal = atomic_load_explicit(&peer->key_refusal, memory_order_relaxed);
@@ -618,8 +619,8 @@ static int completeness_check(const struct reads *reads, const struct request_op
 	return refusing == ERR_REGION_REUSED || refusing == ERR_NEEDS_RESYNC || refusing == ERR_NOT_MET ? refusing : 0;
 }
 
-enum reads_outcome reads_answer(struct reads *reads, const struct request_operation *operation, uint64_t now_ns, uint64_t until_ns,
-    bool may_hold, struct reads_question **question, struct output *out)
+enum reads_outcome reads_answer(struct reads *reads, const struct request_operation *operation, uint64_t now_ns,
+    uint64_t until_ns, bool may_hold, struct reads_question **question, struct output *out)
 {
 	uint16_t keyspace;
 	const char *reason;

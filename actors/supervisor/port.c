@@ -33,7 +33,7 @@
 #define EXIT_REFUSED 3
 static const char ready_word[] = "ready\n";
 #define READY_SIZE (sizeof(ready_word) - 1)
-#define WATCH_EVERY_NS 500000000ull
+#define WATCH_EVERY_NS  500000000ull
 #define HANG_TIMEOUT_MS 10000u
 
 struct flags {
@@ -137,7 +137,8 @@ static void tell_ready(struct port *port)
 	close((int)port->flags.ready_fd);
 }
 
-/* Until the region is ready, whoever started it is told why it is not. The pipe does not block: who reads it may stand still. */
+/* Until the region is ready, whoever started it is told why it is not. The pipe does not block: who reads it may stand still.
+ */
 static void tell_failed(struct port *port, enum actor actor)
 {
 	char path[PATH_MAX], reason[256], line[320];
@@ -145,7 +146,8 @@ static void tell_failed(struct port *port, enum actor actor)
 		return;
 	snprintf(path, sizeof(path), "%s/%s.stderr", port->region_dir, actor_name(actor));
 	logline_last(path, 0, reason, sizeof(reason));
-	int size = snprintf(line, sizeof(line), "failed %s: %s\n", actor_name(actor), reason[0] ? reason : "it ended without a word");
+	int size =
+	    snprintf(line, sizeof(line), "failed %s: %s\n", actor_name(actor), reason[0] ? reason : "it ended without a word");
 	if (write((int)port->flags.ready_fd, line, (size_t)size) < 0 && errno != EAGAIN && errno != EPIPE)
 		logline(LOG_LEVEL_WARN, "failure_untold", "reason=\"%s\"", strerror(errno));
 }
@@ -256,8 +258,8 @@ static void signals_read(struct port *port)
 		reap(port);
 }
 
-/* Each actor's loop tells in shared memory that it turns. Told by what is seen to change here, so that no clock is compared; and
- * after this process itself stood still (a paused machine), everybody's time begins anew. */
+/* Each actor's loop tells in shared memory that it turns. Told by what is seen to change here, so that no clock is compared;
+ * and after this process itself stood still (a paused machine), everybody's time begins anew. */
 static void watch(struct port *port)
 {
 	uint64_t now_ns = clock_read().monotonic_ns, limit_ns = port->flags.hang_timeout_ms * 1000000ull;
@@ -333,8 +335,8 @@ static int flags_parse(struct port *port, int argc, char **argv, struct error_co
 		return error_set(
 		    error, ERR_USAGE, "--log-level: '%.40s' is none of debug, info, warn, error", flags->log_level);
 	logline_set_level((enum log_level)level);
-	if (flags->ready_fd != 0 && (fcntl((int)flags->ready_fd, F_SETFD, FD_CLOEXEC) != 0 ||
-	                                fcntl((int)flags->ready_fd, F_SETFL, O_NONBLOCK) != 0))
+	if (flags->ready_fd != 0 &&
+	    (fcntl((int)flags->ready_fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl((int)flags->ready_fd, F_SETFL, O_NONBLOCK) != 0))
 		return error_set(error, ERR_USAGE, "--ready-fd: %u is not open", flags->ready_fd);
 	return 0;
 }
