@@ -5,6 +5,7 @@
  *   foreign-peer visit KEYDIR KEYNAME SERVER ENDPOINT WHAT   connects as KEYNAME ("" for a key nobody knows) and sends WHAT
  *   foreign-peer pose KEYDIR REGION ID ENDPOINT WHAT STORE   binds as a region that is down, answers a subscription with WHAT in
  *                                                            the name of its store, whose id is in the file STORE
+ *   foreign-peer keyless ENDPOINT...                         listens there without keys, until it is ended
  *
  * A visitor stays for ten seconds. Exit code 0: what it sent was delivered (whether it did harm is for the script to see); 3: the other
  * side does not talk to it; 4: the other side has closed the connection. */
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <lz4.h>
@@ -239,10 +241,22 @@ static int pose(char **arguments)
 	return sent ? 0 : 3;
 }
 
+static int keyless(int count, char **endpoints)
+{
+	void *context = zmq_ctx_new();
+	for (int i = 0; i < count; i++)
+		if (zmq_bind(zmq_socket(context, ZMQ_ROUTER), endpoints[i]) < 0)
+			stop_with(endpoints[i], NULL);
+	pause();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (sodium_init() < 0)
 		return 1;
+	if (argc > 2 && strcmp(argv[1], "keyless") == 0)
+		return keyless(argc - 2, argv + 2);
 	if (argc == 7 && strcmp(argv[1], "visit") == 0)
 		return visit(argv + 2);
 	if (argc == 8 && strcmp(argv[1], "pose") == 0)
