@@ -285,8 +285,12 @@ void strong_tick(struct port *port)
 
 uint64_t strong_deadline_ns(const struct port *port)
 {
+	if (!port->strong.machine || port->failed)
+		return LOOP_NEVER;
 	uint64_t timer_ns = port->strong.timer_ns ? port->strong.timer_ns : LOOP_NEVER;
-	return timer_ns < port->strong.starts_at_ns ? timer_ns : port->strong.starts_at_ns;
+	uint64_t silent_ns = strong_peers_deadline_ns(port);
+	uint64_t first_ns = timer_ns < silent_ns ? timer_ns : silent_ns;
+	return first_ns < port->strong.starts_at_ns ? first_ns : port->strong.starts_at_ns;
 }
 
 static void counts_publish(struct port *port)

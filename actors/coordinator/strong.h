@@ -106,6 +106,8 @@ void strong_envelope_begin(const struct port *port, uint8_t to, enum strong_enve
 bool strong_envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size);
 /* Tells the machine who seems to be there, when that has changed. */
 void strong_peers_look(struct port *port);
+/* When the next of them has been silent for too long, unless it is heard before; LOOP_NEVER: none. */
+uint64_t strong_peers_deadline_ns(const struct port *port);
 
 /* strong_starts.c */
 /* Shows this store's starts to peers that have not met the last one. */

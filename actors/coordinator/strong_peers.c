@@ -249,25 +249,42 @@ static uint32_t answers_drain(void *self, struct clock_now now, uint32_t limit)
 
 /* ---- who is there ---- */
 
-static bool is_reachable(const struct port *port, uint8_t id)
+/* Until when it seems to be there, if nothing more is heard of it. */
+static uint64_t heard_until_ns(const struct port *port, uint8_t id)
 {
 	const struct shm_peer *peer = &port->process.shm.layout->peers[id];
-	const struct shm_link *link = &port->process.shm.layout->links[id];
-	uint64_t now_ns = port->now.monotonic_ns;
+	uint64_t trusted_ns = port->strong.started_ns + START_TRUST_NS - 1;
 	uint64_t answered_ns = atomic_load_explicit(&peer->answered_at_ns, memory_order_relaxed);
 	uint64_t round_trip_ns = atomic_load_explicit(&peer->round_trip_us, memory_order_relaxed) * 1000;
 	uint64_t heard_ns = port->strong.peers[id].heard_ns;
+	if (heard_ns < answered_ns)
+		heard_ns = answered_ns;
+	uint64_t until_ns = heard_ns + SILENCE_MAX_NS + 2 * round_trip_ns;
+	return until_ns > trusted_ns ? until_ns : trusted_ns;
+}
+
+static bool is_reachable(const struct port *port, uint8_t id)
+{
+	const struct shm_link *link = &port->process.shm.layout->links[id];
 	/* Another store under its id has no vote, however well it answers heartbeats. */
 	if (atomic_load_explicit(&link->inbound, memory_order_acquire) == LINK_REFUSED &&
 	    atomic_load_explicit(&link->inbound_code, memory_order_relaxed) == ERR_REGION_REUSED)
 		return false;
 	if (port->strong.peers[id].is_older)
 		return false;
-	if (now_ns < port->strong.started_ns + START_TRUST_NS)
-		return true;
-	if (heard_ns < answered_ns)
-		heard_ns = answered_ns;
-	return heard_ns + SILENCE_MAX_NS + 2 * round_trip_ns >= now_ns;
+	return heard_until_ns(port, id) >= port->now.monotonic_ns;
+}
+
+uint64_t strong_peers_deadline_ns(const struct port *port)
+{
+	uint64_t first_ns = LOOP_NEVER;
+	for (uint8_t id = 0; id < REGIONS_MAX; id++) {
+		if (!port->strong.peers[id].socket || !(port->strong.reachable >> id & 1))
+			continue;
+		uint64_t gone_ns = heard_until_ns(port, id) + 1;
+		first_ns = gone_ns < first_ns ? gone_ns : first_ns;
+	}
+	return first_ns;
 }
 
 void strong_peers_look(struct port *port)

@@ -589,6 +589,30 @@ Test(peers, who_answers_is_reachable)
 	cr_assert(!seen(5));
 }
 
+/* A14: a coordinator that died is looked for when its silence is too long, and not when a timer happens to be due. */
+Test(peers, A14_the_loop_wakes_when_a_silence_is_too_long)
+{
+	struct shm_peer *peer = &layout->peers[5];
+	uint64_t start_ns = port.now.monotonic_ns;
+	cr_assert_eq(strong_peers_deadline_ns(&port), start_ns + 2 * SECOND, "trusted for a while after the start");
+	port.now.monotonic_ns += 2 * SECOND;
+	port.strong.peers[2].heard_ns = port.now.monotonic_ns + 10 * MS;
+	atomic_store(&peer->answered_at_ns, port.now.monotonic_ns);
+	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 250 * MS + 1);
+	atomic_store(&peer->round_trip_us, 30000);
+	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 260 * MS + 1);
+	port.now.monotonic_ns += 260 * MS;
+	strong_peers_look(&port);
+	cr_assert_eq(event_count, 0, "not yet");
+	port.now.monotonic_ns++;
+	strong_peers_look(&port);
+	cr_assert(event_count == 1 && events[0].peers == (1u << 3 | 1u << 5));
+	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 50 * MS, "who is gone needs no look");
+	port.now.monotonic_ns += 50 * MS;
+	strong_peers_look(&port);
+	cr_assert_eq(strong_peers_deadline_ns(&port), LOOP_NEVER);
+}
+
 Test(peers, the_machine_is_told_of_changes_only)
 {
 	strong_peers_look(&port);

@@ -291,6 +291,13 @@ void strong_peers_look(struct port *p)
 	looks++;
 }
 
+static uint64_t silent_ns = LOOP_NEVER;
+uint64_t strong_peers_deadline_ns(const struct port *p)
+{
+	(void)p;
+	return silent_ns;
+}
+
 void strong_starts_show(struct port *p)
 {
 	(void)p;
@@ -461,6 +468,12 @@ Test(strong_port, the_earliest_timer_counts)
 	cr_assert_eq(strong_deadline_ns(&port), 150 * SECOND);
 	port.strong.starts_at_ns = 120 * SECOND;
 	cr_assert_eq(strong_deadline_ns(&port), 120 * SECOND);
+	silent_ns = 110 * SECOND; /* A14: without a timer nobody would look before the next second */
+	cr_assert_eq(strong_deadline_ns(&port), 110 * SECOND);
+	silent_ns = LOOP_NEVER;
+	port.failed = ERR_IO; /* nobody looks any more: no reason to wake */
+	cr_assert_eq(strong_deadline_ns(&port), LOOP_NEVER);
+	port.failed = 0;
 	event_count = 0;
 	port.now.monotonic_ns = 150 * SECOND - 1;
 	strong_tick(&port);
