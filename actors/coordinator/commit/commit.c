@@ -115,8 +115,7 @@ uint64_t commit_oldest_lsn(const struct commit *c)
 
 uint64_t commit_token(const struct commit *c)
 {
-	uint64_t newest = c->newest_hlc > c->clock.last ? c->newest_hlc : c->clock.last;
-	return (newest > c->memory.complete_hlc ? newest : c->memory.complete_hlc) + 1;
+	return later_of(later_of(c->newest_hlc, c->clock.last), c->memory.complete_hlc) + 1;
 }
 
 uint64_t commit_newest_hlc(const struct commit *c)
@@ -275,7 +274,7 @@ uint64_t stamp_take(struct commit *c, uint64_t above)
 uint64_t stamp_now(const struct commit *c)
 {
 	uint64_t physical = hlc_pack(c->now_ms < HLC_WALL_MS_MAX ? c->now_ms : HLC_WALL_MS_MAX, 0);
-	return physical > c->clock.last ? physical : c->clock.last;
+	return later_of(physical, c->clock.last);
 }
 
 /* ---- what waited for the disk ---- */
@@ -436,19 +435,17 @@ static void action_do(struct commit *c, const struct action *action)
 
 /* ---- queues ---- */
 
-static bool actions_drain(struct commit *c)
+static bool action_is_due(const struct commit *c)
 {
-	while (c->action_head != c->action_tail) {
-		struct action *action = &c->actions[c->action_head % c->action_capacity];
-		if (action->ticket > c->durable)
-			break;
-		if (!room(c))
-			return false;
-		struct action copy = *action;
-		c->action_head++;
+	return c->action_head != c->action_tail && c->actions[c->action_head % c->action_capacity].ticket <= c->durable;
+}
+
+static void actions_drain(struct commit *c)
+{
+	while (action_is_due(c) && room(c)) {
+		struct action copy = c->actions[c->action_head++ % c->action_capacity];
 		action_do(c, &copy);
 	}
-	return true;
 }
 
 static void applied_drain(struct commit *c)
@@ -491,11 +488,9 @@ void left_remove(struct commit *c, struct transaction *t)
 		c->left_newest = t->left_older;
 }
 
-static bool left_drain(struct commit *c)
+static void left_drain(struct commit *c)
 {
-	while (c->left_oldest != NOBODY) {
-		if (!room(c))
-			return false;
+	while (c->left_oldest != NOBODY && room(c)) {
 		struct transaction *t = &c->transactions[c->left_oldest];
 		left_remove(c, t);
 		if (t->decided_known) {
@@ -506,7 +501,6 @@ static bool left_drain(struct commit *c)
 			withdraw(c, t, 0, false);
 		}
 	}
-	return true;
 }
 
 static void prepares_run(struct commit *c, uint32_t key)
@@ -521,11 +515,9 @@ static void prepares_run(struct commit *c, uint32_t key)
 	}
 }
 
-static bool wakes_drain(struct commit *c)
+static void wakes_drain(struct commit *c)
 {
-	while (c->wake_head != c->wake_tail) {
-		if (!room(c))
-			return false;
+	while (c->wake_head != c->wake_tail && room(c)) {
 		uint32_t index = c->wakes[c->wake_head++ % c->options.keys];
 		c->keys[index].waking = false;
 		reads_run(c, index);
@@ -536,7 +528,6 @@ static bool wakes_drain(struct commit *c)
 			wake(c, index);
 		key_give(c, index);
 	}
-	return true;
 }
 
 /* ---- timers ---- */
@@ -627,12 +618,12 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 	}
 }
 
-static bool sweep_drain(struct commit *c)
+static void sweep_drain(struct commit *c)
 {
 	if (c->sweep == SWEEP_TRANSACTIONS) {
 		while (c->timer_place != NOBODY) {
 			if (!room(c))
-				return false;
+				return;
 			struct transaction *t = &c->transactions[c->timer_place];
 			uint32_t at = c->timer_place;
 			transaction_timer(c, t);
@@ -645,12 +636,10 @@ static bool sweep_drain(struct commit *c)
 	if (c->sweep == SWEEP_REQUESTS) {
 		while (c->timer_place != NOBODY) {
 			if (!room(c))
-				return false;
+				return;
 			struct request *r = &c->requests[c->timer_place];
-			uint32_t at = c->timer_place;
 			c->timer_place = r->newer;
-			if (at != NOBODY)
-				request_timer(c, r);
+			request_timer(c, r);
 		}
 		c->sweep = SWEEP_READS;
 		c->timer_place = c->read_oldest;
@@ -658,16 +647,15 @@ static bool sweep_drain(struct commit *c)
 	if (c->sweep == SWEEP_READS) {
 		while (c->timer_place != NOBODY) {
 			if (!room(c))
-				return false;
+				return;
 			struct read *r = &c->reads[c->timer_place];
 			c->timer_place = r->newer;
 			read_timer(c, r);
 		}
 		if (!reads_expire(c))
-			return false;
+			return;
 		c->sweep = SWEEP_NONE;
 	}
-	return true;
 }
 
 void timer_pull(struct commit *c, uint64_t at_ns)
@@ -687,19 +675,17 @@ static void timer_begin(struct commit *c)
 
 static void drain(struct commit *c)
 {
-	bool done = true;
 	if (c->started) {
-		done = actions_drain(c);
+		actions_drain(c);
 		applied_drain(c);
-		done = left_drain(c) && done;
-		done = wakes_drain(c) && done;
-		done = sweep_drain(c) && done;
-		done = wakes_drain(c) && left_drain(c) && done;
-		done = done && c->wake_head == c->wake_tail;
-		done = done && (c->action_head == c->action_tail ||
-		                   c->actions[c->action_head % c->action_capacity].ticket > c->durable);
+		left_drain(c);
+		wakes_drain(c);
+		sweep_drain(c);
+		wakes_drain(c);
+		left_drain(c);
 	}
-	c->out->more = !done;
+	c->out->more = c->started &&
+	               (action_is_due(c) || c->left_oldest != NOBODY || c->wake_head != c->wake_tail || c->sweep != SWEEP_NONE);
 	bool alive = c->transaction_count || c->request_oldest != NOBODY || c->read_oldest != NOBODY || c->waiting_read_count;
 	if (alive && !c->timer_at_ns)
 		c->timer_at_ns = c->now_ns + c->options.resend_ns / 8;
@@ -712,13 +698,11 @@ static void drain(struct commit *c)
  * shows. Only damage is that large (core/hlc.h), and it is dropped before anything is made, logged or remembered of it. */
 static bool stamps_learn(struct commit *c, const struct commit_message *m)
 {
-	uint64_t newest = m->id.hlc > m->version.hlc ? m->id.hlc : m->version.hlc;
-	for (uint32_t i = 0; i < m->seen_count; i++) {
-		newest = m->seen[i].stamp.hlc > newest ? m->seen[i].stamp.hlc : newest;
-		newest = m->seen[i].version.hlc > newest ? m->seen[i].version.hlc : newest;
-	}
+	uint64_t newest = later_of(m->id.hlc, m->version.hlc);
+	for (uint32_t i = 0; i < m->seen_count; i++)
+		newest = later_of(newest, later_of(m->seen[i].stamp.hlc, m->seen[i].version.hlc));
 	for (uint32_t i = 0; i < m->hold_count; i++)
-		newest = m->holds[i].hlc > newest ? m->holds[i].hlc : newest;
+		newest = later_of(newest, m->holds[i].hlc);
 	if (newest > HLC_STAMP_MAX)
 		return false;
 	hlc_learn(&c->clock, newest);

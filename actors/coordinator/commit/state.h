@@ -384,12 +384,17 @@ static inline bool actions_have_room(const struct commit *c)
 	return c->action_tail - c->action_head + c->action_reserve <= c->action_capacity;
 }
 
+static inline uint64_t later_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Four of the longest round trips seen: what was lost is asked again before others have to wait for it. */
 static inline uint64_t resend_ns(const struct commit *c)
 {
 	uint64_t after_ns = RESEND_NS_MIN;
 	for (uint32_t r = 0; r < REGIONS_MAX; r++)
-		after_ns = 4 * c->round_trip_ns[r] > after_ns ? 4 * c->round_trip_ns[r] : after_ns;
+		after_ns = later_of(after_ns, 4 * c->round_trip_ns[r]);
 	return after_ns < c->options.resend_ns ? after_ns : c->options.resend_ns;
 }
 

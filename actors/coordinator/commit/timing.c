@@ -59,7 +59,7 @@ void look_plan(struct commit *c, struct transaction *t)
 		t->next_ns = t->since_ns + patience_ns + turn_of(c, t, o->regions) * o->in_doubt_ns / 3;
 	if (!t->attempts && !t->promised && !is_there(c, t->id.region)) {
 		uint64_t gone_ns = c->gone_ns[t->id.region];
-		look_by(c, t, (t->touched_ns > gone_ns ? t->touched_ns : gone_ns) + turn_ns(c, t));
+		look_by(c, t, later_of(t->touched_ns, gone_ns) + turn_ns(c, t));
 	}
 }
 
@@ -75,7 +75,7 @@ void look_again(struct commit *c, struct transaction *t)
 void look_first(struct commit *c, struct transaction *b)
 {
 	b->urgent = true;
-	if (b->phase == PHASE_NONE && !b->decided_known)
+	if (b->phase == PHASE_NONE)
 		look_by(
 		    c, b, c->now_ns + (is_there(c, b->id.region) ? c->options.in_doubt_ns / BLOCKER_PATIENCE : turn_ns(c, b)));
 }
@@ -87,7 +87,7 @@ void look_behind(struct commit *c, const struct transaction *t)
 		for (uint32_t at = c->keys[t->operations[i].key].holders; at != NOBODY;) {
 			struct transaction *h = &c->transactions[at >> 8];
 			at = h->operations[at & 255].next;
-			if (h->attempts && h->phase != PHASE_ACCEPTING && is_promised(h) && !h->decided_known)
+			if (h->attempts && h->phase != PHASE_ACCEPTING && is_promised(h))
 				look_by(c, h, c->now_ns + turn_ns(c, h));
 		}
 	}

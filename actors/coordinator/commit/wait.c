@@ -53,11 +53,6 @@ static void request_free(struct commit *c, struct request *r)
 	c->request_count--;
 }
 
-static uint64_t later_of(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /* A version that the request asks for was replaced by another: that is here, with its requests, and no copy of this one can
  * replace it any more, wherever it is. */
 static bool is_replaced(const struct commit *c, const struct request *r)
@@ -557,8 +552,6 @@ void requests_learn(struct commit *c, const struct commit_body *body, struct com
 			r->duplicate = true;
 			r->duplicate_of = id;
 			r->duplicate_of.share = (uint16_t)i;
-			continue;
-		} else if (answer->state == MEMORY_DONE) {
 			continue;
 		}
 		answer->state = MEMORY_DONE;

@@ -382,6 +382,103 @@ Test(acceptor, a20_what_is_accepted_holds_its_keys_until_it_is_aborted)
 	world_free(w);
 }
 
+/* Promised by name, and again with the body: after a restart region 1 knows what it is, and what it has promised. */
+Test(acceptor, a20_a_body_that_comes_later_outlives_a_restart)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_message recover = world_waiting(w, COMMIT_PREPARE);
+	struct commit_message by_name = {.type = COMMIT_RECOVER, .id = recover.id, .ballot = world_ballot(3, 2)};
+	recover.type = COMMIT_RECOVER;
+	recover.ballot = world_ballot(4, 2);
+	recover.seen_count = 0;
+	world_inject(w, 2, 1, &by_name);
+	world_inject(w, 2, 1, &recover);
+	world_drop(w, 0, 255, COMMIT_PREPARE);
+	cr_assert_eq(world_deliver(w, 6, COMMIT_RECOVER), 2);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 1);
+	world_start(w, 1);
+	by_name.ballot = world_ballot(3, 2);
+	world_say(w, 2, 1, by_name);
+	cr_assert_eq(world_pending(w, COMMIT_PROMISED), 0, "it has promised a later one");
+	by_name.ballot = world_ballot(5, 2);
+	world_say(w, 2, 1, by_name);
+	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).seen_count, 1);
+	cr_assert_gt(world_waiting(w, COMMIT_PROMISED).body_size, 0);
+	world_free(w);
+}
+
+/* An ABORT that was accepted holds nothing, not after a restart either. */
+Test(acceptor, a20_an_accepted_abort_holds_nothing)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_message accept = world_waiting(w, COMMIT_PREPARE);
+	accept.type = COMMIT_ACCEPT;
+	accept.ballot = world_ballot(10, 2);
+	accept.decision = COMMIT_ABORTED;
+	accept.seen_count = 0;
+	world_inject(w, 2, 1, &accept);
+	world_deliver(w, 6, COMMIT_ACCEPT);
+	cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), 1);
+	for (int again = 0; again < 2; again++) {
+		cr_assert_eq(world_in_doubt(w, 1), 1);
+		cr_assert_eq(commit_held_keys(w->regions[1].machine), 0, "%d", again);
+		world_kill(w, 1);
+		world_start(w, 1);
+	}
+	world_free(w);
+}
+
+/* What is in doubt is written again when so much log lies behind it, and not before: as shipped, after 32 MiB. */
+Test(acceptor, a20_what_is_in_doubt_is_not_written_again_for_nothing)
+{
+	struct world *w = world_new(3);
+	voted(w, 1);
+	for (uint64_t i = 0; i < 10; i++) {
+		char key[3] = {'k', (char)('0' + i), 0};
+		world_put(w, 1, 10 + i, key, "x");
+		world_deliver(w, 6, 0);
+		cr_assert_eq(world_code(w, 10 + i), ERR_OK);
+	}
+	world_drop(w, 255, 255, 0);
+	uint32_t before = w->regions[1].count;
+	for (int i = 0; i < 20; i++)
+		world_tick(w, 1, 10 * MS);
+	cr_assert_eq(w->regions[1].count, before);
+	world_free(w);
+}
+
+/* Region 1 has noted a COMMIT by its message, and the stream that was to bring it is lost with its region: after five seconds
+ * it goes out on region 1's own stream, after a restart as well. */
+Test(acceptor, a20_a_commit_that_no_stream_brings_is_rescued)
+{
+	for (int again = 0; again < 2; again++) {
+		struct world *w = world_new(3);
+		world_put(w, 0, 1, "a", "one");
+		world_deliver(w, 3, COMMIT_PREPARE);
+		world_put(w, 1, 2, "a", "waits");
+		world_deliver(w, 3, COMMIT_VOTE);
+		world_deliver(w, 3, COMMIT_DECIDED);
+		cr_assert_eq(commit_counts(w->regions[1].machine)->noted, 1);
+		world_lose(w, 0);
+		if (again) {
+			world_kill(w, 1);
+			world_start(w, 1);
+		}
+		for (uint64_t ns = 0; ns < 5 * WORLD_SECOND - 100 * MS; ns += 100 * MS)
+			world_tick(w, 1, 100 * MS);
+		cr_assert_eq(commit_counts(w->regions[1].machine)->rescued, 0, "%d: too soon", again);
+		for (uint32_t i = 0; i < 5; i++)
+			world_tick(w, 1, 100 * MS);
+		cr_assert_eq(commit_counts(w->regions[1].machine)->rescued, 1, "%d: never", again);
+		world_streams(w);
+		cr_assert_str_eq(world_value(w, 2, "a"), "one");
+		world_free(w);
+	}
+}
+
 /* What was lost is asked again, after a while and not at every turn. */
 Test(acceptor, a20_a_prepare_is_sent_again_in_time)
 {

@@ -396,3 +396,102 @@ Test(ballot, a20_a_promise_notes_first_what_is_known)
 		cr_assert(commit_id_equal(promised.seen[i].version, known[i]), "the row of %s is older", i ? "b" : "a");
 	world_free(w);
 }
+
+/* Region 1 coordinates `a` itself when it is asked about another's transaction on it: its own makes way; for one that it may
+ * have decided and forgotten nothing does. */
+Test(ballot, a20_what_is_promised_is_made_way_for)
+{
+	for (int forgotten = 0; forgotten < 2; forgotten++) {
+		struct world *w = world_new_forgetful(3);
+		world_put(w, 0, 1, "a", "one");
+		struct commit_message asked = world_waiting(w, COMMIT_PREPARE);
+		static uint8_t body[256];
+		cr_assert_leq(asked.body_size, sizeof body);
+		memcpy(body, asked.body, asked.body_size);
+		asked.type = COMMIT_RECOVER;
+		asked.ballot = world_ballot(3, 2);
+		asked.seen_count = 0;
+		asked.body = body;
+		world_drop(w, 255, 255, 0);
+		for (uint64_t i = 0; forgotten && i < 20; i++) {
+			w->now_ns += MS;
+			world_put(w, 1, 100 + i, "a", "x");
+			world_deliver(w, 6, 0);
+			cr_assert_eq(world_code(w, 100 + i), ERR_OK);
+			world_drop(w, 255, 255, 0);
+		}
+		world_put(w, 1, 2, "a", "mine");
+		struct commit_id own = world_waiting(w, COMMIT_PREPARE).id;
+		world_drop(w, 255, 255, 0);
+		world_say(w, 2, 1, asked);
+		cr_assert_eq(world_pending(w, COMMIT_PROMISED), 1);
+		cr_assert_eq(world_waiting(w, COMMIT_PROMISED).forgotten || world_waiting(w, COMMIT_PROMISED).dead, forgotten);
+		cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), forgotten ? 0 : 2);
+		if (!forgotten)
+			cr_assert(commit_id_equal(world_waiting(w, COMMIT_WITHDRAW).id, own));
+		world_free(w);
+	}
+}
+
+/* A transaction whose request was committed under another name is dead; whether one is whose request is older than all that is
+ * remembered, nobody can tell here. */
+Test(ballot, a20_a_promise_tells_of_the_requests)
+{
+	enum { NEW, DONE, OLD, CASES };
+	for (int which = NEW; which < CASES; which++) {
+		struct world *w = world_new_with(3, &(struct commit_options){.memory = 8, .requests = 8});
+		struct commit_operation o = world_operation(COMMIT_PUT, "a", "x");
+		uint64_t token = commit_token(w->regions[0].machine);
+		for (uint64_t i = 0; i < (which == OLD ? 40 : 1); i++) {
+			w->now_ns += MS;
+			struct commit_operation other = world_operation(COMMIT_PUT, "b", "x");
+			world_transaction(w, 1, 100 + i, which == DONE ? 7 : 100 + i, 1, 1, &other);
+			world_deliver(w, 6, 0);
+			cr_assert_eq(world_code(w, 100 + i), ERR_OK);
+			world_drop(w, 255, 255, 0);
+		}
+		w->now_ns += MS;
+		w->after = which == OLD ? token : commit_token(w->regions[1].machine);
+		world_transaction(w, 0, 1, 7, 1, 1, &o);
+		struct commit_message asked = world_waiting(w, COMMIT_PREPARE);
+		asked.type = COMMIT_RECOVER;
+		asked.ballot = world_ballot(3, 2);
+		asked.seen_count = 0;
+		world_inject(w, 2, 1, &asked);
+		world_deliver(w, 6, COMMIT_RECOVER);
+		struct commit_message promised = world_waiting(w, COMMIT_PROMISED);
+		cr_assert(promised.ballot, "%d: no promise", which);
+		cr_assert_eq(promised.dead, which == DONE, "%d", which);
+		cr_assert_eq(promised.forgotten, which == OLD, "%d", which);
+		world_free(w);
+	}
+}
+
+/* Region 1 recovers what it knows by name only; a promise tells it what that is: it asks anew, with the body. */
+Test(ballot, a20_a_body_that_a_promise_brings_is_recovered_from_the_start)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_message prepare = world_waiting(w, COMMIT_PREPARE);
+	static uint8_t body[256];
+	cr_assert_leq(prepare.body_size, sizeof body);
+	memcpy(body, prepare.body, prepare.body_size);
+	world_drop(w, 255, 255, 0);
+	asked_for(w, prepare.id, world_ballot(3, 2));
+	struct commit_message asked = {0};
+	for (int with_body = 0; with_body < 2; with_body++) {
+		for (uint32_t i = 0; i < 500 && !world_pending(w, COMMIT_RECOVER); i++)
+			world_tick(w, 1, 20 * MS);
+		asked = world_waiting(w, COMMIT_RECOVER);
+		cr_assert_eq(asked.body_size, with_body ? prepare.body_size : 0, "%d", with_body);
+		struct commit_message m = promise_of(asked.id, asked.ballot);
+		m.body = body;
+		m.body_size = prepare.body_size;
+		m.vote = COMMIT_YES;
+		world_drop(w, 255, 255, 0);
+		world_say(w, 2, 1, m);
+		cr_assert_eq(world_pending(w, COMMIT_ACCEPT), with_body ? 2 : 0, "%d", with_body);
+	}
+	cr_assert_eq(world_waiting(w, COMMIT_ACCEPT).decision, COMMIT_COMMITTED);
+	world_free(w);
+}

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
+#include "core/bytes.h"
 #include "tests/unit/commit/world.h"
 
 /* Region 0 is gone, and the others are told so. */
@@ -287,5 +288,43 @@ Test(recovery, A19_a_choice_rests_on_the_replies_alone)
 		    .is_broken = rows[i].broken,
 		    .replies = replies};
 		cr_expect_eq(choose(&evidence), rows[i].choice, "%s", rows[i].what);
+	}
+}
+
+/* ---- condition_is_broken(): what a majority has seen below a transaction with one operation ---- */
+
+static bool is_broken(uint8_t condition, int64_t newer, uint16_t share, bool live, bool is_held)
+{
+	uint8_t bytes[128], *out = commit_body_begin(bytes, false, 1, 1, 1);
+	struct commit_request_name name = {.client_id = 7, .number = 1};
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "x");
+	o.condition = condition;
+	o.expected = (struct commit_id){.hlc = 100, .share = 1, .region = 2};
+	out = commit_request_name_put(out, &name);
+	bytes_put_u16(out, 1);
+	out = commit_operation_put(out + 2, &o);
+	static union {
+		struct recovery recovery;
+		uint8_t bytes[sizeof(struct recovery) + sizeof(struct commit_seen)];
+	} memory;
+	struct transaction t = {.promises = 3, .recovery = &memory.recovery};
+	cr_assert_eq(commit_body_open(&t.body, bytes, (uint32_t)(out - bytes)), 0);
+	memset(&memory, 0, sizeof memory);
+	memory.recovery.seen[0].version = (struct commit_id){.hlc = (uint64_t)(100 + newer), .share = share, .region = 2};
+	memory.recovery.seen[0].live = live;
+	memory.recovery.replies[1].hold_count = is_held;
+	return condition_is_broken(&t);
+}
+
+Test(recovery, a20_a_condition_is_broken_by_what_a_majority_has_seen)
+{
+	for (int is_held = 0; is_held < 2; is_held++) {
+		cr_expect(!is_broken(COMMIT_IF_VERSION, 0, 1, true, is_held), "the version itself");
+		cr_expect(is_broken(COMMIT_IF_VERSION, 0, 2, true, is_held), "another share");
+		cr_expect(is_broken(COMMIT_IF_VERSION, 1, 1, true, is_held), "a newer version");
+		cr_expect_eq(is_broken(COMMIT_IF_VERSION, -1, 1, true, is_held), !is_held, "an older version");
+		cr_expect_eq(is_broken(COMMIT_IF_ABSENT, 1, 0, true, is_held), !is_held, "it is there");
+		cr_expect(!is_broken(COMMIT_IF_ABSENT, 1, 0, false, is_held), "it is not there");
+		cr_expect(!is_broken(COMMIT_ALWAYS, 1, 0, true, is_held), "without a condition");
 	}
 }
