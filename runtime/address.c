@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static int resolve(const char *host, uint16_t port, struct addrinfo **found)
+static int resolve(const char *host, uint16_t port, int flags, struct addrinfo **found)
 {
 	char service[8], name[256];
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
 	size_t size = strlen(host);
 	snprintf(service, sizeof service, "%u", port);
 	if (host[0] == '[' && size > 2 && host[size - 1] == ']')
@@ -42,7 +42,7 @@ static int try_bind(const struct addrinfo *address, int *out)
 int address_local(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error)
 {
 	struct addrinfo *found = NULL;
-	int failure = resolve(host, 0, &found);
+	int failure = resolve(host, 0, 0, &found);
 	if (failure)
 		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
 	const struct addrinfo *at = found;
@@ -59,24 +59,29 @@ int address_local(const char *host, uint16_t port, struct sockaddr_storage *out,
 	return at ? 0 : error_set(error, ERR_CONFIGURATION, "%s is no address of this machine: %s", host, strerror(failure));
 }
 
+static int address_format(const struct sockaddr *address, socklen_t size, char out[static ADDRESS_TEXT_SIZE])
+{
+	char text[NI_MAXHOST];
+	if (getnameinfo(address, size, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
+		return ERR_CONFIGURATION;
+	snprintf(out, ADDRESS_TEXT_SIZE, address->sa_family == AF_INET6 ? "[%.60s]" : "%.60s", text);
+	return 0;
+}
+
 int address_local_text(const char *host, char out[static ADDRESS_TEXT_SIZE], struct error_context *error)
 {
 	struct sockaddr_storage address;
 	socklen_t size;
-	char text[NI_MAXHOST];
 	int code = address_local(host, 0, &address, &size, error);
-	if (code)
-		return code;
-	if (getnameinfo((const struct sockaddr *)&address, size, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
-		return error_set(error, ERR_CONFIGURATION, "%s: its address cannot be written down", host);
-	snprintf(out, ADDRESS_TEXT_SIZE, address.ss_family == AF_INET6 ? "[%.60s]" : "%.60s", text);
-	return 0;
+	if (!code && address_format((const struct sockaddr *)&address, size, out) != 0)
+		code = error_set(error, ERR_CONFIGURATION, "%s: its address cannot be written down", host);
+	return code;
 }
 
 int address_find(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error)
 {
 	struct addrinfo *found = NULL;
-	int failure = resolve(host, port, &found);
+	int failure = resolve(host, port, 0, &found);
 	if (failure)
 		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
 	memcpy(out, found->ai_addr, found->ai_addrlen);
@@ -85,11 +90,28 @@ int address_find(const char *host, uint16_t port, struct sockaddr_storage *out, 
 	return 0;
 }
 
-int address_resolve(const char *host, struct error_context *error)
+int address_look(const char *host, char local[static ADDRESS_TEXT_SIZE], struct error_context *error)
 {
-	struct sockaddr_storage address;
-	socklen_t size;
-	return address_find(host, 0, &address, &size, error);
+	struct addrinfo *found = NULL;
+	int failure = resolve(host, 0, 0, &found);
+	local[0] = 0;
+	if (failure)
+		return error_set(error, ERR_CONFIGURATION, "%s: %s", host, gai_strerror(failure));
+	const struct addrinfo *at = found;
+	while (at && try_bind(at, NULL) != 0)
+		at = at->ai_next;
+	int code = at ? address_format(at->ai_addr, at->ai_addrlen, local) : 0;
+	freeaddrinfo(found);
+	return code ? error_set(error, code, "%s: its address cannot be written down", host) : 0;
+}
+
+bool address_is_numeric(const char *host)
+{
+	struct addrinfo *found = NULL;
+	bool is_numeric = resolve(host, 0, AI_NUMERICHOST, &found) == 0;
+	if (is_numeric)
+		freeaddrinfo(found);
+	return is_numeric;
 }
 
 bool address_is_local(const char *host)

@@ -18,12 +18,15 @@ int address_local(const char *host, uint16_t port, struct sockaddr_storage *out,
 /* The same as text for an endpoint: numeric, IPv6 in brackets. */
 int address_local_text(const char *host, char out[static ADDRESS_TEXT_SIZE], struct error_context *error);
 bool address_is_local(const char *host);
+/* Both at once, with one question to the resolver: 0 when the name is known, or it is an address, with the text of the first of
+ * its addresses that this machine has, "" for none. ERR_CONFIGURATION: it is not known, with the reason. */
+int address_look(const char *host, char local[static ADDRESS_TEXT_SIZE], struct error_context *error);
+/* Is it an address, which the resolver is not needed for? */
+bool address_is_numeric(const char *host);
 /* "0.0.0.0", "*", "[::]": every address of whatever machine. */
 bool address_is_wildcard(const char *host);
 /* The first of the host's addresses, of whatever machine, with that port. ERR_CONFIGURATION with the reason. */
 int address_find(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error);
-/* 0 when the name is known, or it is an address; ERR_CONFIGURATION with the reason. */
-int address_resolve(const char *host, struct error_context *error);
 /* Listens on HOST:PORT, to see that it can be done, until *fd is closed. ERR_ALREADY_RUNS: somebody else does; ERR_CONFIGURATION with the
  * reason. */
 int address_port_open(const char *host, uint16_t port, int *fd, struct error_context *error);

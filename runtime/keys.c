@@ -128,16 +128,28 @@ static int file_write(const char *key_dir, const char *path, const char *text, b
 	return directory_sync(key_dir, error);
 }
 
-static int directory_make(const char *key_dir, struct error_context *error)
+/* ERR_NOT_FOUND: there is none. */
+static int directory_look(const char *key_dir, struct error_context *error)
 {
 	struct stat status;
-	if (mkdir(key_dir, 0700) != 0 && errno != EEXIST)
-		return error_set(error, ERR_IO, "%s: %s", key_dir, strerror(errno));
 	if (stat(key_dir, &status) != 0)
-		return error_set(error, ERR_IO, "%s: %s", key_dir, strerror(errno));
+		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", key_dir, strerror(errno));
 	if (!S_ISDIR(status.st_mode) || (status.st_mode & 022))
 		return error_set(error, ERR_CONFIGURATION, "%s: must be a directory that only its owner can write", key_dir);
 	return 0;
+}
+
+static int directory_make(const char *key_dir, struct error_context *error)
+{
+	if (mkdir(key_dir, 0700) != 0 && errno != EEXIST)
+		return error_set(error, ERR_IO, "%s: %s", key_dir, strerror(errno));
+	return directory_look(key_dir, error);
+}
+
+static int secret_missing(const char *public_path, struct error_context *error)
+{
+	return error_set(error, ERR_CONFIGURATION,
+	    "%s is there without its secret; bring the secret back, or remove it to have a new pair made", public_path);
 }
 
 /* Was a `rotate --finish` ended between the secret and the public key? Then the key called next fits the secret of NAME, and
@@ -167,9 +179,7 @@ static int pair_make(const char *key_dir, const char *public_path, const char *s
 	int code = key_read(secret_path, 077, pair.secret_text, error);
 	if (code == ERR_NOT_FOUND) {
 		if (access(public_path, F_OK) == 0)
-			return error_set(error, ERR_CONFIGURATION,
-			    "%s is there without its secret; bring the secret back, or remove it to have a new pair made",
-			    public_path);
+			return secret_missing(public_path, error);
 		if (zmq_curve_keypair(pair.public_text, pair.secret_text) != 0)
 			return error_set(error, ERR_UNSUPPORTED, "this libzmq was built without CURVE");
 		code = file_write(key_dir, secret_path, pair.secret_text, false, error);
@@ -194,6 +204,24 @@ int keys_make(const char *key_dir, const char *name, struct error_context *error
 	if (!code)
 		code = directory_make(key_dir, error);
 	return code ? code : pair_make(key_dir, public_path, secret_path, error);
+}
+
+int keys_make_look(const char *key_dir, const char *name, struct error_context *error)
+{
+	char public_path[KEY_PATH_SIZE], secret_path[KEY_PATH_SIZE], secret[KEY_TEXT_SIZE];
+	int code = path_make(public_path, key_dir, name, "public", error);
+	if (!code)
+		code = path_make(secret_path, key_dir, name, "secret", error);
+	if (!code)
+		code = directory_look(key_dir, error);
+	if (code)
+		return code == ERR_NOT_FOUND ? 0 : code;
+	bool has_public = access(public_path, F_OK) == 0;
+	if (!keys_has_secret(key_dir, name))
+		return has_public ? secret_missing(public_path, error) : 0;
+	code = has_public ? keys_check_secrets(key_dir, name, error) : key_read(secret_path, 077, secret, error);
+	sodium_memzero(secret, sizeof secret);
+	return code;
 }
 
 int keys_load_public(const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error)

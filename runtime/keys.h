@@ -31,6 +31,8 @@ bool keys_text_is_key(const char *text);
 /* Makes NAME's pair if it is not there (each file written under another name and renamed; repeatable; two processes at once end
  * up with one pair). Makes key_dir too, not its parents. */
 int keys_make(const char *key_dir, const char *name, struct error_context *error);
+/* What keys_make would refuse, and a pair that keys_load would; makes nothing. 0 when NAME has no pair yet. */
+int keys_make_look(const char *key_dir, const char *name, struct error_context *error);
 /* Refuses a secret that others can read. */
 int keys_load(const char *key_dir, const char *name, struct key_pair *pair, struct error_context *error);
 int keys_load_public(const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error);

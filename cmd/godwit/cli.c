@@ -11,9 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/godwit/hosts.h"
 #include "cmd/godwit/processes.h"
-#include "runtime/address.h"
-#include "runtime/keys.h"
 #include "shm/layout.h"
 
 static const char *advice(int code)
@@ -228,13 +227,11 @@ int cli_regions_parse(const struct topology *topology, const char *names, uint32
 	return ERR_OK;
 }
 
-bool cli_region_is_local(const struct cli *cli, const struct region *region)
+static bool region_is_local(const struct cli *cli, const struct region *region)
 {
-	if (address_is_local(region->host))
-		return true;
-	if (!region->bind[0] || !address_is_local(region->bind))
-		return false;
-	return !address_is_wildcard(region->bind) || keys_has_secret(cli->key_dir, region->name);
+	struct host host;
+	hosts_look_one(cli, region, &host);
+	return host.is_local;
 }
 
 bool cli_region_may_answer(const struct cli *cli, const struct region *region)
@@ -242,7 +239,7 @@ bool cli_region_may_answer(const struct cli *cli, const struct region *region)
 	char dir[320];
 	struct stat status;
 	cli_region_dir(cli, region, dir);
-	return stat(dir, &status) < 0 || !cli_region_is_local(cli, region) || processes_running(dir, "supervisor");
+	return stat(dir, &status) < 0 || !region_is_local(cli, region) || processes_running(dir, "supervisor");
 }
 
 int cli_connect(struct cli *cli, const struct region *region, uint32_t pipeline_max, struct gw_connection **connection,

@@ -65,8 +65,6 @@ const struct region *cli_region(struct cli *cli, const char *name); /* NULL name
                                                                      * else the first. NULL: failure, printed */
 /* Names separated by commas, or "all", into a mask of places in the topology. 0 or ERR_USAGE. */
 int cli_regions_parse(const struct topology *topology, const char *names, uint32_t *mask, struct error_context *error);
-/* Is the region's address, or the one that it is to be bound to, of this machine? Of a wildcard only its secret tells. */
-bool cli_region_is_local(const struct cli *cli, const struct region *region);
 /* False when the region belongs to this machine and nothing runs there: no need to wait for an answer. */
 bool cli_region_may_answer(const struct cli *cli, const struct region *region);
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/godwit/hosts.h"
 #include "cmd/godwit/keys.h"
 
 static struct keys_flags keys_flags;
@@ -54,6 +55,7 @@ static int pair_make(struct cli *cli, const char *name, const char *kind, struct
 static int init_run(struct cli *cli, const struct keys_flags *flags)
 {
 	struct error_context error = {{0}};
+	static struct hosts hosts;
 	uint32_t mask = 0, one;
 	char name[KEY_NAME_SIZE] = "", known[KEY_NAME_SIZE];
 	int code = 0;
@@ -61,8 +63,10 @@ static int init_run(struct cli *cli, const struct keys_flags *flags)
 		code = cli_regions_parse(&cli->topology, flags->regions.values[i], &one, &error);
 		mask |= code ? 0 : one;
 	}
-	for (uint32_t i = 0; !flags->regions.count && !flags->client && i < cli->topology.region_count; i++)
-		mask |= cli_region_is_local(cli, &cli->topology.regions[i]) ? 1u << i : 0;
+	if (!code && !flags->regions.count && !flags->client) {
+		hosts_look(cli, &hosts);
+		mask = hosts.local;
+	}
 	if (!code && !mask && !flags->client)
 		code = error_set(&error, ERR_CONFIGURATION,
 		    "no region of the topology has an address of this machine; name one with -r, or a client's key with "

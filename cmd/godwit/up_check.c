@@ -11,7 +11,6 @@
 
 #include "cmd/godwit/processes.h"
 #include "cmd/godwit/survey.h"
-#include "runtime/address.h"
 #include "runtime/descriptors.h"
 #include "runtime/keyspaces.h"
 #include "shm/layout.h"
@@ -30,6 +29,8 @@ struct held {
 struct check {
 	struct cli *cli;
 	const struct up_plan *plan;
+	uint32_t mask;          /* of the plan, or for want of one all regions of this machine */
+	bool is_other_topology; /* than what runs */
 	uint32_t mistakes, held_count;
 	struct held held[PORTS_MAX];
 };
@@ -67,24 +68,25 @@ static void hosts_check(struct check *c)
 {
 	for (uint32_t i = 0; i < c->cli->topology.region_count; i++) {
 		const struct region *region = &c->cli->topology.regions[i];
-		struct error_context reason = {{0}};
-		if (c->plan->mask & ~c->plan->local & 1u << i)
+		const struct host *host = &c->plan->hosts->of[i];
+		if (c->mask & 1u << i && !host->is_local)
 			mistake(c, "%s belongs to %s, which is not this machine", region->name, region->host);
-		else if (c->plan->local & 1u << i || address_resolve(region->host, &reason) == 0)
+		else if (host->is_local || host->is_known)
 			continue;
 		else if (c->plan->is_check)
-			mistake(c, "%s: %s", region->name, reason.text);
+			mistake(c, "%s: %s", region->name, host->reason.text);
 		else /* the name may be known by the time that it is connected to */
-			fprintf(stderr, "%s cannot be reached for now: %s\n", region->name, reason.text);
+			fprintf(stderr, "%s cannot be reached for now: %s\n", region->name, host->reason.text);
 	}
-	if (!c->plan->local)
+	if (!c->plan->hosts->local)
 		mistake(c, "no region of the topology has an address of this machine");
 }
 
-static void port_look(struct check *c, const char *host, uint32_t port, const char *owner)
+/* address: numeric, of `host`, which is what an operator knows. */
+static void port_look(struct check *c, const char *address, const char *host, uint32_t port, const char *owner)
 {
 	struct error_context reason = {{0}};
-	int fd = -1, code = address_port_open(host, (uint16_t)port, &fd, &reason);
+	int fd = -1, code = address_port_open(address, (uint16_t)port, &fd, &reason);
 	if (!code) {
 		struct held *held = &c->held[c->held_count++];
 		*held = (struct held){.fd = fd, .port = (uint16_t)port};
@@ -97,7 +99,10 @@ static void port_look(struct check *c, const char *host, uint32_t port, const ch
 		mistake(c, "port %u of %s is wanted twice: by %s and by %s", port, host, c->held[i].owner, owner);
 		return;
 	}
-	mistake(c, "%s: %s", owner, reason.text);
+	if (code == ERR_ALREADY_RUNS)
+		mistake(c, "%s: port %u of %s is taken by another program", owner, port, host);
+	else
+		mistake(c, "%s: %s", owner, reason.text);
 }
 
 static void regions_check(struct check *c)
@@ -108,7 +113,8 @@ static void regions_check(struct check *c)
 		const struct region *region = &cli->topology.regions[i];
 		static struct topology resolved;
 		struct error_context reason = {{0}};
-		if (!(c->plan->mask & c->plan->local & 1u << i))
+		const struct host *host = &c->plan->hosts->of[i];
+		if (!(c->mask & 1u << i) || !host->is_local)
 			continue;
 		cli_region_dir(cli, region, dir);
 		if (strlen(dir) + 1 + strlen(IPC_NAME_LONGEST) > IPC_PATH_MAX)
@@ -116,13 +122,19 @@ static void regions_check(struct check *c)
 			    "the path of the data directory is too long for local sockets (%zu bytes at most for this region); "
 			    "choose a shorter --dir",
 			    IPC_PATH_MAX - strlen(IPC_NAME_LONGEST) - 1 - strlen(region->name) - 1);
-		if (processes_running(dir, SUPERVISOR))
-			continue;
+		bool runs = processes_running(dir, SUPERVISOR);
+		/* Of what runs, too: it may be about to be stopped. That it runs with another topology is told once. */
 		resolved = cli->topology;
-		if (access(dir, F_OK) == 0 && keyspaces_resolve(&resolved, dir, false, &reason) != 0)
+		if (!(runs && c->is_other_topology) && access(dir, F_OK) == 0 &&
+		    keyspaces_resolve(&resolved, dir, false, &reason) != 0)
 			mistake(c, "%s: %s", region->name, reason.text);
-		for (uint32_t service = 0; service < SERVICES; service++)
-			port_look(c, region->bind[0] ? region->bind : region->host, region->port + service, region->name);
+		if (runs)
+			continue;
+		if (!host->address[0])
+			mistake(c, "%s: %s", region->name, host->address_reason.text);
+		for (uint32_t service = 0; host->address[0] && service < SERVICES; service++)
+			port_look(c, host->address, region->bind[0] ? region->bind : region->host, region->port + service,
+			    region->name);
 	}
 }
 
@@ -139,10 +151,20 @@ static void link_check(struct check *c)
 	for (uint32_t from = 0; from < topology->region_count; from++)
 		for (uint32_t to = 0; to < topology->region_count; to++)
 			for (uint32_t service = SERVICE_CLIENT + 1; from != to && service < SERVICES; service++)
-				port_look(c, "127.0.0.1",
+				port_look(c, "127.0.0.1", "127.0.0.1",
 				    link_port(topology, topology->regions[from].id, topology->regions[to].id, service,
 				        (uint16_t)c->plan->link_base),
 				    "the link emulator (--link-base)");
+}
+
+static void keys_check(struct check *c)
+{
+	struct error_context reason = {{0}};
+	uint32_t local = c->plan->hosts->local;
+	if (local && !c->plan->mask)
+		mistake(c, "no secret of a region of this machine is in %s; `godwit keys init` makes it", c->cli->key_dir);
+	else if (c->plan->mask & local && hosts_keys_look(c->cli, local, c->plan->mask & local, &reason) != 0)
+		mistake(c, "%s", reason.text);
 }
 
 uint32_t up_check(struct cli *cli, const struct up_plan *plan)
@@ -150,12 +172,14 @@ uint32_t up_check(struct cli *cli, const struct up_plan *plan)
 	static struct check check;
 	struct error_context reason = {{0}};
 	struct stat status;
-	check = (struct check){.cli = cli, .plan = plan};
+	check = (struct check){.cli = cli, .plan = plan, .mask = plan->mask ? plan->mask : plan->hosts->local};
 	descriptors_start(); /* all ports are held at once */
 	if (stat(cli->dir_path, &status) == 0 && (!S_ISDIR(status.st_mode) || access(cli->dir_path, W_OK | X_OK) < 0))
 		mistake(&check, "%s: %s", cli->dir_path, S_ISDIR(status.st_mode) ? strerror(errno) : "is no directory");
-	if (up_topology_fits(cli, plan->leaving, &reason) != 0)
+	check.is_other_topology = up_topology_fits(cli, plan->leaving, &reason) != 0;
+	if (check.is_other_topology)
 		mistake(&check, "%s", reason.text);
+	keys_check(&check);
 	levels_check(&check);
 	hosts_check(&check);
 	regions_check(&check);

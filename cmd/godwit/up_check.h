@@ -4,15 +4,16 @@
  * they start or stop anything. */
 #ifndef GODWIT_CMD_GODWIT_UP_CHECK_H
 #define GODWIT_CMD_GODWIT_UP_CHECK_H
-#include "cmd/godwit/cli.h"
+#include "cmd/godwit/hosts.h"
 
 #define SUPERVISOR   "supervisor"
 #define LINK_PROGRAM "link"
 
 struct up_plan {
-	uint32_t mask, local; /* places in the topology: to be started; of this machine */
-	uint32_t leaving;     /* that are stopped before */
-	uint32_t link_base;   /* of the emulator, if it is started as well; 0: it is not */
+	const struct hosts *hosts;
+	uint32_t mask;      /* places in the topology: to be started; 0: no region of this machine has its secret here */
+	uint32_t leaving;   /* that are stopped before */
+	uint32_t link_base; /* of the emulator, if it is started as well; 0: it is not */
 	/* Only looked at: what keeps nobody from starting, and is wrong all the same, is a mistake then. */
 	bool is_check;
 };

@@ -22,7 +22,6 @@
 #include "shm/layout.h"
 
 #define READY_WAIT_MS    30000u
-#define NO_SECRET        "no secret of a region of this machine is in %s; `godwit keys init` makes it"
 #define START_LOOK_MS    1000u
 #define STOP_WAIT_MS     20000u
 #define PATH_WAIT_MS     2000u
@@ -108,7 +107,7 @@ static int topology_keep(struct cli *cli, struct error_context *error)
 	return ERR_OK;
 }
 
-static int directories_prepare(struct cli *cli, uint32_t mask, struct error_context *error)
+static int directories_prepare(struct cli *cli, const struct hosts *hosts, uint32_t mask, struct error_context *error)
 {
 	char dir[320];
 	int code = ERR_OK;
@@ -121,7 +120,7 @@ static int directories_prepare(struct cli *cli, uint32_t mask, struct error_cont
 	}
 	if (!code)
 		code = topology_keep(cli, error);
-	return code ? code : hosts_keys_prepare(cli, mask, error);
+	return code ? code : hosts_keys_prepare(cli, hosts->local, mask, error);
 }
 
 /* The ports of the emulator are noted, so that a restart finds those that the others use. */
@@ -349,138 +348,6 @@ static int turn_error(const struct cli *cli, struct error_context *error)
 	                      : error_set(error, ERR_IO, "%s: %s", cli->dir, strerror(errno));
 }
 
-static int regions_start(struct cli *cli, uint32_t mask, uint32_t local, uint64_t began_ns)
-{
-	static struct process_spawned spawned[REGIONS_MAX];
-	struct error_context error = {{0}};
-	char dir[320], kept[300];
-	uint32_t starting = 0;
-	bool ran = false, base_is_noted = true;
-	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
-	const char *topology_file = cli->topology_file[0] ? kept : NULL;
-	bool linked = (local & (local - 1)) != 0;
-	int turn = -1, code = dir_make(cli->dir, &error);
-	if (!code)
-		code = cli_dir_resolve(cli, &error);
-	if (!code && (turn = processes_turn(cli->dir_path, TURN_WAIT_MS)) < 0)
-		code = turn_error(cli, &error);
-	if (code)
-		return cli_fail_error(cli, code, &error);
-	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
-		cli_region_dir(cli, &cli->topology.regions[i], dir);
-		if (mask & 1u << i)
-			processes_settle(dir, SUPERVISOR, 3000);
-		ran |= processes_running(dir, SUPERVISOR);
-	}
-	if (linked)
-		code = link_base_find(cli, &base_is_noted, &error);
-	const struct up_plan plan = {.mask = mask, .local = local, .link_base = linked ? up_flags.link_base : 0};
-	bool is_checked = !code && up_check(cli, &plan) == 0;
-	if (!code && !is_checked) {
-		close(turn);
-		return error_exit_code(ERR_CONFIGURATION);
-	}
-	if (!code)
-		code = directories_prepare(cli, mask, &error);
-	if (!code && !base_is_noted)
-		code = link_base_note(cli, &error);
-	if (!code && linked)
-		code = link_start(cli, began_ns + READY_WAIT_MS * 1000000ull, topology_file, &error);
-	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
-		cli_region_dir(cli, &cli->topology.regions[i], dir);
-		if (!(mask & 1u << i))
-			continue;
-		if (processes_running(dir, SUPERVISOR)) {
-			region_print(cli, &cli->topology.regions[i], true, 0);
-			continue;
-		}
-		code = supervisor_start(cli, &cli->topology.regions[i], linked, topology_file, &spawned[i], &error);
-		if (!code)
-			starting |= 1u << i;
-	}
-	/* Those that were started are waited for even when another one failed: they go on running. */
-	int exit_code = regions_wait(cli, starting, spawned, began_ns);
-	if (code)
-		exit_code = cli_fail_error(cli, code, &error);
-	if (!exit_code)
-		exit_code = regions_meet(cli);
-	topology_settle(cli, !exit_code || ran || up_regions_run(cli, 0));
-	close(turn);
-	return exit_code;
-}
-
-/* --check: what would be started, and all that would keep it from starting. */
-static int up_look(struct cli *cli, uint32_t mask, uint32_t local)
-{
-	struct error_context error = {{0}};
-	struct text json = {0};
-	bool linked = (local & (local - 1)) != 0, is_noted, is_json = cli->json;
-	if (is_json) {
-		topology_json(&cli->topology, &json);
-		cli_print_json(&json);
-	} else {
-		topology_print(&cli->topology, stdout);
-	}
-	text_deinit(&json);
-	cli->json = false; /* one object is out already */
-	int code = linked ? link_base_find(cli, &is_noted, &error) : 0;
-	if (code)
-		cli_fail_error(cli, code, &error);
-	const struct up_plan plan = {.mask = mask ? mask : local, .local = local, .link_base = linked && !code ? up_flags.link_base : 0, .is_check = true};
-	int keys_code = hosts_keys_look(cli, mask, &error);
-	if (keys_code)
-		cli_fail_error(cli, keys_code, &error);
-	else if (local && !mask)
-		keys_code = cli_fail(cli, ERR_CONFIGURATION, NO_SECRET, cli->key_dir);
-	uint32_t mistakes = up_check(cli, &plan);
-	return mistakes || code || keys_code ? error_exit_code(ERR_CONFIGURATION) : 0;
-}
-
-static int up_run(struct cli *cli)
-{
-	uint32_t mask;
-	int exit_code = cli_topology_load(cli);
-	if (exit_code)
-		return exit_code;
-	exit_code = regions_pick(cli, &up_flags.regions, &mask);
-	if (exit_code)
-		return exit_code;
-	if (up_flags.log_level && logline_parse_level(up_flags.log_level) < 0)
-		return cli_fail(cli, ERR_USAGE, "--log-level %.40s: use debug, info, warn or error", up_flags.log_level);
-	uint32_t local = hosts_regions_local(cli);
-	if (up_flags.check)
-		return up_look(cli, mask ? mask : hosts_regions_held(cli, local), local);
-	for (uint32_t i = 0; i < cli->topology.region_count; i++)
-		if ((mask & ~local) & 1u << i)
-			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to %s, which is not this machine",
-			    cli->topology.regions[i].name, cli->topology.regions[i].host);
-	if (!mask && !local)
-		return cli_fail(cli, ERR_CONFIGURATION, "no region of the topology has an address of this machine");
-	if (!mask)
-		mask = hosts_regions_held(cli, local);
-	if (!mask)
-		return cli_fail(cli, ERR_CONFIGURATION, NO_SECRET, cli->key_dir);
-	return regions_start(cli, mask, local, cli_now_ns());
-}
-
-const struct command command_up = {.name = "up",
-    .arguments = "",
-    .summary = "start the regions of this machine; returns when all are ready",
-    .detail =
-        "Makes the data directory, and if all regions are of this machine the keys, when they are not there. Regions that run\n"
-        "are left alone. On one of several machines `godwit keys` makes and brings the keys; started is what has its secret "
-        "there.",
-    .options = up_options,
-    .option_values = &up_flags,
-    .flags = COMMAND_OWN_TOPOLOGY | COMMAND_OWN_REGION,
-    .run = up_run};
-
-static struct option_list down_regions;
-static const struct option down_options[] = {
-    {"region", 'r', OPTION_LIST, 0, 0, 0, "REGION", "only this one (default: all of this machine, and the link emulator)"},
-    {0},
-};
-
 static void stopped_print(struct cli *cli, const char *name, bool ran, bool killed, uint64_t took_ms)
 {
 	if (cli->json) {
@@ -514,6 +381,156 @@ static int region_stop(struct cli *cli, const struct region *region, bool say)
 		stopped_print(cli, region->name, ran, killed, (cli_now_ns() - started_ns) / 1000000);
 	return 0;
 }
+
+/* Those of `starting` that do not run, and the emulator before them. */
+static int programs_start(struct cli *cli, bool linked, uint32_t *starting, struct process_spawned spawned[static REGIONS_MAX],
+    uint64_t began_ns, struct error_context *error)
+{
+	char dir[320], kept[300];
+	uint32_t mask = *starting;
+	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
+	const char *topology_file = cli->topology_file[0] ? kept : NULL;
+	int code = linked ? link_start(cli, began_ns + READY_WAIT_MS * 1000000ull, topology_file, error) : 0;
+	*starting = 0;
+	for (uint32_t i = 0; !code && i < cli->topology.region_count; i++) {
+		cli_region_dir(cli, &cli->topology.regions[i], dir);
+		if (!(mask & 1u << i))
+			continue;
+		if (processes_running(dir, SUPERVISOR)) {
+			region_print(cli, &cli->topology.regions[i], true, 0);
+			continue;
+		}
+		code = supervisor_start(cli, &cli->topology.regions[i], linked, topology_file, &spawned[i], error);
+		if (!code)
+			*starting |= 1u << i;
+	}
+	return code;
+}
+
+/* With the turn taken. All that can be known is looked at before any of `leaving` is stopped. */
+static int regions_start_in_turn(struct cli *cli, const struct hosts *hosts, uint32_t mask, uint32_t leaving)
+{
+	static struct process_spawned spawned[REGIONS_MAX];
+	struct error_context error = {{0}};
+	uint32_t starting = mask;
+	bool ran = false, base_is_noted = true, linked = (hosts->local & (hosts->local - 1)) != 0;
+	uint64_t began_ns = cli_now_ns();
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		char dir[320];
+		cli_region_dir(cli, &cli->topology.regions[i], dir);
+		if (mask & 1u << i)
+			processes_settle(dir, SUPERVISOR, 3000);
+		ran |= !(leaving & 1u << i) && processes_running(dir, SUPERVISOR);
+	}
+	int code = linked ? link_base_find(cli, &base_is_noted, &error) : 0;
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	const struct up_plan plan = {
+	    .hosts = hosts, .mask = mask, .leaving = leaving, .link_base = linked ? up_flags.link_base : 0};
+	if (up_check(cli, &plan))
+		return error_exit_code(ERR_CONFIGURATION);
+	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
+		int exit_code = leaving & 1u << i ? region_stop(cli, &cli->topology.regions[i], false) : 0;
+		if (exit_code)
+			return exit_code;
+	}
+	code = directories_prepare(cli, hosts, mask, &error);
+	if (!code && !base_is_noted)
+		code = link_base_note(cli, &error);
+	if (code)
+		starting = 0;
+	else
+		code = programs_start(cli, linked, &starting, spawned, began_ns, &error);
+	/* Those that were started are waited for even when another one failed: they go on running. */
+	int exit_code = regions_wait(cli, starting, spawned, began_ns);
+	if (code)
+		exit_code = cli_fail_error(cli, code, &error);
+	if (!exit_code)
+		exit_code = regions_meet(cli);
+	topology_settle(cli, !exit_code || ran || up_regions_run(cli, 0));
+	return exit_code;
+}
+
+/* Regions of the mask; those of `leaving` are stopped first. One command at a time: from the first look to the end. */
+static int regions_start(struct cli *cli, const struct hosts *hosts, uint32_t mask, uint32_t leaving)
+{
+	struct error_context error = {{0}};
+	/* Nothing can be started: not even a directory is made. */
+	const struct up_plan plan = {.hosts = hosts, .mask = mask, .leaving = leaving};
+	if ((!mask || mask & ~hosts->local) && up_check(cli, &plan))
+		return error_exit_code(ERR_CONFIGURATION);
+	int turn = -1, code = dir_make(cli->dir, &error);
+	if (!code)
+		code = cli_dir_resolve(cli, &error);
+	if (!code && (turn = processes_turn(cli->dir_path, TURN_WAIT_MS)) < 0)
+		code = turn_error(cli, &error);
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	int exit_code = regions_start_in_turn(cli, hosts, mask, leaving);
+	close(turn);
+	return exit_code;
+}
+
+/* --check: what would be started, and all that would keep it from starting. */
+static int up_look(struct cli *cli, const struct hosts *hosts, uint32_t mask)
+{
+	const uint32_t local = hosts->local;
+	struct error_context error = {{0}};
+	struct text json = {0};
+	bool linked = (local & (local - 1)) != 0, is_noted, is_json = cli->json;
+	if (is_json) {
+		topology_json(&cli->topology, &json);
+		cli_print_json(&json);
+	} else {
+		topology_print(&cli->topology, stdout);
+	}
+	text_deinit(&json);
+	cli->json = false; /* one object is out already */
+	int code = linked ? link_base_find(cli, &is_noted, &error) : 0;
+	if (code)
+		cli_fail_error(cli, code, &error);
+	const struct up_plan plan = {
+	    .hosts = hosts, .mask = mask, .link_base = linked && !code ? up_flags.link_base : 0, .is_check = true};
+	return up_check(cli, &plan) || code ? error_exit_code(ERR_CONFIGURATION) : 0;
+}
+
+static int up_run(struct cli *cli)
+{
+	uint32_t mask;
+	int exit_code = cli_topology_load(cli);
+	if (exit_code)
+		return exit_code;
+	exit_code = regions_pick(cli, &up_flags.regions, &mask);
+	if (exit_code)
+		return exit_code;
+	if (up_flags.log_level && logline_parse_level(up_flags.log_level) < 0)
+		return cli_fail(cli, ERR_USAGE, "--log-level %.40s: use debug, info, warn or error", up_flags.log_level);
+	static struct hosts hosts;
+	hosts_look(cli, &hosts);
+	if (!mask)
+		mask = hosts_regions_held(cli, hosts.local);
+	if (up_flags.check)
+		return up_look(cli, &hosts, mask);
+	return regions_start(cli, &hosts, mask, 0);
+}
+
+const struct command command_up = {.name = "up",
+    .arguments = "",
+    .summary = "start the regions of this machine; returns when all are ready",
+    .detail =
+        "Makes the data directory, and if all regions are of this machine the keys, when they are not there. Regions that run\n"
+        "are left alone. On one of several machines `godwit keys` makes and brings the keys; started is what has its secret "
+        "there.",
+    .options = up_options,
+    .option_values = &up_flags,
+    .flags = COMMAND_OWN_TOPOLOGY | COMMAND_OWN_REGION,
+    .run = up_run};
+
+static struct option_list down_regions;
+static const struct option down_options[] = {
+    {"region", 'r', OPTION_LIST, 0, 0, 0, "REGION", "only this one (default: all of this machine, and the link emulator)"},
+    {0},
+};
 
 /* What the directory no longer tells of: it was deleted, or its topology names other regions. */
 static int strays_stop(struct cli *cli, uint32_t *stopped)
@@ -622,9 +639,25 @@ static const struct option restart_options[] = {
     {0},
 };
 
+static int actors_restart(struct cli *cli, enum actor actor, uint32_t mask, const struct hosts *hosts)
+{
+	struct error_context error = {{0}};
+	uint32_t local = hosts->local, asked = mask ? mask : local;
+	/* An actor reads its keys anew. Those of a region whose secret is elsewhere are not for us to judge. */
+	uint32_t held = asked & hosts_regions_held(cli, local);
+	int exit_code = 0, code = held ? hosts_keys_look(cli, local, held, &error) : 0;
+	if (code)
+		return cli_fail_error(cli, code, &error);
+	for (uint32_t i = 0; !exit_code && i < cli->topology.region_count; i++)
+		if (asked & 1u << i)
+			exit_code = actor_restart(cli, &cli->topology.regions[i], actor);
+	return exit_code;
+}
+
 static int restart_run(struct cli *cli)
 {
-	uint32_t mask, local;
+	static struct hosts hosts;
+	uint32_t mask;
 	const char *what = cli->arguments[0];
 	int exit_code = cli_topology_load(cli), actor = actor_parse(what);
 	if (exit_code)
@@ -632,29 +665,15 @@ static int restart_run(struct cli *cli)
 	exit_code = regions_pick(cli, &restart_regions, &mask);
 	if (exit_code)
 		return exit_code;
-	local = hosts_regions_local(cli);
 	const struct region *region = topology_region(&cli->topology, what);
 	if (actor < 0 && !region)
 		return cli_fail(cli, ERR_USAGE,
 		    "'%.60s' is neither an actor (coordinator, streamer, monitor, router, reconciler) nor a region", what);
-	if (actor < 0) {
-		uint32_t one = 1u << topology_region_index(&cli->topology, region->id);
-		char dir[320];
-		if (!(local & one))
-			return cli_fail(cli, ERR_CONFIGURATION, "%s belongs to another machine", region->name);
-		cli_region_dir(cli, region, dir);
-		uint64_t began_ns = cli_now_ns();
-		/* All that can be known before is looked at before: a region is not stopped to find that it cannot be started. */
-		const struct up_plan plan = {.mask = one, .local = local, .leaving = one};
-		if (up_check(cli, &plan))
-			return error_exit_code(ERR_CONFIGURATION);
-		exit_code = region_stop(cli, region, false);
-		return exit_code ? exit_code : regions_start(cli, one, local, began_ns);
-	}
-	for (uint32_t i = 0; !exit_code && i < cli->topology.region_count; i++)
-		if ((mask ? mask : local) & 1u << i)
-			exit_code = actor_restart(cli, &cli->topology.regions[i], (enum actor)actor);
-	return exit_code;
+	hosts_look(cli, &hosts);
+	if (actor >= 0)
+		return actors_restart(cli, (enum actor)actor, mask, &hosts);
+	uint32_t one = 1u << topology_region_index(&cli->topology, region->id);
+	return regions_start(cli, &hosts, one, one);
 }
 
 const struct command command_restart = {.name = "restart",

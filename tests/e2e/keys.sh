@@ -86,4 +86,6 @@ chmod 644 "$work/us/us.secret"
 as us keys check "${t[@]}" >"$work/check" && fail "a secret that everybody can read"
 grep -q 'us.secret: mode 644' "$work/check" || fail "check: $(cat "$work/check")"
 refused 2 "us.secret: mode 644" as us restart us
+refused 2 "us.secret: mode 644" as us restart router -r us
+godwit put fifth row -r us >/dev/null || fail "a restart that is refused stops the region"
 echo "keys: missing, wrong, permitted, rotated"

@@ -39,6 +39,20 @@ Test(address, G19_local_addresses)
 	          !address_is_wildcard("::1"));
 }
 
+/* Known or not, and of this machine or not, by one question. */
+Test(address, F15_a_host_that_is_looked_at)
+{
+	char text[ADDRESS_TEXT_SIZE] = "";
+	cr_assert_eq(address_look("127.0.0.7", text, &error), 0);
+	cr_assert_str_eq(text, "127.0.0.7");
+	cr_assert_eq(address_look("198.51.100.1", text, &error), 0, "an address is known wherever it is");
+	cr_assert_str_eq(text, "");
+	cr_assert_eq(address_look("nowhere.invalid", text, &error), ERR_CONFIGURATION);
+	cr_assert(strstr(error.text, "nowhere.invalid: "), "%s", error.text);
+	cr_assert(address_is_numeric("127.0.0.1") && address_is_numeric("[::1]") && address_is_numeric("*") &&
+	          !address_is_numeric("localhost") && !address_is_numeric("nowhere.invalid"));
+}
+
 Test(address, G19_a_local_ipv6_address)
 {
 	char text[ADDRESS_TEXT_SIZE];
