@@ -313,9 +313,11 @@ static void counts_publish(struct port *port)
 
 static int machine_start(struct port *port, struct error_context *error);
 
+/* Only the end of a segment may be left of the log: then apply_idle_lsn says so. */
 static bool rows_hold_all(const struct port *port)
 {
-	return port->apply_idle_lsn == port->durable_lsn && port->durable_lsn == port->appended_lsn;
+	bool are_applied = port->applied.applied_lsn == port->durable_lsn || port->apply_idle_lsn == port->durable_lsn;
+	return are_applied && port->durable_lsn == port->appended_lsn;
 }
 
 void strong_upkeep(struct port *port)

@@ -766,6 +766,25 @@ Test(strong_port, the_machine_starts_when_the_rows_hold_the_log)
 	port.failed = 0;
 }
 
+/* A start on a full disk leaves the log unapplied. Once there is room it is applied to its last entry, where nothing says that the
+ * reader found an end. */
+Test(strong_port, F05_the_machine_starts_when_rows_that_were_full_hold_the_log)
+{
+	port.apply_idle_lsn = 0;
+	cr_assert_eq(again(), 0);
+	cr_assert_null(port.strong.machine);
+	strong_upkeep(&port);
+	cr_assert(!port.strong.machine && !strong_takes_streams(&port));
+	port.applied.applied_lsn = port.durable_lsn;
+	port.appended_lsn++;
+	strong_upkeep(&port);
+	cr_assert_null(port.strong.machine);
+	port.appended_lsn--;
+	strong_upkeep(&port);
+	cr_assert(port.strong.machine && strong_takes_streams(&port));
+	cr_assert_eq(failed, 0);
+}
+
 Test(strong_port, without_a_strong_keyspace_there_is_none)
 {
 	port.process.topology.keyspaces[2].level = LEVEL_EVENTUAL;
