@@ -36,7 +36,8 @@ stay() { local pid; for pid in "$@"; do kill -0 "$pid" 2>/dev/null || fail "a cl
 # Anonymous memory of a process, KiB; what it has mapped of the rows is not its own.
 memory_of() { awk '/RssAnon/ {print $2}' "/proc/$1/status"; }
 probe() { "$RUDE_CLIENT" probe "$work/data/keys" us "tcp://127.0.0.1:$base" "$@"; }
-rude() { local what=$1; shift; "$RUDE_CLIENT" "$what" "$work/data/keys" us "tcp://127.0.0.1:$base" "$@"; }
+# In the background only: what jobs -p names is then the program, and not a shell around it.
+rude() { local what=$1; shift; exec "$RUDE_CLIENT" "$what" "$work/data/keys" us "tcp://127.0.0.1:$base" "$@"; }
 
 # E9. Beside one message of 4,096 questions that each look at every row, and 64 clients with 64 such questions, a client that asks for one row
 # has each answer within a second. Beside 256 scans (more bytes than the router keeps in all), a new client connects and has its answer; all
@@ -67,8 +68,8 @@ e9() {
 	wipe
 }
 
-# E10. Clients ask for large values and do not read. The router's memory stays below 256 MiB, another client gets its answers, and the memory
-# is given back when the connections end (20 s).
+# E10. Clients ask for large values and do not read. The router's memory stays below 256 MiB, another client gets its answers, and the router
+# gives the memory back when their connections are closed.
 e10() {
 	local router before now rude count longest failed
 	up || fail "up"
