@@ -3,8 +3,6 @@
 # E11, E9, E10: neither strangers nor greedy clients keep a region from serving others. RUDE_CLIENT is the program beside this script.
 . "$(dirname "$0")/lib.sh"
 
-stat_of() { godwit admin "$1" stats -r "$2" | jq ".counters.$3"; }
-
 # E11. Strangers open to each port more connections than an actor may have descriptors, and never speak. The region takes writes, its log
 # begins the next segment, its operator gets answers; it counts the connections that it refuses, and logs one line.
 segments() { ls "$work/data/us/log" | grep -c '\.log$'; }

@@ -46,6 +46,13 @@ up_apart() {
 	wait $command 2>/dev/null
 }
 
+stat_of() { godwit admin "$1" stats -r "$2" | jq ".counters.$3"; } # ACTOR REGION COUNTER
+state_of() { godwit status --json 2>/dev/null | jq -r --arg name "$1" 'select(.name == $name) | .state + ": " + .reason'; } # REGION
+until_state() { # REGION PATTERN SECONDS
+	is_state() { state_of "$1" | grep -q -- "$2"; }
+	within "$3" is_state "$1" "$2" || fail "$1 is '$(state_of "$1")', not '$2' within $3 s"
+}
+
 # refused EXIT-CODE PATTERN COMMAND...: with one line on standard error, and PATTERN in it.
 refused() {
 	local want=$1 pattern=$2 lines code

@@ -3,15 +3,6 @@
 . "$(dirname "$0")/lib.sh"
 sed -i '/^keyspaces:/i limits: { log_disk_mib: 192 }' "$work/topology.yaml"
 
-until_state() { # REGION PATTERN SECONDS
-	local i found
-	for i in $(seq $(($3 * 10))); do
-		found=$(godwit status --json 2>/dev/null | jq -r --arg name "$1" 'select(.name == $name) | .state + ": " + .reason')
-		echo "$found" | grep -q -- "$2" && return
-		sleep 0.1
-	done
-	fail "$1 is '$found', not '$2' within $3 s"
-}
 incomplete() { # REGION CODE: takes no writes, and reads only on request
 	refused 3 "^$2" godwit put k new -r "$1" --timeout 2000
 	refused 3 "^$2" godwit put k new -k orders -r "$1" --timeout 2000
