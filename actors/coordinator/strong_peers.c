@@ -10,7 +10,7 @@
 #include "runtime/logline.h"
 #include "shm/crash_point.h"
 
-#define ENVELOPE_VERSION 4u
+#define ENVELOPE_VERSION 5u
 #define HIGH_WATER       256u
 /* A region that answered neither a heartbeat (each 100 ms) nor us for so long, and two round trips, is not counted on. A hint:
  * it refuses what could not succeed before it is begun, for then the refusal is certain. */

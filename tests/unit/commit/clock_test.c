@@ -124,8 +124,7 @@ Test(clock, a2_an_impossible_stamp_is_damage)
 	uint32_t entries = w->regions[1].count;
 	world_put(w, 0, 2, "b", "v");
 	for (uint32_t i = 0; i < w->message_count; i++)
-		w->messages[i].bytes[14] =
-		    0xff; /* type, vote, decision, accepted value, flags, reason: 7 bytes; then the stamp */
+		w->messages[i].bytes[12] = 0xff; /* type, fields, votes, flags: 5 bytes; then the stamp */
 	world_deliver(w, 2u | 1u, COMMIT_PREPARE);
 	cr_assert_eq(commit_newest_hlc(w->regions[1].machine), newest);
 	cr_assert_eq(w->regions[1].count, entries);

@@ -416,12 +416,39 @@ Test(commit, messages_and_bodies_refuse_what_is_not_theirs)
 	uint8_t bytes[512];
 	long size = commit_message_encode(&vote, bytes, sizeof bytes);
 	cr_assert_eq(commit_message_decode(&m, seen, bytes, (size_t)size), 0);
+	bytes[2] |= 1024 >> 8; /* with a body */
 	for (uint32_t body_size = COMMIT_BODY_MAX + 1; body_size; body_size <<= 1) {
 		for (int i = 0; i < 4; i++)
-			bytes[size - 4 + i] = (uint8_t)(body_size >> 8 * i);
-		cr_assert_eq(commit_message_decode(&m, seen, bytes, (size_t)size), ERR_MALFORMED);
+			bytes[size + i] = (uint8_t)(body_size >> 8 * i);
+		cr_assert_eq(commit_message_decode(&m, seen, bytes, (size_t)size + 4), ERR_MALFORMED);
 	}
 	world_free(w);
+}
+
+/* The votes of a write are most of what coordinators say to each other, and each byte of them is encrypted and decrypted. */
+Test(commit, a_message_is_as_long_as_what_it_says)
+{
+	struct commit_seen seen[2] = {{.stamp = {.hlc = 9, .region = 1}}}, back[COMMIT_OPERATIONS_MAX];
+	struct commit_message m, vote = {.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = {.hlc = 1}, .seen = seen, .seen_count = 1};
+	uint8_t bytes[128];
+	cr_assert_eq(commit_message_encode(&vote, bytes, sizeof bytes), 30);
+	cr_assert_eq(commit_message_decode(&m, back, bytes, 30), 0);
+	cr_assert(m.vote == COMMIT_YES && m.seen_count == 1 && m.seen[0].stamp.hlc == 9 && !m.seen[0].version.hlc && !m.ballot);
+	seen[0].version = (struct commit_id){.region = 2};
+	seen[0].live = true;
+	vote.ballot = 5;
+	cr_assert_eq(commit_message_encode(&vote, bytes, sizeof bytes), 30 + 11 + 8);
+	cr_assert_eq(commit_message_decode(&m, back, bytes, 49), 0);
+	cr_assert(m.ballot == 5 && m.seen[0].version.region == 2 && m.seen[0].live);
+	/* One message, one encoding: a field that is there and nothing, and one that nobody knows, are refused. */
+	memset(bytes + 16, 0, 8);
+	cr_assert_eq(commit_message_decode(&m, back, bytes, 49), ERR_MALFORMED);
+	cr_assert_eq(commit_message_encode(&vote, bytes, sizeof bytes), 49);
+	bytes[2] |= 2048 >> 8;
+	cr_assert_eq(commit_message_decode(&m, back, bytes, 49), ERR_MALFORMED);
+	cr_assert_eq(commit_message_encode(&vote, bytes, sizeof bytes), 49);
+	memset(bytes + 38, 0, 11);
+	cr_assert_eq(commit_message_decode(&m, back, bytes, 49), ERR_MALFORMED, "a version that is none");
 }
 
 /* Found by the simulator, seed 17366: the voter had the request itself, waiting, when it learned that it was done. */
