@@ -15,6 +15,7 @@
 #include "runtime/socket.h"
 
 #define REQUEST_SIZE_MAX (64 * 1024)
+#define HIGH_WATER       4u /* requests that wait, a connection: a command sends one and reads its answer */
 /* "stop" is answered by a process that is about to end: its answer gets this long to leave. */
 #define LAST_ANSWER_MS 500
 
@@ -174,7 +175,7 @@ int admin_start(
 		return error_set(error, ERR_NO_MEMORY, "out of memory");
 	admin->options = *options;
 	admin->loop = loop;
-	struct socket_options socket_options = {.message_size_max = REQUEST_SIZE_MAX};
+	struct socket_options socket_options = {.message_size_max = REQUEST_SIZE_MAX, .high_water = HIGH_WATER};
 	int code = socket_bind(&admin->socket, context, ZMQ_REP, options->endpoint, &socket_options, error);
 	if (!code)
 		code = loop_add_socket(loop, admin->socket, admin_drain, admin);

@@ -91,3 +91,27 @@ void lend_collect(struct lender *lender, void (*each)(void *self, uint32_t owner
 		oldest = next;
 	}
 }
+
+static void budget_given_back(void *self, uint32_t owner, uint32_t tag, size_t size)
+{
+	struct lend_budget *budget = self;
+	(void)owner;
+	(void)tag;
+	budget->unsent_bytes -= size;
+}
+
+int lend_within(struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
+{
+	lend_collect(&budget->lender, budget_given_back, budget);
+	if (budget->unsent_bytes + size > budget->bytes_max)
+		return ERR_OVERLOADED;
+	int code = lend_bytes(&budget->lender, socket, identity, identity_size, bytes, size, 0, 0);
+	if (!code)
+		budget->unsent_bytes += size;
+	return code;
+}
+
+void lend_budget_deinit(struct lend_budget *budget)
+{
+	lend_collect(&budget->lender, budget_given_back, budget);
+}

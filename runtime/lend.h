@@ -33,4 +33,15 @@ int lend_message(struct lender *lender, void *socket, const uint8_t *identity, u
 void lend_collect(
     struct lender *lender, void (*each)(void *self, uint32_t owner, uint32_t tag, size_t size), void *self);
 
+/* What one receiver may have unsent, in bytes: for whoever sends whole messages and can do without one that finds no room. Zeroed but for
+ * bytes_max; where it is, it stays until its socket is closed. */
+struct lend_budget {
+	struct lender lender;
+	uint64_t unsent_bytes, bytes_max;
+};
+/* As lend_bytes, within the budget: ERR_OVERLOADED beyond it. */
+int lend_within(struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size);
+/* After the socket was closed. */
+void lend_budget_deinit(struct lend_budget *budget);
+
 #endif

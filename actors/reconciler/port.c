@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "actors/reconciler/message.h"
+#include "runtime/lend.h"
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
@@ -15,6 +16,8 @@
 #define ANSWER_TIMEOUT_MS 5000u
 #define OPEN_AGAIN_MS     500u
 #define QUESTIONS_A_TURN  4u /* each may look at PAGE_EXAMINED_MAX rows */
+/* Of answers that a region has not taken. It asks one thing at a time; whoever asks on without reading is not answered. */
+#define UNSENT_MAX (2u * RECONCILER_MESSAGE_MAX)
 
 struct port_flags {
 	uint32_t compare_ms;
@@ -39,7 +42,8 @@ struct port {
 	struct rows_view *view;
 	uint64_t open_again_ns;
 	void *router;
-	struct peer_socket peers[REGIONS_MAX]; /* by id */
+	struct peer_socket peers[REGIONS_MAX];   /* by id */
+	struct lend_budget answers[REGIONS_MAX]; /* by id of who asked */
 	struct page_buffer page;
 	struct packer packer;
 	struct reconciler_row peer_rows[PAGE_ROWS_MAX];
@@ -136,7 +140,8 @@ static int port_view(struct port *p, uint64_t now_ns, struct vector *applied)
 	return rc;
 }
 
-static int port_answer(struct port *p, const Godwit__Peer__DigestRequest *request, struct message *message, uint64_t now_ns)
+static int port_answer(
+    struct port *p, const Godwit__Peer__DigestRequest *request, uint32_t from, struct message *message, uint64_t now_ns)
 {
 	uint8_t mask[RECONCILER_MASK_SIZE];
 	struct vector applied;
@@ -161,9 +166,13 @@ static int port_answer(struct port *p, const Godwit__Peer__DigestRequest *reques
 	else
 		pack_page(&p->packer, request, &applied, &p->page.page);
 	/* A peer that is gone again, or does not read, asks again by itself. */
-	if (socket_send(p->router, message->identity, message->identity_size, p->packer.bytes, p->packer.size) == 0) {
+	int sent = lend_within(
+	    &p->answers[from], p->router, message->identity, message->identity_size, p->packer.bytes, p->packer.size);
+	if (sent == 0) {
 		counter_add(p->process.counters, COUNTER_frames_sent, 1);
 		counter_add(p->process.counters, COUNTER_bytes_sent, p->packer.size);
+	} else if (sent == ERR_OVERLOADED) {
+		counter_add(p->process.counters, COUNTER_queue_refused, 1);
 	}
 	return 0;
 }
@@ -216,7 +225,7 @@ static void port_message(struct port *p, const struct peer_socket *peer, struct 
 		rc = envelope_check(envelope, &p->process.topology, p->process.region->id, user);
 	if (rc == 0) {
 		if (!peer && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_DIGEST_REQUEST)
-			rc = port_answer(p, envelope->digest_request, message, now_ns);
+			rc = port_answer(p, envelope->digest_request, envelope->region, message, now_ns);
 		else if (peer && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_DIGEST_REPLY)
 			rc = port_reply(p, peer->region->id, envelope->digest_reply, now_ns);
 		else
@@ -348,6 +357,8 @@ static int port_connect(struct port *p, struct error_context *error)
 	const struct socket_options options = {
 	    .own = &process->keys, .high_water = 64, .message_size_max = RECONCILER_MESSAGE_MAX};
 	char endpoint[160];
+	for (uint32_t id = 0; id < REGIONS_MAX; id++)
+		p->answers[id].bytes_max = UNSENT_MAX;
 	int rc = process_serve_curve(&p->process, false, error);
 	if (rc == 0)
 		rc = process_listens(process, SERVICE_DIGEST, endpoint, error);
@@ -409,6 +420,8 @@ int reconciler_main(int argc, char **argv)
 			rc = process_fail(&p->process, code, &error);
 		}
 	}
+	for (uint32_t id = 0; id < REGIONS_MAX; id++)
+		lend_budget_deinit(&p->answers[id]);
 	if (p->view)
 		rows_view_free(p->view);
 	if (p->rows)

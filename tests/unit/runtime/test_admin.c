@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "runtime/admin.h"
@@ -147,4 +148,40 @@ Test(admin, stop_answers_and_then_nobody_is_there)
 	uint64_t start = clock_read().monotonic_ns;
 	cr_assert_eq(admin_ask(served.endpoint, "ping", NULL, 5000, NULL, &error), ERR_UNREACHABLE);
 	cr_assert_lt(clock_read().monotonic_ns - start, 2000000000u); /* at once, not after the time limit */
+}
+
+/* Requests that are sent and sent while the actor is busy wait with the sender. */
+Test(admin_queue, E10_waiting_requests_are_bounded_in_bytes)
+{
+	static uint8_t request[60000];
+	struct error_context error = {0};
+	struct pump pump;
+	struct admin *admin;
+	char directory[128], endpoint[256];
+	void *dealer, *context = socket_context_new();
+	scratch_make(directory);
+	pump_start(&pump);
+	admin_endpoint(directory, "idle", endpoint);
+	const struct admin_options options = {.endpoint = endpoint, .actor = "idle", .option_table = table, .option_values = &served.flags};
+	cr_assert_eq(admin_start(&admin, context, pump.loop, &options, &error), 0, "%s", error.text);
+	const struct socket_options sender = {.high_water = 1};
+	cr_assert_eq(socket_connect(&dealer, context, ZMQ_DEALER, endpoint, &sender, &error), 0, "%s", error.text);
+	while (zmq_send(dealer, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+		usleep(1000); /* not yet connected */
+	size_t bytes = 0;
+	for (int refused = 0; refused < 300;) {
+		bool is_sent = zmq_send(dealer, request, sizeof request, ZMQ_DONTWAIT) >= 0;
+		bytes += is_sent ? sizeof request : 0;
+		refused = is_sent ? 0 : refused + 1;
+		cr_assert_leq(bytes, 2000000, "a connection may queue any number of requests");
+		while (refused < 300 && zmq_send(dealer, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+			refused++;
+			usleep(1000);
+		}
+	}
+	cr_assert_gt(bytes, 2 * sizeof request);
+	admin_stop(admin);
+	socket_context_free(context);
+	pump_stop(&pump);
+	scratch_remove(directory);
 }

@@ -132,3 +132,37 @@ Test(lend, E10_what_was_refused_stays_with_the_caller_and_is_not_told)
 	lend_collect(&lender, count_back, NULL);
 	cr_assert_eq(back.count, sent);
 }
+
+/* Filled, refused beyond it, and open again by as much as was taken. */
+Test(lend, E10_a_budget_is_filled_and_no_more)
+{
+	static struct lend_budget budget = {.bytes_max = 1000000};
+	static uint8_t bytes[50000];
+	struct message message;
+	uint32_t sent = 0, refused = 0, taken = 0;
+	while (lend_within(&budget, out, NULL, 0, bytes, 1) != 0)
+		usleep(1000); /* not yet connected */
+	for (; refused < 1000; usleep(100)) {
+		int code = lend_within(&budget, out, NULL, 0, bytes, sizeof bytes);
+		cr_assert(code == 0 || code == ERR_OVERLOADED);
+		sent += code == 0;
+		refused = code ? refused + 1 : 0; /* in a row: the kernel has taken what it takes */
+		cr_assert_leq(budget.unsent_bytes, budget.bytes_max);
+		cr_assert_lt(sent, 500, "nothing is ever refused");
+	}
+	cr_assert_gt(budget.unsent_bytes + sizeof bytes, budget.bytes_max, "refused while there was room");
+	for (int i = 0; i < 5000 && taken <= sent; i++) {
+		if (socket_receive(taker, &message, false) == 0) {
+			message_close(&message);
+			taken++;
+		} else {
+			usleep(1000);
+		}
+	}
+	cr_assert_eq(taken, sent + 1);
+	cr_assert_eq(lend_within(&budget, out, NULL, 0, bytes, sizeof bytes), 0);
+	socket_close(out);
+	for (int i = 0; i < 5000 && budget.unsent_bytes; i++, usleep(1000))
+		lend_budget_deinit(&budget);
+	cr_assert_eq(budget.unsent_bytes, 0);
+}
