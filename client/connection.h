@@ -79,7 +79,6 @@ struct gw_connection {
 	bool held_open;
 	struct arena arena;
 	uint64_t bytes_sent, bytes_received;
-	uint64_t malformed; /* messages that could not be read */
 	char reason[256];
 };
 

@@ -283,8 +283,7 @@ static void message_take(struct gw_connection *c, uint64_t now_ns, struct receiv
 		else
 			answer_take(c, answer, now_ns, receiver);
 	}
-	if (code != ERR_EMPTY)
-		c->malformed++; /* what was in it is asked for again */
+	/* What was in a message that ends in the middle is asked for again. */
 }
 
 /* Each message has a time of its own, read when it is there: an answer must never seem older than what it tells of, however
@@ -313,7 +312,6 @@ void connection_receive(struct gw_connection *c, struct receiver *receiver)
 			message_take(c, now_ns, receiver);
 			continue;
 		}
-		c->malformed++;
 		while (zmq_msg_more(&c->held) && zmq_msg_recv(&c->held, c->socket, ZMQ_DONTWAIT) >= 0)
 			;
 	}

@@ -200,3 +200,30 @@ Test(wire, arena_is_bounded)
 	cr_assert_not_null(arena_take(&arena, 100));
 	arena_deinit(&arena);
 }
+
+/* Fields that a later version adds, of each type that there is: passed over, and nothing behind them is lost. */
+Test(wire, F24_fields_of_later_versions_are_passed_over)
+{
+	static const struct {
+		size_t size;
+		uint8_t bytes[16];
+	} later[] = {{3, {15 << 3 | 0, 0x80, 0x01}}, {9, {15 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8}}, {4, {15 << 3 | 2, 2, 'a', 'b'}},
+	    {5, {15 << 3 | 5, 1, 2, 3, 4}}};
+	for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
+		for (size_t cut = 0; cut < later[i].size; cut++) {
+			uint8_t bytes[512];
+			size_t size = sample(bytes);
+			struct wire_answers answers;
+			struct arena arena = {0};
+			const Godwit__Client__Answer *a;
+			memcpy(bytes + size, later[i].bytes, later[i].size - cut);
+			int code = wire_answers_start(&answers, bytes, size + later[i].size - cut);
+			uint32_t count = 0;
+			while (!code && (code = wire_answers_next(&answers, &arena, &a)) == 0)
+				count++;
+			/* One that is cut off is no message. */
+			cr_assert_eq(code, cut ? ERR_MALFORMED : ERR_EMPTY, "type %zu cut by %zu: %s", i, cut, error_name(code));
+			cr_assert(cut || count == 3, "type %zu: %u answers", i, count);
+			arena_deinit(&arena);
+		}
+}
