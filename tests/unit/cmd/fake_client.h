@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In the place of libgodwit: each operation of a command is answered by the test, in the process of the command, and noted in
+ * the file `asked`, a line each. */
+#ifndef GODWIT_TESTS_UNIT_CMD_FAKE_CLIENT_H
+#define GODWIT_TESTS_UNIT_CMD_FAKE_CLIENT_H
+#include "client/godwit.h"
+#include "proto/client.pb-c.h"
+
+/* Fills in the result, whose answer is there and empty. */
+extern void (*fake_answer)(
+    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer);
+
+#endif
