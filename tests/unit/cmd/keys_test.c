@@ -3,6 +3,7 @@
  * godwit keys: what it takes in and gives out. tests/e2e/keys.sh has regions that use them. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -239,4 +240,105 @@ Test(keys, G18_export_that_fails_leaves_the_file_as_it_was)
 	refused(5, "/dev/full: No space left", "keys export -o /dev/full" HERE);
 	const struct ran *ran = done("keys export -o /dev/stdout" HERE);
 	cr_assert(strstr(ran->out, "region us "), "%s", ran->out);
+}
+
+static const char *public_of(const char *name)
+{
+	static char text[4][KEY_TEXT_SIZE];
+	static unsigned turn;
+	struct error_context error;
+	char *out = text[turn++ % 4];
+	cr_assert_eq(keys_load_public("data/keys", name, out, &error), 0, "%s", error.text);
+	return out;
+}
+static void checked(int code, const char *line)
+{
+	const struct ran *ran = run("keys check" HERE);
+	cr_assert_eq(ran->code, code, "%d: %s", ran->code, ran->out);
+	cr_assert(strstr(ran->out, line), "no '%s' in: %s", line, ran->out);
+}
+
+/* F24: each key with what is wrong with it, to the byte. */
+Test(keys, G18_check)
+{
+	char expected[2048], own[64], path[200];
+	struct error_context error;
+	cr_assert(realpath("data/keys", path));
+	checked(1, "eu                       region                 missing: export it on its host and import it here\n");
+	checked(1, "/data/keys: 1 of 2 regions have their secret here; 1 thing is wrong\n");
+	put_file("some.keys", "region eu %s\nclient shop %s\n", eu, shop);
+	done("keys import some.keys --rights read,admin --keyspaces orders,prices" HERE);
+	snprintf(own, sizeof own, "%s", public_of("client"));
+	snprintf(expected, sizeof expected,
+	    "us                       region, secret here    %s\neu                       region                 %s\n"
+	    "client                   client of this host    %s\nshop                     client                 %s\n"
+	    "shop                     rights                 read,admin orders,prices\n"
+	    "%s: 1 of 2 regions have their secret here; 0 things are wrong\n",
+	    public_of("us"), eu, own, shop, path);
+	cr_assert_str_eq(done("keys check" HERE)->out, expected);
+	snprintf(expected, sizeof expected,
+	    "{\"name\":\"us\",\"kind\":\"region, secret here\",\"key\":\"%s\",\"problem\":\"\"}\n", public_of("us"));
+	cr_assert(strstr(done("keys check --json" HERE)->out,
+	    "{\"name\":\"shop\",\"kind\":\"rights\",\"key\":\"read,admin orders,prices\",\"problem\":\"\"}\n"));
+	if (!strpbrk(public_of("us"), "<>&\"\\"))
+		cr_assert(strstr(done("keys check --json" HERE)->out, expected));
+	done("keys rotate us" HERE);
+	checked(0, "us                       next key               ");
+	done("keys rotate us --finish" HERE);
+	cr_assert_eq(rename("data/keys/shop.public", "data/keys/shop.aside"), 0);
+	checked(1, "shop                     client                 missing: export it");
+	put_file("data/keys/shop.public", "%s", eu);
+	cr_assert_eq(chmod("data/keys/shop.public", 0600), 0);
+	checked(1, " is the key of eu, too\n");
+	cr_assert_eq(rename("data/keys/shop.aside", "data/keys/shop.public"), 0);
+	put_file("data/keys/eu.next.public", "%s", shop);
+	cr_assert_eq(chmod("data/keys/eu.next.public", 0600), 0);
+	checked(1, " is the key of eu, too\n");
+	cr_assert_eq(unlink("data/keys/eu.next.public"), 0);
+	put_file("data/keys/shop.rights", "reads\n*\n");
+	checked(1, "'reads' is no right");
+	cr_assert_eq(unlink("data/keys/shop.rights"), 0);
+	cr_assert_eq(chmod("data/keys/us.secret", 0640), 0);
+	checked(1, "us.secret: mode 640");
+	cr_assert_eq(chmod("data/keys/us.secret", 0600), 0);
+	cr_assert_eq(chmod("data/keys", 0720), 0);
+	checked(1, "others can write to it; run chmod 700 on it\n");
+	cr_assert_eq(chmod("data/keys", 0700), 0);
+	cr_assert_eq(unlink("data/keys/one-host"), 0);
+	checked(0, "have their secret here, no keys init was run; 0 things are wrong\n");
+	refused(2, "nowhere/keys: No such file or directory; `godwit keys init` makes the keys of this host",
+	    "keys check --dir nowhere --topology topology.yaml");
+	(void)error;
+}
+
+Test(keys, G18_init_add_and_rotate_say_what_they_do)
+{
+	cr_assert(strstr(done("keys init -r us" HERE)->out,
+	    "us                       region was there\nclient                   client was there\n"));
+	cr_assert(strstr(done("keys add eu" HERE)->out, "eu                       region made\n"));
+	refused(2, "--client: 'us' is taken", "keys init --client us" HERE);
+	refused(2, "--client: 'client' is taken", "keys init --client client" HERE);
+	refused(2, "is no name of a key", "keys init --client S" HERE);
+	refused(2, "there is no region 'mars'", "keys add mars" HERE);
+	refused(2, "there is no region 'mars'", "keys init -r mars" HERE);
+	refused(2, "other/keys is not there; `godwit keys init` makes it", "keys add eu --dir other --topology topology.yaml");
+	refused(2, "keys add: missing argument", "keys add" HERE);
+	refused(2, "keys check: too many arguments", "keys check us" HERE);
+	refused(2, "keys: 'imports' is none of init, add, export, import, check, rotate", "keys imports" HERE);
+	refused(2, "no rotation of us is under way", "keys rotate us --finish" HERE);
+	cr_assert(strstr(done("keys rotate us" HERE)->out, "us has a next key; next: `godwit keys export`"));
+	cr_assert(
+	    strstr(done("keys rotate us --finish" HERE)->out, "us has gone over to its next key; next: `godwit restart us`"));
+	done("keys rotate client" HERE);
+	cr_assert(strstr(done("keys rotate client --finish" HERE)->out,
+	    "client has gone over to its next key; export and import once more"));
+	/* Beside an application's key no region's is made. */
+	const struct ran *ran = done("keys init --client shop --dir app --topology topology.yaml");
+	cr_assert(strncmp(ran->out, "client                   client made\nin ", 40) == 0 && !file_text("app/keys/us.secret"),
+	    "%s", ran->out);
+	cr_assert_str_eq(file_text("app/keys/client.name"), "shop\n");
+	done("keys init --dir app --topology topology.yaml -r us");
+	cr_assert_str_eq(file_text("app/keys/client.name"), "shop\n");
+	done("keys init --client shop2 --dir app --topology topology.yaml");
+	cr_assert_str_eq(file_text("app/keys/client.name"), "shop2\n");
 }

@@ -791,3 +791,13 @@ Test(regions, F24_txn)
 	refused(2, "no-such: No such file", "txn no-such" HERE);
 	asked("");
 }
+
+Test(regions, F24_directories_that_are_none)
+{
+	refused(2, "--dir data/topology.yaml/x: Not a directory", "status --dir data/topology.yaml/x");
+	refused(2, "--keys data/topology.yaml/x: Not a directory", "status --keys data/topology.yaml/x" HERE);
+	refused(5, "nothing was ever started in nowhere", "status --dir nowhere");
+	refused(2, "unknown command 'stat'; `godwit help` lists them", "stat");
+	refused(2, "missing argument; usage: godwit put K V", "put k" HERE);
+	refused(2, "too many arguments; usage: godwit get K", "get k l" HERE);
+}
