@@ -53,10 +53,10 @@ static int record_append(struct port *port)
 	uint64_t end_lsn = 0;
 	bool own = port->machine.pending.what == PENDING_OPERATION;
 	int code = 0;
-	if (effects->hlc_bound)
+	if (effects->hlc_bound) {
 		code = log_append(port->log, LOG_HLC_BOUND, &effects->hlc_bound, sizeof effects->hlc_bound, &end_lsn);
-	if (effects->hlc_bound)
 		CRASH_POINT(bound_appended);
+	}
 	if (!code)
 		code = log_append(port->log, LOG_RECORD, effects->record, effects->record_size, &end_lsn);
 	if (!code) {

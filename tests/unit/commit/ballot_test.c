@@ -167,6 +167,20 @@ Test(ballot, a20_who_is_in_the_way_is_named)
 	world_free(w);
 }
 
+/* The coordinator itself has promised, and commits no more: with one vote it is over. Nobody else speaks for it. */
+Test(ballot, a20_only_the_coordinator_says_that_it_is_over)
+{
+	for (uint8_t from = 0; from < 3; from += 2) {
+		struct world *w = world_new(3);
+		struct commit_message asked = looked_at(w);
+		struct commit_message m = promise_of(asked.id, asked.ballot);
+		m.coordinates = true;
+		world_say(w, from, 1, m);
+		cr_assert_eq(world_waiting(w, COMMIT_ACCEPT).decision, from ? COMMIT_COMMITTED : COMMIT_ABORTED, "%u", from);
+		world_free(w);
+	}
+}
+
 /* ---- what is known of the row below ---- */
 
 /* The newest of all that a promise, an acceptance and the own row name. */

@@ -508,3 +508,48 @@ Test(coordinate, a20_another_that_came_is_not_who_was_expected)
 	cr_assert_eq(world_pending(w, COMMIT_PREPARE), 4, "it waits for ever");
 	world_free(w);
 }
+
+/* ---- what is asked again, and what counts ---- */
+
+/* What is being withdrawn is said again, in time and until a majority has it. */
+Test(coordinate, a20_a_withdrawal_is_said_again_in_time)
+{
+	struct world *w = world_new(3);
+	w->deadline_ns = WORLD_SECOND / 2;
+	world_put(w, 0, 1, "a", "one");
+	world_drop(w, 255, 255, 0);
+	for (uint32_t i = 0; i < 100 && !world_pending(w, COMMIT_WITHDRAW); i++)
+		world_tick(w, 0, 25 * MS);
+	cr_assert_eq(world_drop(w, 0, 255, COMMIT_WITHDRAW), 2);
+	for (uint32_t i = 0; i < 3; i++)
+		world_tick(w, 0, 25 * MS);
+	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0, "at every turn");
+	world_tick(w, 0, 25 * MS);
+	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 2, "never again");
+	world_deliver(w, 3, COMMIT_WITHDRAW);
+	world_deliver(w, 3, COMMIT_WITHDRAWN);
+	cr_assert_eq(world_in_doubt(w, 0), 0);
+	world_free(w);
+}
+
+/* A vote is a YES that names every row, and nothing else is. */
+Test(coordinate, a20_only_a_whole_yes_is_a_vote)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "one");
+	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
+	world_drop(w, 255, 255, 0);
+	yes(w, 1, id, 0);
+	yes(w, 1, id, 2);
+	static const struct commit_seen nothing;
+	for (uint8_t vote = COMMIT_NONE; vote <= COMMIT_ABSTAIN; vote++)
+		if (vote != COMMIT_YES && vote != COMMIT_NO)
+			world_say(w, 1, 0,
+			    (struct commit_message){
+			        .type = COMMIT_VOTE, .vote = vote, .id = id, .seen = &nothing, .seen_count = 1});
+	cr_assert_eq(world_code(w, 1), 1);
+	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0);
+	yes(w, 1, id, 1);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	world_free(w);
+}

@@ -194,6 +194,31 @@ Test(recovery, a20_who_goes_is_noticed_at_once)
 	world_free(w);
 }
 
+/* Several have voted for what the region that goes coordinated: they look one after the other, and not all at once. */
+Test(recovery, a20_who_comes_later_in_turn_looks_later)
+{
+	struct world *w = world_new(5);
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 1 | 2 | 4 | 8, COMMIT_PREPARE);
+	world_drop(w, 255, 255, 0);
+	world_kill(w, 0);
+	uint64_t looked_ns[4] = {0};
+	for (uint8_t r = 1; r < 4; r++)
+		world_peers(w, r, 30);
+	for (uint32_t i = 0; i < 400; i++) {
+		w->now_ns += 5 * MS;
+		for (uint8_t r = 1; r < 4; r++) {
+			world_timer(w, r);
+			if (world_drop(w, r, 255, COMMIT_RECOVER) && !looked_ns[r])
+				looked_ns[r] = w->now_ns;
+		}
+	}
+	cr_assert(looked_ns[1] && looked_ns[2] && looked_ns[3]);
+	cr_assert_geq(looked_ns[2], looked_ns[1] + 100 * MS - 25 * MS);
+	cr_assert_geq(looked_ns[3], looked_ns[2] + 100 * MS - 25 * MS);
+	world_free(w);
+}
+
 /* Both wait for each other's keys in region 1, which has looked at the second in vain: as soon as the first is decided it looks
  * again, and not when the second's time has come. */
 Test(recovery, a20_what_was_looked_at_in_vain_is_looked_at_when_the_way_is_free)

@@ -258,18 +258,6 @@ Test(requests, A11_nothing_is_certain_of_a_request_whose_first_copy_is_not_known
 	world_free(w);
 }
 
-/* Committed is certain, whatever became of the first copy. */
-Test(requests, a20_what_is_committed_after_a_move_is_ok)
-{
-	struct world *w = world_new(3);
-	struct commit_operation o = world_operation(COMMIT_PUT, "a", "R");
-	w->moved = true;
-	world_repeat(w, 0, 2, 7, 1, 100, &o);
-	world_deliver(w, ALL, 0);
-	cr_assert_eq(world_code(w, 2), ERR_OK, "%s", error_name(world_code(w, 2)));
-	world_free(w);
-}
-
 /* The same request waits in region 1 while region 0 commits it: nothing is done yet, and 1 votes for it. */
 Test(requests, a20_a_request_that_waits_is_not_done)
 {

@@ -454,3 +454,18 @@ Test(rules, a20_no_turn_for_what_is_promised)
 	cr_assert_eq(world_pending(w, COMMIT_VOTE), 0);
 	world_free(w);
 }
+
+/* Holders are listed by operation: one that names a key twice is not voted for, and leaves nothing behind. */
+Test(rules, a20_no_vote_for_a_key_that_is_named_twice)
+{
+	for (uint32_t at = 0; at < 2; at++) {
+		struct world *w = world_new(3);
+		struct commit_operation o[3] = {world_operation(COMMIT_PUT, "a", "1"),
+		    world_operation(COMMIT_PUT, at ? "b" : "a", "2"), world_operation(COMMIT_PUT, at ? "b" : "c", "3")};
+		world_say(w, 2, 1, prepare((struct commit_id){.hlc = stamp(0), .region = 2}, 1, 3, o));
+		cr_assert_neq(world_waiting(w, COMMIT_VOTE).vote, COMMIT_YES, "%u", at);
+		cr_assert_eq(commit_held_keys(w->regions[1].machine), 0);
+		cr_assert_eq(world_in_doubt(w, 1), 0);
+		world_free(w);
+	}
+}
