@@ -599,6 +599,23 @@ static void record_push(uint8_t region, uint64_t sequence, bool is_transaction)
 	cr_assert_eq(ring_push(&producer, 0, bytes, (uint32_t)size), 0);
 }
 
+/* A record whose stamp is ahead of this clock is taken and counted. */
+static void ahead(void)
+{
+	now.wall_ms -= 3600000;
+	record_push(PEER, 1, false);
+	inbox_drain(port, now, 8);
+	actor.publish(port, now);
+	cr_assert_eq(entry_count, 1);
+	cr_assert_eq(counter_get(counters, COUNTER_records_ahead), 1);
+	cr_assert_eq(counter_get(counters, COUNTER_records_ahead_ms), 3600000);
+}
+
+Test(port, a20_records_from_the_future_are_counted)
+{
+	cr_assert_eq(run(ahead), 0);
+}
+
 /* ---- a write ---- */
 
 static void a_write(void)
@@ -786,6 +803,20 @@ Test(port, bad_requests_are_answered)
 	cr_assert_eq(run(bad_requests), 0);
 }
 
+/* A keyspace goes by its whole name; without one it is the first. */
+Test(port, a20_a_keyspace_goes_by_its_name)
+{
+	static struct topology topology = {.keyspace_count = 2, .keyspaces = {{.name = "default"}, {.name = "other"}}};
+	static const struct {
+		const char *name;
+		int id;
+	} names[] = {{"", 0}, {"default", 0}, {"other", 1}, {"othe", -1}, {"others", -1}, {"Other", -1}};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct request_bytes name = {(const uint8_t *)names[i].name, strlen(names[i].name)};
+		cr_assert_eq(port_keyspace(&topology, name), names[i].id, "%s", names[i].name);
+	}
+}
+
 /* A repeat's age is as of its sending, and it may have waited here since the socket was last seen empty. */
 static void ages(void)
 {
@@ -830,6 +861,13 @@ static void contexts(void)
 	}
 	cr_assert_eq(answers[0].code, ERR_CONTEXT_AHEAD);
 	cr_assert_eq(entry_count, 2);
+	/* No row is looked for in a keyspace that is not there (rows_get() knows one only). */
+	Godwit__Client__Operation o = put_of(3, "k");
+	o.keyspace = (char *)(uintptr_t) "nobody's";
+	o.context = (ProtobufCBinaryData){.len = vector_encode(&seen, bytes), .data = bytes};
+	request_of(1, &o);
+	take();
+	cr_assert_eq(answers[1].code, ERR_UNKNOWN_KEYSPACE);
 }
 
 Test(port, a_context_is_judged_by_the_row)
