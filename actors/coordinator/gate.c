@@ -32,15 +32,23 @@ static bool has_met(const struct port *port)
 	return met;
 }
 
+/* After a start on a full disk the strong commit, and with it other regions' records, waits for a moment in which the rows hold
+ * all of the log. Writes would put that moment off. */
+static bool strong_is_to_start(const struct port *port)
+{
+	return port->strong.wanted && !port->strong.machine;
+}
+
 void gate_update(struct port *port)
 {
 	/* A full disk comes last, since it takes deletes: by a clock that is ahead they are not to be stamped. */
+	bool is_full = port->rows_are_full || strong_is_to_start(port);
 	int refuse = gate_is_reused(port)   ? ERR_REGION_REUSED
 	             : port->resync_peers   ? ERR_NEEDS_RESYNC
 	             : !has_met(port)       ? ERR_NOT_MET
 	             : port->draining       ? ERR_DRAINING
 	             : port->clock_is_ahead ? ERR_CLOCK_AHEAD
-	             : port->rows_are_full  ? ERR_DISK_FULL
+	             : is_full              ? ERR_DISK_FULL
 	                                    : 0;
 	bool deletes = refuse == ERR_DISK_FULL && port->deletes_taken;
 	if (refuse == port->machine.refusing && deletes == port->machine.takes_deletes)

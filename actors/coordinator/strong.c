@@ -328,6 +328,8 @@ void strong_upkeep(struct port *port)
 		int code = machine_start(port, &error);
 		if (code)
 			port_fail(port, code, &error);
+		else
+			gate_update(port);
 	}
 	if (!strong->machine || port->failed)
 		return;

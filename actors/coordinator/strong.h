@@ -112,8 +112,8 @@ uint64_t strong_peers_deadline_ns(const struct port *port);
 /* strong_starts.c */
 /* Shows this store's starts to peers that have not met the last one. */
 void strong_starts_show(struct port *port);
-/* Envelopes of these two kinds. False: it cannot be read. An older copy hears so on the connection that it has made (`identity`): it may be
- * another process than the one at its region's address. */
+/* Envelopes of these two kinds. False: it cannot be read. An older copy hears so on the connection that it has made (`identity`):
+ * it may be another process than the one at its region's address. */
 bool strong_starts_take(
     struct port *port, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity, uint32_t identity_size);
 bool strong_known_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size);

@@ -714,6 +714,27 @@ Test(port, E13b_strong_deletes_are_taken_as_eventual_ones_are)
 	run(full_rows_but_for_deletes);
 }
 
+/* The rows have room again, and the strong commit is yet to start: it would wait for ever beside clients who never stop. */
+static void writes_wait_for_the_strong_commit(void)
+{
+	port->rows_are_full = false;
+	port->strong.wanted = true;
+	gate_update(port);
+	cr_assert_eq(port->machine.refusing, ERR_DISK_FULL);
+	port->strong.machine = (struct commit *)&answers;
+	gate_update(port);
+	cr_assert_eq(port->machine.refusing, 0);
+	port->strong.machine = NULL;
+	port->strong.wanted = false;
+	gate_update(port);
+	cr_assert_eq(port->machine.refusing, 0);
+}
+
+Test(port, F05_writes_wait_until_the_strong_commit_has_started)
+{
+	run(writes_wait_for_the_strong_commit);
+}
+
 static void full_rows(void)
 {
 	put(1);
