@@ -17,7 +17,7 @@ writer() {
 	while [ ! -e "$work/stop" ]; do
 		round=$((round + 1))
 		awk -v r="$region" -v n="$round" 'BEGIN { for (i = 0; i < 3000; i++) printf "%s\tround %d of %s, row %d\n", (i % 20 ? r "-" n "-" i : "shared-" i), n, r, i }' |
-			godwit load - --format tsv -r "$region" --pipeline 16 --timeout 30000 --acked "$work/acked/$region.$round" --json >>"$work/load.$region" 2>>"$work/load.$region.err"
+			godwit load - --format tsv -r "$region" --pipeline 4 --timeout 30000 --acked "$work/acked/$region.$round" --json >>"$work/load.$region" 2>>"$work/load.$region.err"
 	done
 }
 for region in $regions; do writer "$region" & writers="${writers:-} $!"; done
