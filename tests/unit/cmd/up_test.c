@@ -155,6 +155,7 @@ static void expected(const char *says)
 	expected_check(says, "up --check");
 	expected_check(says, "restart us");
 	expected_check(says, "restart router -r us");
+	expected_check(says, "restart coordinator -r us");
 }
 
 /* All regions are of this machine, so that keys are made here: those that are there are looked at all the same. */
@@ -279,4 +280,26 @@ Test(up, F15_what_cannot_be_started_here_leaves_no_directory)
 	cr_assert_neq(access("data", F_OK), 0);
 	const struct ran *ran = run("up --check --dir topology.yaml --topology topology.yaml");
 	cr_assert(ran->code == 2 && strstr(ran->err, "topology.yaml: is no directory"), "%s", ran->err);
+}
+
+Test(up, F24_down_says_what_became_of_each)
+{
+	const struct ran *ran = done("down --dir fresh --topology topology.yaml");
+	cr_assert_str_eq(ran->out, "no region was ever started in fresh\n");
+	supervisor_pose();
+	refused(2, "there is no region 'mars'", "down -r mars %s", here);
+	ran = done("down -r eu %s", here);
+	cr_assert_str_eq(ran->out, "eu               was not running\n");
+	still_runs("down of another");
+	ran = done("down %s", here);
+	cr_assert(strncmp(ran->out, "us               stopped  (", 27) == 0 && strcmp(strchr(ran->out, '\n'), "\n") == 0, "%s",
+	    ran->out);
+	cr_assert_eq(waitpid(supervisor, NULL, 0), supervisor);
+	supervisor = 0;
+	ran = done("down %s", here);
+	cr_assert_str_eq(ran->out, "us               was not running\n");
+	ran = done("down --json %s", here);
+	cr_assert(strstr(ran->out, "{\"name\":\"us\",\"ran\":false,\"killed\":false,\"took_ms\":") == ran->out, "%s", ran->out);
+	refused(2, "'rooter' is neither an actor (coordinator, streamer, monitor, router, reconciler) nor a region",
+	    "restart rooter %s", here);
 }
