@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by each finding: a temporary folder, pinned packages unpacked into it, PostgreSQL servers inside it, and expectations.
+# Sourced by each finding with its temporary folder in $work: pinned packages unpacked into it, PostgreSQL servers inside it, and
+# expectations.
 # Nothing is installed, and nothing is left behind.
 set -u
-work=$(mktemp -d) || exit 2
 chmod 755 "$work"
 wrong=0 servers= pg_bin=
 

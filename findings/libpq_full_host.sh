@@ -18,6 +18,7 @@
 #     first host full, target_session_attrs=prefer-standby: sorry, too many clients already
 #     the second host alone: idle
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 server full -c max_connections=4 -c superuser_reserved_connections=0 -c max_wal_senders=0
 server idle

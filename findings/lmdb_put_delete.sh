@@ -29,6 +29,7 @@
 #     (3000 bytes: 40 rounds of 1000)
 #     used file, nested, 3000 bytes: map full
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 packages liblmdb0=0.9.24-1 liblmdb-dev=0.9.24-1
 compile rounds lmdb <<'C' || exit 2

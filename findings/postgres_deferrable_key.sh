@@ -23,6 +23,7 @@
 #     an UPDATE by that key, rows changed: 3
 #     REINDEX: ERROR:  could not create unique index "seat_pkey"
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 server one -c wal_level=logical
 

@@ -18,6 +18,7 @@
 #     the same transaction again, errors: 0
 #     remote rows of one transaction that succeeded once: 2
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 server one
 sql one -c "create database far" -c "create extension postgres_fdw" \

@@ -19,6 +19,7 @@
 #     synchronous_commit=off, pg_current_wal_lsn: t|f
 #     synchronous_commit=off, pg_current_wal_insert_lsn: t|t
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 server one -c wal_writer_delay=10s
 "$pg_bin/pg_basebackup" -h "$work/one" -U postgres -D "$work/copy" -c fast -R 2>/dev/null || give_up pg_basebackup

@@ -21,6 +21,7 @@
 #     after ROLLBACK PREPARED: failures of 5 readers: 0
 #     after ROLLBACK PREPARED: failures of 5 writers: 0
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 server one -c max_prepared_transactions=5
 sql one -c "create table doctor(name text primary key, on_call bool)" -c "insert into doctor values('ann', true), ('bob', true)"

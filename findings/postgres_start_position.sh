@@ -19,6 +19,7 @@
 #     the slot has moved past rows 1 and 2: t
 #     the same slot without a position, rows shown of 1, 2 and 3: i[integer]:3
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 server one -c wal_level=logical -c wal_sender_timeout=3s # with the default, 60 s, it takes half a minute
 sql one -c "create table t(i int primary key)" -c "select pg_create_logical_replication_slot('s', 'test_decoding')" >/dev/null

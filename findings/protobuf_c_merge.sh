@@ -23,6 +23,7 @@
 #     proto3, protobuf-c: x 0 y 2
 #     proto3 with a oneof that neither piece sets, protobuf-c: refused
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 packages libprotobuf-c1=1.4.1-1+b1 libprotobuf-c-dev=1.4.1-1+b1 protobuf-c-compiler=1.4.1-1+b1 \
 	protobuf-compiler=3.21.12-3+deb12u1 libprotoc32=3.21.12-3+deb12u1 libprotobuf32=3.21.12-3+deb12u1

@@ -24,6 +24,7 @@
 #     heartbeats, the second peer: some lost
 #     heartbeats, changes of the one that is heard: many
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 packages libzmq5=4.3.4-6 libzmq3-dev=4.3.4-6
 compile two zmq <<'C' || exit 2

@@ -21,6 +21,7 @@
 #     ZAP 500: no attempt in 3 s, nothing arrives
 #     no keys: no attempt in 3 s, nothing arrives
 #   still so
+work=$(mktemp -d) || exit 2
 . "$(dirname "$0")/lib.sh"
 packages libzmq5=4.3.4-6 libzmq3-dev=4.3.4-6
 compile try zmq <<'C' || exit 2
