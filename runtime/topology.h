@@ -68,8 +68,13 @@ int topology_region_index(const struct topology *topology, uint32_t id); /* plac
 int topology_keyspace(const struct topology *topology, const char *name); /* id; -1. Empty name: 0 */
 /* Same regions, ids, keyspaces, levels, strategies: two regions with different ones must not exchange records. */
 uint64_t topology_fingerprint(const struct topology *topology);
-void topology_print(const struct topology *topology, FILE *out); /* the effective configuration as YAML */
 struct text;
+/* What the fingerprint is of: a line for the cluster, each keyspace, each region, and encryption. */
+void topology_definition(const struct topology *topology, struct text *out);
+#define TOPOLOGY_DEFINITION_MAX (16u * 1024) /* larger than any: 64 keyspaces and 16 regions, their names 63 bytes each */
+/* Says of two definitions, this region's and one from outside, the first thing that differs. False: nothing does. */
+bool topology_difference(const char *here, const char *there, char out[static 256]);
+void topology_print(const struct topology *topology, FILE *out); /* the effective configuration as YAML */
 void topology_json(const struct topology *topology, struct text *out);
 /* Endpoint "tcp://host:port" of a service of region `to`; link_base != 0: through the link emulator of the machine, which
  * listens for each directed pair on 127.0.0.1 (link_port below). */

@@ -57,6 +57,9 @@ static int parse_receivers(struct peer_message *message, const Godwit__Peer__Env
 		event->subscribe.credit = subscribe->credit;
 		event->subscribe.fingerprint = subscribe->topology;
 		event->subscribe.refused = subscribe->refused;
+		message->definition = subscribe->definition;
+		if (strlen(subscribe->definition) > TOPOLOGY_DEFINITION_MAX)
+			return ERR_MALFORMED;
 		if (stores_from(&subscribe->stores, event->peer, event->subscribe.stores) != 0)
 			return ERR_MALFORMED;
 		return vector_from(&subscribe->from, &event->subscribe.from);
@@ -188,6 +191,8 @@ size_t peer_message_pack(
 		subscribe.origins = effect->origins;
 		subscribe.credit = effect->credit;
 		subscribe.topology = fingerprint;
+		if (rules->definition)
+			subscribe.definition = (char *)(uintptr_t)rules->definition; /* packing only reads it */
 		subscribe.stores = stores;
 		subscribe.refused = effect->refused;
 		envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE;

@@ -8,17 +8,20 @@
 
 #include "actors/streamer/frame.h"
 #include "actors/streamer/streamer.h"
+#include "runtime/topology.h"
 
 struct peer_rules {
 	const char *cluster; /* borrowed */
 	uint8_t region;
 	uint32_t peers; /* mask */
+	const char *definition; /* of the topology, borrowed; NULL: none is sent */
 };
 
 struct peer_message {
 	struct streamer_event event; /* without now_ns */
 	struct frame frame;          /* STREAMER_FRAME: borrowed from the envelope, frame_check passed */
 	const char *reason;          /* STREAMER_REFUSAL: of the other side; from outside, to be escaped */
+	const char *definition;      /* STREAMER_SUBSCRIBE: of its topology; from outside, at most TOPOLOGY_DEFINITION_MAX */
 	void *envelope;
 };
 /* from_receiver: only what a receiver sends is taken (Subscribe, Acknowledge), else only what a sender sends. 0, or
@@ -28,7 +31,7 @@ int peer_message_parse(struct peer_message *message, const struct peer_rules *ru
     size_t size, struct error_context *error);
 void peer_message_close(struct peer_message *message);
 
-#define PEER_MESSAGE_MAX (FRAME_RAW_LIMIT + 4096u)
+#define PEER_MESSAGE_MAX (FRAME_RAW_LIMIT + 4096u + TOPOLOGY_DEFINITION_MAX)
 /* Each writes an Envelope to out (PEER_MESSAGE_MAX bytes) and returns its size. */
 size_t peer_message_pack(
     const struct peer_rules *rules, const struct streamer_effect *effect, uint64_t fingerprint, uint8_t *out);

@@ -45,6 +45,7 @@ struct port {
 	struct streamer machine;
 	struct peer_rules rules;
 	uint64_t fingerprint;
+	struct text definition; /* of the topology */
 	struct inbox inbox;
 	struct outbox outbox;
 	void *server;
@@ -251,6 +252,17 @@ static void message_refuse(struct port *port, const char *from, int code, const 
 	    error_name(code), error->text);
 }
 
+/* Its subscription is about to be refused: the code says that the topologies differ, this line in what (G20). */
+static void difference_tell(struct port *port, const struct peer_message *message)
+{
+	char what[256];
+	if (message->event.kind != STREAMER_SUBSCRIBE || message->event.subscribe.fingerprint == port->fingerprint ||
+	    !*message->definition || !topology_difference(port->definition.bytes, message->definition, what))
+		return;
+	logline_distinct(LOG_LEVEL_ERROR, "topology_differs", logline_subject(what), "peer=%s reason=\"%s\"",
+	    peer_name(port, message->event.peer), what);
+}
+
 /* Who the key belongs to has to be who the message says that it is from. */
 static int server_check_user(struct port *port, struct message *message, uint8_t peer, struct error_context *error)
 {
@@ -268,8 +280,10 @@ static void server_handle(struct port *port, struct message *message)
 	int code = peer_message_parse(&parsed, &port->rules, true, message_bytes(message), message_size(message), &error);
 	if (code == 0) {
 		code = server_check_user(port, message, parsed.event.peer, &error);
-		if (code == 0)
+		if (code == 0) {
+			difference_tell(port, &parsed);
 			port_feed(port, parsed.event);
+		}
 		peer_message_close(&parsed);
 	}
 	if (code == 0)
@@ -635,6 +649,8 @@ static int port_start(struct port *port, struct error_context *error)
 		peers |= p->topology.regions[i].id != p->region->id ? 1u << p->topology.regions[i].id : 0;
 	port->rules = (struct peer_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = peers};
 	port->fingerprint = topology_fingerprint(&p->topology);
+	topology_definition(&p->topology, &port->definition);
+	port->rules.definition = port->definition.bytes;
 	port->now_ns = now.monotonic_ns;
 	port->send_deadline_ns = LOOP_NEVER;
 	streamer_init(&port->machine, &(struct streamer_options){.region = p->region->id,
@@ -683,5 +699,6 @@ int streamer_main(int argc, char **argv)
 	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
 		inbox_drop(&port.inbox, peer);
 	outbox_deinit(&port.outbox);
+	text_deinit(&port.definition);
 	return exit_code;
 }

@@ -215,9 +215,15 @@ bool up_topology_is_kept(struct cli *cli, char kept[static 300])
 int up_topology_fits(struct cli *cli, uint32_t leaving, struct error_context *error)
 {
 	static struct topology running;
-	char kept[300];
+	char kept[300], what[256] = "";
+	struct text here = {0}, there = {0};
 	if (up_topology_is_kept(cli, kept) || topology_load(&running, kept, NULL, NULL) != 0 || !up_anything_runs(cli, leaving) ||
 	    topology_fingerprint(&running) == topology_fingerprint(&cli->topology))
 		return ERR_OK;
-	return error_set(error, ERR_CONFIGURATION, "regions run with another topology (%s); `godwit down` first", kept);
+	topology_definition(&running, &here);
+	topology_definition(&cli->topology, &there);
+	topology_difference(here.bytes, there.bytes, what);
+	text_deinit(&here);
+	text_deinit(&there);
+	return error_set(error, ERR_CONFIGURATION, "regions run with another topology: %.150s; `godwit down` first (%.100s)", what, kept);
 }

@@ -51,7 +51,7 @@ host ap godwit put seat ann -k orders --if-version absent -r ap >/dev/null || fa
 
 # The application's host. Each line of the document is for one of the two sides.
 cp "$work/topology.yaml" "$work/app/"
-app_lines=0
+app_lines=0 waited=0
 while read -r line; do
 	case $line in
 	*"shop.keys --rights"*)
@@ -78,5 +78,26 @@ wan_set
 ok=
 for _ in $(seq 150); do [ "$(host ap godwit get late -r ap 2>/dev/null)" = row ] && { ok=1; break; } || sleep 0.1; done
 [ -n "$ok" ] || fail "ap does not catch up"
+host us godwit verify --wait-ms 20000 >"$work/out" 2>&1 || fail "$(cat "$work/out")"
+# G20: a host with another topology is refused by name and by what differs; the two that agree go on, and so does it with the right one.
+cp "$work/ap/topology.yaml" "$work/right.yaml"
+sed -i 's/ack: quorum/ack: all/' "$work/ap/topology.yaml"
+cmp -s "$work/right.yaml" "$work/ap/topology.yaml" && fail "the document's topology has no ack: quorum"
+host ap godwit restart ap --topology topology.yaml >>"$work/up.log" 2>&1
+for r in us eu; do
+	until grep -qs "topology_differs peer=ap reason=.*here 'keyspace [0-9]* orders strong [a-z]* quorum', there 'keyspace [0-9]* orders strong [a-z]* all'" "$(folder_of $r)/streamer.stderr"; do
+		[ $((waited += 1)) -lt 300 ] || fail "$r does not say what differs: $(tail -3 "$(folder_of $r)/streamer.stderr")"
+		sleep 0.1
+	done
+done
+host us godwit put agreed strong -k orders -r us >/dev/null || fail "a strong write of the two that agree"
+host us godwit put agreed eventual -r us >/dev/null || fail "an eventual write of the two that agree"
+[ "$(host eu godwit get agreed -k orders -r eu)" = strong ] || fail "eu reads no strong write of us"
+until [ "$(host eu godwit get agreed -r eu 2>/dev/null)" = eventual ]; do
+	[ $((waited += 1)) -lt 300 ] || fail "the stream from us to eu stands"
+	sleep 0.1
+done
+cp "$work/right.yaml" "$work/ap/topology.yaml"
+host ap godwit restart ap --topology topology.yaml >>"$work/up.log" 2>&1 || fail "ap with the right topology: $(tail -5 "$work/up.log")"
 host us godwit verify --wait-ms 20000 >"$work/out" 2>&1 || fail "$(cat "$work/out")"
 echo "hosts: $done_lines lines of the document on three hosts, $app_lines for an application"

@@ -246,6 +246,61 @@ Test(topology, fingerprint)
 	cr_assert_neq(topology_fingerprint(&b), by_priority);
 }
 
+Test(topology, G20_a_difference_is_named)
+{
+	static const char here[] = "cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 0\nencryption curve\n";
+	static const struct {
+		const char *there, *what;
+	} cases[] = {{"cluster d\nkeyspace 1 a strong lww all\n", "here 'cluster c', there 'cluster d'"},
+	    {"cluster c\nkeyspace 1 a strong lww one\n", "here 'keyspace 1 a strong lww all', there 'keyspace 1 a strong lww one'"},
+	    {"cluster c\nkeyspace 12 b eventual lww one\n", "there is no 'keyspace 1 a strong lww all' there"},
+	    {"encryption curve\nregion 1 e 0\nkeyspace 12 b eventual lww one\nkeyspace 1 a strong lww all\ncluster c\nkeyspace 2 n",
+	        "there is no 'keyspace 2 n' here"},
+	    {"cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 9\nencryption curve", "here 'region 1 e 0', there 'region 1 e 9'"},
+	    {"cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 0\nencryption none\nregion 2 w 0", "here 'encryption curve', there 'encryption none'"},
+	    {"\n \n", "there is no 'cluster c' there"},
+	    {here, NULL}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char what[256] = "";
+		cr_assert_eq(topology_difference(here, cases[i].there, what), cases[i].what != NULL, "%zu", i);
+		cr_assert_str_eq(what, cases[i].what ? cases[i].what : "", "%zu", i);
+	}
+}
+
+/* The largest there is has to fit into a subscription, and its difference into a line. */
+Test(topology, G20_the_largest_definition_fits)
+{
+	static struct topology t;
+	struct text text = {0}, other = {0};
+	char name[64], what[256];
+	memset(name, 'n', 63);
+	name[63] = 0;
+	strcpy(t.cluster, "c");
+	memset(t.cluster, 'c', sizeof t.cluster - 1);
+	t.keyspace_count = KEYSPACES_MAX;
+	t.region_count = REGIONS_MAX;
+	t.encryption = true;
+	for (uint32_t i = 0; i < KEYSPACES_MAX; i++) {
+		memset(t.keyspaces[i].name, 'k', sizeof t.keyspaces[i].name - 1);
+		t.keyspaces[i].level = LEVEL_EVENTUAL;
+		t.keyspaces[i].strategy = STRATEGY_PRIORITY;
+	}
+	for (uint8_t i = 0; i < REGIONS_MAX; i++) {
+		memset(t.regions[i].name, 'r', sizeof t.regions[i].name - 1);
+		t.regions[i].id = i;
+		t.regions[i].priority = UINT32_MAX;
+	}
+	topology_definition(&t, &text);
+	cr_assert_gt(text.size, 4000);
+	cr_assert_leq(text.size, TOPOLOGY_DEFINITION_MAX);
+	t.keyspaces[KEYSPACES_MAX - 1].strategy = STRATEGY_LWW;
+	topology_definition(&t, &other);
+	cr_assert(topology_difference(text.bytes, other.bytes, what));
+	cr_assert(strstr(what, "here 'keyspace 63 ") && strstr(what, "there 'keyspace 63 "));
+	text_deinit(&text);
+	text_deinit(&other);
+}
+
 Test(topology, what_is_printed_can_be_read_again)
 {
 	struct topology a, b;
