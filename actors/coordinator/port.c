@@ -617,5 +617,9 @@ int coordinator_main(int argc, char **argv)
 	replies_deinit(&port.replies);
 	coordinator_deinit(&port.machine);
 	loop_stop(port.process.loop, port.failed ? port.failed : code);
-	return process_run(&port.process);
+	exit_code = process_run(&port.process);
+	/* Now that its sockets are closed. */
+	for (uint8_t id = 0; id < REGIONS_MAX; id++)
+		lend_budget_deinit(&port.unsent[id]);
+	return exit_code;
 }

@@ -13,6 +13,7 @@
 #include "actors/coordinator/replies.h"
 #include "actors/coordinator/strong.h"
 #include "core/clock_skew.h"
+#include "runtime/lend.h"
 #include "runtime/process.h"
 #include "shm/ring.h"
 #include "store/log.h"
@@ -71,6 +72,7 @@ struct port {
 	int failed; /* the log is broken: nothing more is acknowledged */
 
 	struct strong strong;
+	struct lend_budget unsent[REGIONS_MAX]; /* to the coordinator of each peer: outlives the strong commit, as the sockets do */
 
 	uint64_t upkeep_at_ns, readers_checked_ns;
 	struct snapshot_job *snapshot;

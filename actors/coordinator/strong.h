@@ -28,6 +28,8 @@
 #define STRONG_TICKETS      (1u << 20) /* entries of the machine in the log and not yet in the rows */
 #define STRONG_FEW          16u
 #define STRONG_BATCH_MAX    (256u * 1024)
+/* To a peer that does not read; twice what a link an ocean long holds at full load. */
+#define STRONG_UNSENT_MAX   (32u * 1024 * 1024)
 #define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
 #define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
 

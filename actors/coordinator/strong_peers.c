@@ -35,7 +35,7 @@ void strong_envelope_begin(const struct port *port, uint8_t to, enum strong_enve
 bool strong_envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size)
 {
 	struct counter_block *counters = port->process.counters;
-	if (socket_send(port->strong.peers[to].socket, NULL, 0, bytes, size) < 0) {
+	if (lend_within(&port->unsent[to], port->strong.peers[to].socket, NULL, 0, bytes, size) < 0) {
 		counter_add(counters, COUNTER_queue_refused, 1);
 		return false;
 	}
@@ -318,6 +318,7 @@ static int peer_connect(struct port *port, const struct region *region, struct e
 	peer->batch = malloc(STRONG_BATCH_MAX + STRONG_MESSAGE_MAX + STRONG_ENVELOPE_SIZE);
 	if (!peer->batch)
 		return error_set(error, ERR_NO_MEMORY, "memory for messages to %s", region->name);
+	port->unsent[region->id].bytes_max = STRONG_UNSENT_MAX;
 	const struct socket_options options = {.high_water = HIGH_WATER, .reconnect_max_ms = 250};
 	int code = process_connect(p, &peer->socket, region, SERVICE_COMMIT, &options, NULL, error);
 	return code ? code : loop_add_socket(p->loop, peer->socket, answers_drain, port);

@@ -108,10 +108,19 @@ int process_fail(struct process *p, int code, const struct error_context *error)
 	return code;
 }
 
+static bool are_closed; /* its sockets */
+static uint32_t budgets_ended;
 int process_run(struct process *p)
 {
 	(void)p;
+	are_closed = true;
 	return stopped;
+}
+
+void lend_budget_deinit(struct lend_budget *budget)
+{
+	cr_assert(are_closed && budget, "libzmq may still give something back");
+	budgets_ended++;
 }
 
 void process_ipc(const struct process *p, const char *name, char out[static 256])
@@ -531,7 +540,10 @@ static int run(void (*what)(void))
 	strcpy(region_dir, "/tmp/godwit-port-XXXXXX");
 	cr_assert(mkdtemp(region_dir));
 	script = what;
+	are_closed = false;
+	budgets_ended = 0;
 	int code = coordinator_main(0, NULL);
+	cr_assert(!are_closed || budgets_ended == REGIONS_MAX);
 	snprintf(path, sizeof path, "%s/refused", region_dir);
 	unlink(path);
 	rmdir(region_dir);

@@ -71,6 +71,17 @@ int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, c
 	return send_code;
 }
 
+/* As runtime/lend.c does it, with nothing ever taken. */
+int lend_within(struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
+{
+	if (budget->unsent_bytes + size > budget->bytes_max)
+		return ERR_OVERLOADED;
+	int code = socket_send(socket, identity, identity_size, bytes, size);
+	if (!code)
+		budget->unsent_bytes += size;
+	return code;
+}
+
 int socket_receive(void *socket, struct message *message, bool forwarded)
 {
 	cr_assert(!forwarded);
@@ -539,6 +550,18 @@ Test(peers, what_a_peer_does_not_take_is_lost_and_counted)
 	cr_assert_eq(counter_get(&counters, COUNTER_queue_refused), 1);
 	cr_assert_eq(counter_get(&counters, COUNTER_frames_sent), 0);
 	cr_assert_eq(port.strong.peers[5].size, 0);
+}
+
+/* E10: in bytes, whatever the number of messages: a peer that does not read costs so much memory and no more. */
+Test(peers, E10_what_a_peer_does_not_read_is_bounded_in_bytes)
+{
+	static uint8_t bytes[2000];
+	uint64_t fits = STRONG_UNSENT_MAX / sizeof bytes;
+	port.unsent[5].unsent_bytes = (fits - 1) * sizeof bytes;
+	cr_assert(strong_envelope_send(&port, 5, bytes, sizeof bytes));
+	cr_assert(!strong_envelope_send(&port, 5, bytes, sizeof bytes), "beyond it");
+	cr_assert_eq(counter_get(&counters, COUNTER_queue_refused), 1);
+	cr_assert(strong_envelope_send(&port, 2, bytes, sizeof bytes), "another peer has its own");
 }
 
 /* ---- who is there ---- */
