@@ -57,7 +57,7 @@ static void on_crash(int signal)
 struct totals {
 	_Atomic uint64_t seeds, hours_ns, ok, failed, unknown, crashes, machine_crashes, cuts, pauses, clock_jumps, conflicts,
 	    messages, reads, comparisons, damages, cut_short, leaps, flaps, snapshots, segments, resyncs, hangs;
-	_Atomic uint64_t stop;
+	_Atomic uint64_t stop, next; /* next: of the seeds, whoever is free takes it */
 };
 
 static void one_seed(uint64_t seed, uint32_t operations, bool trace, FILE *history, struct totals *totals)
@@ -145,7 +145,7 @@ static int many_seeds(uint64_t first, uint64_t count, uint32_t jobs, uint32_t op
 			return SIM_USAGE;
 		}
 		if (child == 0) {
-			for (uint64_t i = job; i < count && !totals->stop; i += jobs)
+			for (uint64_t i; (i = totals->next++) < count && !totals->stop;)
 				one_seed(first + i, operations, false, NULL, totals);
 			_exit(0);
 		}

@@ -190,7 +190,9 @@ static void random_producer(uint32_t kills, uint32_t *random)
 		/* High bits: the producer; low bits: its records from 1, without a gap up to the one that was cut off. */
 		pid_t child = child_start(producer_body, round << 32 | 1);
 		uint64_t expected = round << 32 | 1;
-		uint64_t end = now_ns() + 200000u + random_next(random) % 300000u;
+		/* Each second one after it has written something, however long it takes to start. */
+		uint64_t after_ns = 200000u + random_next(random) % 300000u;
+		uint64_t end = round % 2 ? now_ns() + after_ns : UINT64_MAX;
 		bool killed = false;
 		for (;;) {
 			if (!killed && now_ns() >= end) {
@@ -212,6 +214,7 @@ static void random_producer(uint32_t kills, uint32_t *random)
 			ring_release(&ring);
 			expected++;
 			records++;
+			end = end == UINT64_MAX ? now_ns() + after_ns : end;
 		}
 	}
 	CHECK(records > kills, "only %llu records", (unsigned long long)records);
@@ -254,11 +257,16 @@ static void random_consumer(uint32_t kills, uint32_t *random)
 	CHECK(ring_attach(&ring, &shared->ring, shared->ring_bytes, RING_SIZE) == 0, "attach");
 	for (uint32_t round = 0; round < kills; round++) {
 		pid_t child = child_start(consumer_body, 0);
-		uint64_t end = now_ns() + 200000u + random_next(random) % 300000u;
+		/* Each second one after it has taken something, however long it takes to start. */
+		uint64_t after_ns = 200000u + random_next(random) % 300000u, before = atomic_load(&shared->consumed);
+		uint64_t end = round % 2 ? now_ns() + after_ns : UINT64_MAX;
 		while (now_ns() < end) {
 			int code = record_push(&ring, number);
 			CHECK(code == 0 || code == ERR_FULL, "%d", code);
 			number += code == 0;
+			if (end == UINT64_MAX && atomic_load(&shared->consumed) > before + 1)
+				end = now_ns() + after_ns;
+			CHECK(!atomic_load(&shared->broken), "round %u: line %u", round, atomic_load(&shared->broken));
 		}
 		child_kill(child);
 	}

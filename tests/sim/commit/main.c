@@ -103,7 +103,7 @@ static void on_crash(int signal)
 struct totals {
 	_Atomic uint64_t seeds, hours_ns, ok, reads, refused, failed, unknown, repeats, crashes, machine_crashes, losses, cuts,
 	    pauses, clocks, recovered, messages, probes, slowest_ns, slowest_seed;
-	_Atomic uint64_t stop;
+	_Atomic uint64_t stop, next; /* next: of the seeds, whoever is free takes it; some worlds take a hundred times as long as others */
 };
 
 const char *sim_id(struct commit_id id)
@@ -160,7 +160,7 @@ static int many_seeds(uint64_t first, uint64_t count, uint32_t jobs, const struc
 			return SIM_USAGE;
 		}
 		if (child == 0) {
-			for (uint64_t i = job; i < count && !totals->stop; i += jobs)
+			for (uint64_t i; (i = totals->next++) < count && !totals->stop;)
 				one_seed(first + i, flags, totals);
 			exit(0); /* not _exit: what counts the lines that were reached writes at exit */
 		}
