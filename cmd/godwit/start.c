@@ -43,8 +43,8 @@ static int dir_make(const char *path, struct error_context *error)
 
 /* The topology that the regions run with stays beside their data, so that later commands need no --topology. The one before it
  * stays until it is known that this one can be started, and the name itself is never gone: a command that finds no topology
- * there takes the one of three regions on loopback. */
-static int topology_keep(struct cli *cli, struct error_context *error)
+ * there takes the one of three regions on loopback. *is_replaced: it is another one now, for topology_settle. */
+static int topology_keep(struct cli *cli, bool *is_replaced, struct error_context *error)
 {
 	char kept[300], temporary[310], former[310], buffer[8192];
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
@@ -74,10 +74,12 @@ static int topology_keep(struct cli *cli, struct error_context *error)
 		good = false;
 	if (!good || rename(temporary, kept) < 0)
 		return error_set(error, ERR_IO, "copying %s to %s: %s", cli->topology_path, kept, strerror(errno));
+	*is_replaced = true;
 	return ERR_OK;
 }
 
-static int directories_prepare(struct cli *cli, const struct hosts *hosts, uint32_t mask, struct error_context *error)
+static int directories_prepare(
+    struct cli *cli, const struct hosts *hosts, uint32_t mask, bool *is_replaced, struct error_context *error)
 {
 	char dir[320];
 	int code = ERR_OK;
@@ -89,7 +91,7 @@ static int directories_prepare(struct cli *cli, const struct hosts *hosts, uint3
 		code = dir_make(dir, error);
 	}
 	if (!code)
-		code = topology_keep(cli, error);
+		code = topology_keep(cli, is_replaced, error);
 	return code ? code : hosts_keys_prepare(cli, hosts->local, mask, error);
 }
 
@@ -304,7 +306,7 @@ static int regions_meet(struct cli *cli)
 }
 
 /* When nothing could be started, nothing of the attempt stays. */
-static void topology_settle(struct cli *cli, bool is_good)
+static void topology_settle(struct cli *cli, bool is_good, bool is_replaced)
 {
 	char kept[300], former[310];
 	bool killed;
@@ -312,7 +314,7 @@ static void topology_settle(struct cli *cli, bool is_good)
 		processes_stop(cli->dir_path, LINK_PROGRAM, STOP_WAIT_MS, &killed, NULL);
 	snprintf(kept, sizeof kept, "%s/topology.yaml", cli->dir_path);
 	snprintf(former, sizeof former, "%s.former", kept);
-	if (!is_good && rename(former, kept) < 0 && cli->topology_path)
+	if (!is_good && is_replaced && rename(former, kept) < 0)
 		unlink(kept);
 	unlink(former);
 }
@@ -349,7 +351,7 @@ static int start_in_turn(
 	static struct process_spawned spawned[REGIONS_MAX];
 	struct error_context error = {{0}};
 	uint32_t starting = mask;
-	bool ran = false, base_is_noted = true, linked = link_is_needed(hosts);
+	bool ran = false, base_is_noted = true, is_replaced = false, linked = link_is_needed(hosts);
 	uint64_t began_ns = cli_now_ns();
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 		char dir[320];
@@ -370,7 +372,7 @@ static int start_in_turn(
 		if (exit_code)
 			return exit_code;
 	}
-	code = directories_prepare(cli, hosts, mask, &error);
+	code = directories_prepare(cli, hosts, mask, &is_replaced, &error);
 	if (!code && !base_is_noted)
 		code = link_base_note(cli, options.link_base, &error);
 	if (code)
@@ -383,7 +385,7 @@ static int start_in_turn(
 		exit_code = cli_fail_error(cli, code, &error);
 	if (!exit_code)
 		exit_code = regions_meet(cli);
-	topology_settle(cli, !exit_code || ran || up_regions_run(cli, 0));
+	topology_settle(cli, !exit_code || ran || up_regions_run(cli, 0), is_replaced);
 	return exit_code;
 }
 

@@ -58,6 +58,9 @@ cp "$work/data/eu/rows/rows.mdb" "$work/rows.mdb"
 head -c 8192 /dev/zero | dd of="$work/data/eu/rows/rows.mdb" conv=notrunc status=none
 refused 2 "eu does not start: coordinator: .*rows.mdb" godwit up --topology "$work/topology.yaml" --link-base "$link_base"
 godwit down >/dev/null
+refused 2 "eu does not start: coordinator: .*rows.mdb" godwit up --topology "$work/data/topology.yaml" --link-base "$link_base" --region eu
+[ -e "$work/data/topology.yaml" ] || fail "a start that failed took away the topology that it was given"
+godwit down >/dev/null
 cp "$work/rows.mdb" "$work/data/eu/rows/rows.mdb"
 sed 's/cluster: e2e/cluster: other/; s/name: orders/name: renamed/' "$work/topology.yaml" >"$work/wrong.yaml"
 refused 2 "'orders' (id 1).*'renamed'" godwit up --topology "$work/wrong.yaml" --link-base "$link_base" --region us

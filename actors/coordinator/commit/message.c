@@ -9,7 +9,7 @@
 #define FIXED_SIZE  (5u + ID_SIZE)
 #define VECTOR_SIZE (8u * REGIONS_MAX)
 
-/* Most messages need few of the fields: a vote is 38 bytes, and was 93 with all of them. */
+/* Most messages need few of the fields: a vote is 30 bytes, and was 93 with all of them. */
 enum field {
 	FIELD_REASON = 1,
 	FIELD_VERSION = 2,
