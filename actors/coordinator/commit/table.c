@@ -8,9 +8,11 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* Eight stamps that one region gives out after each other share a cache line of buckets, since they are met together, too. */
 static uint32_t id_hash(struct commit_id id)
 {
-	return (uint32_t)(((id.hlc ^ (uint64_t)id.region << 56) * 0x9e3779b97f4a7c15ull) >> 32);
+	uint32_t line = (uint32_t)(((id.hlc >> 3 ^ (uint64_t)id.region << 56) * 0x9e3779b97f4a7c15ull) >> 32);
+	return line << 3 | ((uint32_t)(id.hlc ^ hlc_milliseconds(id.hlc)) & 7);
 }
 
 /* What nobody but recoveries may take lets a few of the largest transactions in at once, whatever is undecided here; and of the
