@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/godwit/cli.h"
+#include "runtime/topology_option.h"
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_restart, &command_put, &command_get,
     &command_del, &command_load, &command_scan, &command_export, &command_txn, &command_indoubt, &command_keyspace,
@@ -27,7 +28,7 @@ static const struct option common_options[] = {
 };
 static const struct option region_options[] = {
     {"region", 'r', OPTION_TEXT, offsetof(struct cli, region), 0, 0, "REGION",
-        "which region (default: the one that runs here, or the first one)"},
+        "which region (default: one that runs here, or any; the primary before others)"},
     {"keyspace", 'k', OPTION_TEXT, offsetof(struct cli, keyspace), 0, 0, "KEYSPACE", "which keyspace (default: default)"},
     {0},
 };
@@ -42,7 +43,7 @@ static void help_all(FILE *out)
 	}
 	fprintf(out, "\nflags of every command\n");
 	options_help(common_options, out);
-	fprintf(out, "\n`godwit COMMAND --help` lists the flags of one. Exit codes: 0 done, 1 not found or a check failed, 2 "
+	fprintf(out, "\n`godwit COMMAND --help` lists the flags of one, `godwit help topology` what a topology may say. Exit codes: 0 done, 1 not found or a check failed, 2 "
 	             "wrong use,\n"
 	             "3 refused (certainly not applied), 4 outcome unknown, 5 not reachable.\n");
 }
@@ -125,6 +126,10 @@ int main(int argc, char **argv)
 	}
 	const char *name = argv[1];
 	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+		if (argc > 2 && strcmp(argv[2], "topology") == 0) {
+			topology_options_print(stdout);
+			return output_end(&cli, 0);
+		}
 		cli.command = argc > 2 ? command_find(argv[2]) : NULL;
 		if (argc > 2 && !cli.command)
 			return cli_fail(&cli, ERR_USAGE, "unknown command '%.60s'; `godwit help` lists them", argv[2]);

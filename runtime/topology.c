@@ -27,22 +27,23 @@ const char topology_default_yaml[] =
     "keyspaces:\n"
     "  - { name: orders, level: strong, ack: quorum }\n";
 
+const char *const level_names[] = {"eventual", "session", "causal", "strong", NULL};
+const char *const strategy_names[] = {"lww", "fww", "priority", NULL};
+const char *const acknowledge_names[] = {"one", "quorum", "all", NULL};
+
 const char *level_name(enum level level)
 {
-	static const char *const names[] = {"eventual", "session", "causal", "strong"};
-	return names[level];
+	return level_names[level];
 }
 
 const char *strategy_name(enum strategy strategy)
 {
-	static const char *const names[] = {"lww", "fww", "priority"};
-	return names[strategy];
+	return strategy_names[strategy];
 }
 
 const char *acknowledge_name(enum acknowledge acknowledge)
 {
-	static const char *const names[] = {"one", "quorum", "all"};
-	return names[acknowledge];
+	return acknowledge_names[acknowledge];
 }
 
 static int file_read(const char *path, char **bytes, size_t *size, struct error_context *error)
@@ -159,7 +160,7 @@ void topology_definition(const struct topology *topology, struct text *out)
 		if (region)
 			text_add(out, "region %u %s %u\n", id, region->name, by_priority ? region->priority : 0);
 	}
-	text_add(out, "encryption %s\n", topology->encryption ? "curve" : "none");
+	text_add(out, "encryption curve\n");
 }
 
 uint64_t topology_fingerprint(const struct topology *topology)
@@ -223,45 +224,52 @@ bool topology_difference(const char *here, const char *there, char out[static 25
 	return false;
 }
 
-/* A double-quoted YAML scalar takes JSON's escapes. */
-static void add_quoted(struct text *out, const char *value)
+/* The numbers and words of a section. JSON is YAML as well: each value is written once, for both. */
+static void add_options(struct text *out, enum topology_section section, const void *base, const char *separator)
 {
-	text_add_json_string(out, value, strlen(value));
+	uint32_t places[SECTION_OPTIONS_MAX], count = topology_section_options(section, places);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct topology_option *option = &topology_options[places[i]];
+		if (option->type != TOPOLOGY_NUMBER && option->type != TOPOLOGY_WORD)
+			continue;
+		uint32_t value = topology_option_get(option, base);
+		text_add(out, "%s\"%s\": ", separator, option->key);
+		if (option->type == TOPOLOGY_NUMBER)
+			text_add(out, "%u", value);
+		else if (topology_option_is_boolean(option))
+			text_add(out, "%s", option->words[value]);
+		else
+			text_add(out, "\"%s\"", option->words[value]);
+		separator = ", ";
+	}
 }
 
 static void add_region(const struct region *r, struct text *out)
 {
 	text_add(out, "{ \"name\": \"%s\", \"id\": %u, \"datacenter\": ", r->name, r->id);
-	add_quoted(out, r->datacenter);
+	text_add_json_string(out, r->datacenter, strlen(r->datacenter)); /* a double-quoted YAML scalar takes JSON's escapes */
 	text_add(out, ", \"nodes\": [\"%s:%u\"]", r->host, r->port);
 	if (r->bind[0])
 		text_add(out, ", \"bind\": \"%s\"", r->bind);
-	text_add(out, ", \"is_primary\": %s, \"priority\": %u }", r->is_primary ? "true" : "false", r->priority);
+	add_options(out, SECTION_REGION, r, ", ");
+	text_add(out, " }");
 }
 
 static void add_keyspace(const struct topology *topology, uint32_t id, struct text *out)
 {
 	const struct keyspace *k = &topology->keyspaces[id];
-	text_add(out, "{ \"name\": \"%s\", ", k->name);
+	text_add(out, "{ \"name\": \"%s\"", k->name);
 	if (k->id_given)
-		text_add(out, "\"id\": %u, ", id);
-	text_add(out, "\"level\": \"%s\", \"strategy\": \"%s\", \"ack\": \"%s\" }", level_name(k->level),
-	    strategy_name(k->strategy), acknowledge_name(k->acknowledge));
+		text_add(out, ", \"id\": %u", id);
+	add_options(out, SECTION_KEYSPACE, k, ", ");
+	text_add(out, " }");
 }
 
-/* JSON is YAML as well: each value is written once, for both. */
-static void add_replication(const struct topology *t, struct text *out)
+static void add_section(const struct topology *topology, enum topology_section section, struct text *out)
 {
-	text_add(out,
-	    "{ \"mode\": \"active_active\", \"compression\": \"%s\", \"encryption\": \"%s\", \"max_lag_ms\": %u, "
-	    "\"drain_factor\": %u }",
-	    t->compression ? "lz4" : "none", t->encryption ? "curve" : "none", t->max_lag_ms, t->drain_factor);
-}
-
-static void add_limits(const struct topology *t, struct text *out)
-{
-	text_add(out, "{ \"cross_region_timeout_ms\": %u, \"max_clock_drift_ms\": %u, \"log_disk_mib\": %u }",
-	    t->cross_region_timeout_ms, t->max_clock_drift_ms, t->log_disk_mib);
+	text_add(out, "{ ");
+	add_options(out, section, topology, "");
+	text_add(out, " }");
 }
 
 void topology_print(const struct topology *topology, FILE *out)
@@ -274,9 +282,9 @@ void topology_print(const struct topology *topology, FILE *out)
 		text_add(&text, "\n");
 	}
 	text_add(&text, "replication: ");
-	add_replication(topology, &text);
+	add_section(topology, SECTION_REPLICATION, &text);
 	text_add(&text, "\nlimits: ");
-	add_limits(topology, &text);
+	add_section(topology, SECTION_LIMITS, &text);
 	text_add(&text, "\nkeyspaces:\n");
 	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
 		if (!keyspace_is_there(&topology->keyspaces[i]))
@@ -298,9 +306,9 @@ void topology_json(const struct topology *topology, struct text *out)
 		add_region(&topology->regions[i], out);
 	}
 	text_add(out, "], \"replication\": ");
-	add_replication(topology, out);
+	add_section(topology, SECTION_REPLICATION, out);
 	text_add(out, ", \"limits\": ");
-	add_limits(topology, out);
+	add_section(topology, SECTION_LIMITS, out);
 	text_add(out, ", \"keyspaces\": [");
 	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
 		if (!keyspace_is_there(&topology->keyspaces[i]))

@@ -16,6 +16,8 @@
 
 enum level { LEVEL_EVENTUAL, LEVEL_SESSION, LEVEL_CAUSAL, LEVEL_STRONG };
 enum acknowledge { ACKNOWLEDGE_ONE, ACKNOWLEDGE_QUORUM, ACKNOWLEDGE_ALL };
+/* By their values; the lists end with NULL. */
+extern const char *const level_names[], *const strategy_names[], *const acknowledge_names[];
 const char *level_name(enum level level);
 const char *strategy_name(enum strategy strategy);
 const char *acknowledge_name(enum acknowledge acknowledge);
@@ -51,7 +53,7 @@ struct topology {
 	 * name is "". As loaded, and in commands: ids that the file gives, and the file's order for the rest. */
 	uint32_t keyspace_count; /* places, empty ones included */
 	struct keyspace keyspaces[KEYSPACES_MAX];
-	bool compression, encryption;
+	bool compression;
 	uint32_t max_lag_ms, drain_factor;
 	uint32_t cross_region_timeout_ms, max_clock_drift_ms, log_disk_mib;
 	uint32_t priority_by_id[REGIONS_MAX];

@@ -7,9 +7,7 @@
 #include "runtime/topology_file.h"
 #include "shm/layout.h"
 
-#define PRIORITY_MAX    1000000u
 #define NAME_LENGTH_MAX 40u
-#define LOG_DISK_MIB_MIN 192u
 
 struct check {
 	struct topology *topology;
@@ -49,21 +47,38 @@ static bool check_number(
 	return true;
 }
 
-/* The index of the word among `count`; the default when there is no text, and after telling the mistake. */
-static uint32_t check_word(const struct check *check, struct place place, const char *text, const char *const *words,
-    uint32_t count, uint32_t otherwise)
+/* The index of the word; the option's default when there is no text, and after telling the mistake. */
+static uint32_t check_word(const struct check *check, struct place place, const char *text, const struct topology_option *option)
 {
 	char list[128] = "";
-	if (!text)
-		return otherwise;
-	for (uint32_t i = 0; i < count; i++) {
-		if (strcmp(words[i], text) == 0)
+	for (uint32_t i = 0; text && option->words[i]; i++) {
+		if (strcmp(option->words[i], text) == 0)
 			return i;
 		size_t size = strlen(list);
-		snprintf(list + size, sizeof list - size, "%s%s", i ? ", " : "", words[i]);
+		snprintf(list + size, sizeof list - size, "%s%s", i ? ", " : "", option->words[i]);
 	}
-	WRONG(check, place, "%s: '%.40s' is none of %s", place.key, text, list);
-	return otherwise;
+	if (text)
+		WRONG(check, place, "%s: '%.40s' is none of %s", place.key, text, list);
+	return option->otherwise;
+}
+
+/* The numbers and words of a section, into `base`; the default where the file gives none. */
+static void check_options(
+    const struct check *check, enum topology_section section, int index, const struct raw_section *raw, void *base)
+{
+	uint32_t places[SECTION_OPTIONS_MAX], count = topology_section_options(section, places);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct topology_option *option = &topology_options[places[i]];
+		struct place place = {topology_section_names[section], index, option->key};
+		uint32_t value = option->otherwise;
+		if (option->type == TOPOLOGY_NUMBER)
+			check_number(check, place, raw->text[i], option->low, option->high, &value);
+		else if (option->type == TOPOLOGY_WORD)
+			value = check_word(check, place, raw->text[i], option);
+		else
+			continue;
+		topology_option_set(option, base, value);
+	}
 }
 
 static bool check_name(
@@ -108,37 +123,37 @@ static void check_node(const struct check *check, struct place place, const char
 	region->port = (uint16_t)port;
 }
 
-static void check_region_fields(const struct check *check, int i, const struct raw_region *raw, struct region *region)
+static void check_region_fields(const struct check *check, int i, const struct raw_section *raw, struct region *region)
 {
-	static const char *const booleans[] = {"false", "true"};
 	uint32_t id = REGIONS_MAX;
-	check_name(check, (struct place){"regions", i, "name"}, raw->name, "region", region->name);
+	check_name(
+	    check, (struct place){"regions", i, "name"}, raw_text(raw, SECTION_REGION, "name"), "region", region->name);
 	/* Also the name of the clients' key pair. */
 	if (strcmp(region->name, "client") == 0)
 		WRONG(check, ((struct place){"regions", i, "name"}), "region: the name 'client' is taken by the clients' keys");
-	if (!raw->id)
+	const char *id_text = raw_text(raw, SECTION_REGION, "id"), *datacenter = raw_text(raw, SECTION_REGION, "datacenter");
+	if (!id_text)
 		WRONG(check, ((struct place){"regions", i, NULL}), "region: id is missing");
-	check_number(check, (struct place){"regions", i, "id"}, raw->id, 0, REGIONS_MAX - 1, &id);
+	check_number(check, (struct place){"regions", i, "id"}, id_text, 0, REGIONS_MAX - 1, &id);
 	region->id = (uint8_t)id;
-	if (raw->datacenter && strlen(raw->datacenter) >= sizeof region->datacenter)
+	if (datacenter && strlen(datacenter) >= sizeof region->datacenter)
 		WRONG(check, ((struct place){"regions", i, "datacenter"}), "datacenter: longer than %zu bytes",
 		    sizeof region->datacenter - 1);
-	else if (raw->datacenter)
-		memcpy(region->datacenter, raw->datacenter, strlen(raw->datacenter) + 1);
-	region->is_primary = check_word(check, (struct place){"regions", i, "is_primary"}, raw->is_primary, booleans, 2, 0);
-	check_number(check, (struct place){"regions", i, "priority"}, raw->priority, 0, PRIORITY_MAX, &region->priority);
+	else if (datacenter)
+		memcpy(region->datacenter, datacenter, strlen(datacenter) + 1);
 	struct place nodes = {"regions", i, "nodes"};
-	if (raw->nodes_count == 0)
+	if (raw->list_count == 0)
 		WRONG(check, nodes, "region: nodes is missing");
-	else if (raw->nodes_count > 1)
-		WRONG(check, nodes, "nodes: %u given; one node a region for now", raw->nodes_count);
+	else if (raw->list_count > 1)
+		WRONG(check, nodes, "nodes: %u given; one node a region for now", raw->list_count);
 	else
-		check_node(check, nodes, raw->nodes[0], region);
-	if (raw->bind && (is_host(raw->bind, strlen(raw->bind)) || strcmp(raw->bind, "*") == 0))
-		strcpy(region->bind, raw->bind);
-	else if (raw->bind)
-		WRONG(check, ((struct place){"regions", i, "bind"}), "bind: '%.60s' is not an address or a name of a host",
-		    raw->bind);
+		check_node(check, nodes, raw->list[0], region);
+	const char *bind = raw_text(raw, SECTION_REGION, "bind");
+	if (bind && (is_host(bind, strlen(bind)) || strcmp(bind, "*") == 0))
+		strcpy(region->bind, bind);
+	else if (bind)
+		WRONG(check, ((struct place){"regions", i, "bind"}), "bind: '%.60s' is not an address or a name of a host", bind);
+	check_options(check, SECTION_REGION, i, raw, region);
 }
 
 static bool is_same_host(const char *a, const char *b)
@@ -192,14 +207,15 @@ static void check_regions(const struct check *check, const struct raw_topology *
 }
 
 /* Where it goes: under the id it is given, else at the first place that no line of the file claims. KEYSPACES_MAX: nowhere. */
-static uint32_t check_keyspace_id(const struct check *check, int i, const struct raw_keyspace *raw, struct keyspace *keyspace)
+static uint32_t check_keyspace_id(const struct check *check, int i, const struct raw_section *raw, struct keyspace *keyspace)
 {
 	struct topology *topology = check->topology;
 	const struct raw_topology *whole = topology_file_raw(check->file);
 	bool is_default = strcmp(keyspace->name, topology->keyspaces[0].name) == 0;
 	uint32_t id = 0;
-	if (raw->id) {
-		if (!check_number(check, (struct place){"keyspaces", i, "id"}, raw->id, is_default ? 0 : 1,
+	const char *id_text = raw_text(raw, SECTION_KEYSPACE, "id");
+	if (id_text) {
+		if (!check_number(check, (struct place){"keyspaces", i, "id"}, id_text, is_default ? 0 : 1,
 		        is_default ? 0 : KEYSPACES_MAX - 1, &id))
 			return KEYSPACES_MAX;
 		keyspace->id_given = true;
@@ -214,8 +230,10 @@ static uint32_t check_keyspace_id(const struct check *check, int i, const struct
 		bool is_claimed = topology->keyspaces[id].name[0] != 0;
 		char text[16];
 		snprintf(text, sizeof text, "%u", id);
-		for (uint32_t j = 0; j < whole->keyspaces_count && !is_claimed; j++)
-			is_claimed = whole->keyspaces[j].id && strcmp(whole->keyspaces[j].id, text) == 0;
+		for (uint32_t j = 0; j < whole->keyspaces_count && !is_claimed; j++) {
+			const char *other = raw_text(&whole->keyspaces[j], SECTION_KEYSPACE, "id");
+			is_claimed = other && strcmp(other, text) == 0;
+		}
 		if (!is_claimed)
 			return id;
 	}
@@ -224,19 +242,15 @@ static uint32_t check_keyspace_id(const struct check *check, int i, const struct
 	return id;
 }
 
-static void check_keyspace(const struct check *check, int i, const struct raw_keyspace *raw)
+static void check_keyspace(const struct check *check, int i, const struct raw_section *raw)
 {
-	static const char *const levels[] = {"eventual", "session", "causal", "strong"};
-	static const char *const strategies[] = {"lww", "fww", "priority"};
-	static const char *const acknowledges[] = {"one", "quorum", "all"};
 	struct topology *topology = check->topology;
 	struct keyspace keyspace = {0};
-	bool named = check_name(check, (struct place){"keyspaces", i, "name"}, raw->name, "keyspace", keyspace.name);
-	keyspace.level = check_word(check, (struct place){"keyspaces", i, "level"}, raw->level, levels, 4, LEVEL_EVENTUAL);
-	keyspace.strategy =
-	    check_word(check, (struct place){"keyspaces", i, "strategy"}, raw->strategy, strategies, 3, STRATEGY_LWW);
-	keyspace.acknowledge = check_word(check, (struct place){"keyspaces", i, "ack"}, raw->ack, acknowledges, 3,
-	    keyspace.level == LEVEL_STRONG ? ACKNOWLEDGE_QUORUM : ACKNOWLEDGE_ONE);
+	const char *name = raw_text(raw, SECTION_KEYSPACE, "name");
+	bool named = check_name(check, (struct place){"keyspaces", i, "name"}, name, "keyspace", keyspace.name);
+	check_options(check, SECTION_KEYSPACE, i, raw, &keyspace);
+	if (keyspace.level == LEVEL_STRONG && !raw_text(raw, SECTION_KEYSPACE, "ack"))
+		keyspace.acknowledge = ACKNOWLEDGE_QUORUM;
 	if (keyspace.level == LEVEL_STRONG && keyspace.acknowledge == ACKNOWLEDGE_ONE)
 		WRONG(check, ((struct place){"keyspaces", i, "ack"}),
 		    "ack: one cannot be strong; a strong keyspace needs quorum or all");
@@ -244,7 +258,8 @@ static void check_keyspace(const struct check *check, int i, const struct raw_ke
 		return;
 	const struct raw_topology *whole = topology_file_raw(check->file);
 	for (int j = 0; j < i; j++) {
-		if (!whole->keyspaces[j].name || strcmp(whole->keyspaces[j].name, keyspace.name) != 0)
+		const char *earlier = raw_text(&whole->keyspaces[j], SECTION_KEYSPACE, "name");
+		if (!earlier || strcmp(earlier, keyspace.name) != 0)
 			continue;
 		WRONG(check, ((struct place){"keyspaces", i, "name"}),
 		    "keyspace: the name %s is given twice (first on line %u)", keyspace.name,
@@ -259,28 +274,6 @@ static void check_keyspace(const struct check *check, int i, const struct raw_ke
 		topology->keyspace_count = id + 1;
 }
 
-static void check_replication(const struct check *check, const struct raw_topology *raw)
-{
-	static const char *const modes[] = {"active_active"}, *const compressions[] = {"none", "lz4"};
-	static const char *const encryptions[] = {"curve"};
-	struct topology *t = check->topology;
-#define PLACE(section, key) ((struct place){section, -1, key})
-	check_word(check, PLACE("replication", "mode"), raw->replication.mode, modes, 1, 0);
-	t->compression =
-	    check_word(check, PLACE("replication", "compression"), raw->replication.compression, compressions, 2, 1);
-	check_word(check, PLACE("replication", "encryption"), raw->replication.encryption, encryptions, 1, 0);
-	check_number(check, PLACE("replication", "max_lag_ms"), raw->replication.max_lag_ms, 1, 86400000, &t->max_lag_ms);
-	check_number(check, PLACE("replication", "drain_factor"), raw->replication.drain_factor, 1, 1000, &t->drain_factor);
-	check_number(check, PLACE("limits", "cross_region_timeout_ms"), raw->limits.cross_region_timeout_ms, 0, 600000,
-	    &t->cross_region_timeout_ms);
-	check_number(
-	    check, PLACE("limits", "max_clock_drift_ms"), raw->limits.max_clock_drift_ms, 1, 86400000, &t->max_clock_drift_ms);
-	/* Three segments of the default size: the one that is written, the next, and one that is dropped when a snapshot covers
-	 * it. */
-	check_number(
-	    check, PLACE("limits", "log_disk_mib"), raw->limits.log_disk_mib, LOG_DISK_MIB_MIN, 1u << 30, &t->log_disk_mib);
-}
-
 void topology_check(struct topology *topology, const struct topology_file *file, struct mistakes *mistakes)
 {
 	const struct raw_topology *raw = topology_file_raw(file);
@@ -289,16 +282,11 @@ void topology_check(struct topology *topology, const struct topology_file *file,
 	    .keyspace_count = 1,
 	    .keyspaces =
 	        {{.name = "default", .level = LEVEL_EVENTUAL, .strategy = STRATEGY_LWW, .acknowledge = ACKNOWLEDGE_ONE}},
-	    .compression = true,
-	    .encryption = true,
-	    .max_lag_ms = 5000,
-	    .drain_factor = 2,
-	    .max_clock_drift_ms = 500,
-	    .log_disk_mib = 4096,
 	};
-	check_name(&check, (struct place){"cluster", -1, "cluster"}, raw->cluster, "topology", topology->cluster);
+	check_name(&check, (struct place){"cluster", -1, "cluster"}, raw_text(&raw->own, SECTION_TOPOLOGY, "cluster"), "topology", topology->cluster);
 	check_regions(&check, raw);
-	check_replication(&check, raw);
+	check_options(&check, SECTION_REPLICATION, -1, &raw->replication, topology);
+	check_options(&check, SECTION_LIMITS, -1, &raw->limits, topology);
 	for (uint32_t i = 0; i < raw->keyspaces_count; i++)
 		check_keyspace(&check, (int)i, &raw->keyspaces[i]);
 }

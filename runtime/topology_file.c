@@ -5,6 +5,7 @@
  * all of them, and gives each value's line to the checks that follow. */
 #include "runtime/topology_file.h"
 
+#include <assert.h>
 #include <cyaml/cyaml.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,44 +13,74 @@
 #include <string.h>
 #include <yaml.h>
 
+/* libcyaml's schema, made of the options' rows. */
+struct schema {
+	cyaml_schema_field_t fields[SECTIONS][SECTION_OPTIONS_MAX + 1];
+	cyaml_schema_value_t entries[SECTIONS], root;
+};
 struct topology_file {
 	yaml_document_t document;
 	struct raw_topology *raw;
+	struct schema schema;
 };
 
-#define TEXT(key, structure, member) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_OPTIONAL, structure, member, 0, 255)
+static const cyaml_schema_value_t list_entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 0, 255)};
 
-static const cyaml_schema_value_t node_schema = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 0, 255)};
-static const cyaml_schema_field_t region_fields[] = {TEXT("name", struct raw_region, name), TEXT("id", struct raw_region, id),
-    TEXT("datacenter", struct raw_region, datacenter),
-    CYAML_FIELD_SEQUENCE(
-        "nodes", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_region, nodes, &node_schema, 0, CYAML_UNLIMITED),
-    TEXT("is_primary", struct raw_region, is_primary), TEXT("priority", struct raw_region, priority),
-    TEXT("bind", struct raw_region, bind), CYAML_FIELD_END};
-static const cyaml_schema_value_t region_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_region, region_fields)};
-static const cyaml_schema_field_t keyspace_fields[] = {TEXT("name", struct raw_keyspace, name),
-    TEXT("id", struct raw_keyspace, id), TEXT("level", struct raw_keyspace, level),
-    TEXT("strategy", struct raw_keyspace, strategy), TEXT("ack", struct raw_keyspace, ack), CYAML_FIELD_END};
-static const cyaml_schema_value_t keyspace_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_keyspace, keyspace_fields)};
-static const cyaml_schema_field_t replication_fields[] = {TEXT("mode", struct raw_replication, mode),
-    TEXT("compression", struct raw_replication, compression), TEXT("encryption", struct raw_replication, encryption),
-    TEXT("max_lag_ms", struct raw_replication, max_lag_ms), TEXT("drain_factor", struct raw_replication, drain_factor),
-    CYAML_FIELD_END};
-static const cyaml_schema_field_t limits_fields[] = {
-    TEXT("cross_region_timeout_ms", struct raw_limits, cross_region_timeout_ms),
-    TEXT("max_clock_drift_ms", struct raw_limits, max_clock_drift_ms), TEXT("log_disk_mib", struct raw_limits, log_disk_mib),
-    CYAML_FIELD_END};
-static const cyaml_schema_field_t topology_fields[] = {TEXT("cluster", struct raw_topology, cluster),
-    CYAML_FIELD_SEQUENCE(
-        "regions", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_topology, regions, &region_schema, 0, CYAML_UNLIMITED),
-    CYAML_FIELD_MAPPING("replication", CYAML_FLAG_OPTIONAL, struct raw_topology, replication, replication_fields),
-    CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct raw_topology, limits, limits_fields),
-    CYAML_FIELD_SEQUENCE("keyspaces", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_topology, keyspaces,
-        &keyspace_schema, 0, CYAML_UNLIMITED),
-    CYAML_FIELD_END};
-static const cyaml_schema_value_t topology_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_topology, topology_fields)};
+static void schema_option(cyaml_schema_field_t *field, const struct topology_option *option, uint32_t place, size_t base)
+{
+	const cyaml_schema_field_t list = CYAML_FIELD_SEQUENCE(
+	    "", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_section, list, &list_entry, 0, CYAML_UNLIMITED);
+	const cyaml_schema_field_t text = {
+	    .value = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 0, 255)},
+	    .data_offset = (uint32_t)(offsetof(struct raw_section, text) + place * sizeof(char *))};
+	*field = option->type == TOPOLOGY_LIST ? list : text;
+	field->key = option->key;
+	field->data_offset += (uint32_t)base;
+	field->count_offset += (uint32_t)base;
+}
+
+/* The file itself has the other sections behind its own options. */
+static void schema_sections(struct schema *schema, cyaml_schema_field_t *field)
+{
+	const cyaml_schema_field_t sections[] = {
+	    CYAML_FIELD_SEQUENCE("regions", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_topology, regions,
+	        &schema->entries[SECTION_REGION], 0, CYAML_UNLIMITED),
+	    CYAML_FIELD_MAPPING(
+	        "replication", CYAML_FLAG_OPTIONAL, struct raw_topology, replication, schema->fields[SECTION_REPLICATION]),
+	    CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct raw_topology, limits, schema->fields[SECTION_LIMITS]),
+	    CYAML_FIELD_SEQUENCE("keyspaces", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_topology, keyspaces,
+	        &schema->entries[SECTION_KEYSPACE], 0, CYAML_UNLIMITED),
+	    CYAML_FIELD_END};
+	memcpy(field, sections, sizeof sections);
+}
+
+static void schema_make(struct schema *schema)
+{
+	const cyaml_schema_field_t end = CYAML_FIELD_END;
+	for (uint32_t s = 0; s < SECTIONS; s++) {
+		uint32_t places[SECTION_OPTIONS_MAX], count = topology_section_options((enum topology_section)s, places);
+		size_t base = s == SECTION_TOPOLOGY ? offsetof(struct raw_topology, own) : 0;
+		for (uint32_t i = 0; i < count; i++)
+			schema_option(&schema->fields[s][i], &topology_options[places[i]], i, base);
+		schema->fields[s][count] = end;
+		schema->entries[s] = (cyaml_schema_value_t){
+		    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_section, schema->fields[s])};
+		if (s == SECTION_TOPOLOGY)
+			schema_sections(schema, &schema->fields[s][count]);
+	}
+	schema->root = (cyaml_schema_value_t){
+	    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_topology, schema->fields[SECTION_TOPOLOGY])};
+}
+
+const char *raw_text(const struct raw_section *raw, enum topology_section section, const char *key)
+{
+	uint32_t places[SECTION_OPTIONS_MAX], count = topology_section_options(section, places);
+	for (uint32_t i = 0; i < count; i++)
+		if (strcmp(topology_options[places[i]].key, key) == 0)
+			return raw->text[i];
+	assert(!"an option without a row");
+	return NULL;
+}
 
 void mistake_add(struct mistakes *mistakes, uint32_t line, const char *format, ...)
 {
@@ -213,7 +244,7 @@ static bool document_parse(yaml_document_t *document, const char *bytes, size_t 
 }
 
 /* True when libcyaml can be expected to take it. */
-static bool document_walk(yaml_document_t *document, struct mistakes *mistakes)
+static bool document_walk(yaml_document_t *document, const cyaml_schema_value_t *schema, struct mistakes *mistakes)
 {
 	const yaml_node_t *root = yaml_document_get_root_node(document);
 	if (!root) {
@@ -227,7 +258,7 @@ static bool document_walk(yaml_document_t *document, struct mistakes *mistakes)
 		return false;
 	}
 	walk.seen[1] = 1; /* the root: an alias to it would be a cycle */
-	walk_value(&walk, root, &topology_schema, "topology");
+	walk_value(&walk, root, schema, "topology");
 	free(walk.seen);
 	return !walk.is_misshapen;
 }
@@ -239,15 +270,16 @@ struct topology_file *topology_file_parse(const char *bytes, size_t size, struct
 		mistake_add(mistakes, 1, "out of memory");
 		return NULL;
 	}
+	schema_make(&file->schema);
 	if (!document_parse(&file->document, bytes, size, mistakes)) {
 		free(file);
 		return NULL;
 	}
-	if (document_walk(&file->document, mistakes)) {
+	if (document_walk(&file->document, &file->schema.root, mistakes)) {
 		struct capture capture = {0};
 		cyaml_config_t configuration = cyaml_configuration(&capture);
 		cyaml_err_t failure = cyaml_load_data(
-		    (const uint8_t *)bytes, size, &configuration, &topology_schema, (cyaml_data_t **)&file->raw, NULL);
+		    (const uint8_t *)bytes, size, &configuration, &file->schema.root, (cyaml_data_t **)&file->raw, NULL);
 		if (failure == CYAML_OK)
 			return file;
 		mistake_add(mistakes, 1, "%s", capture.text[0] ? capture.text : cyaml_strerror(failure));
@@ -263,7 +295,7 @@ void topology_file_free(struct topology_file *file)
 		return;
 	cyaml_config_t configuration = cyaml_configuration(NULL);
 	if (file->raw)
-		cyaml_free(&configuration, &topology_schema, file->raw, 0);
+		cyaml_free(&configuration, &file->schema.root, file->raw, 0);
 	yaml_document_delete(&file->document);
 	free(file);
 }

@@ -7,29 +7,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct raw_region {
-	char *name, *id, *datacenter, *is_primary, *priority, *bind;
-	char **nodes;
-	uint32_t nodes_count;
-};
-struct raw_keyspace {
-	char *name, *id, *level, *strategy, *ack;
-};
-struct raw_replication {
-	char *mode, *compression, *encryption, *max_lag_ms, *drain_factor;
-};
-struct raw_limits {
-	char *cross_region_timeout_ms, *max_clock_drift_ms, *log_disk_mib;
+#include "runtime/topology_option.h"
+
+/* A section as it stands in the file: the text of each of its options, in the order of topology_section_options; NULL where it is
+ * not given. */
+struct raw_section {
+	char *text[SECTION_OPTIONS_MAX];
+	char **list; /* of the section's one option that is a list */
+	uint32_t list_count;
 };
 struct raw_topology {
-	char *cluster;
-	struct raw_region *regions;
-	uint32_t regions_count;
-	struct raw_replication replication;
-	struct raw_limits limits;
-	struct raw_keyspace *keyspaces;
-	uint32_t keyspaces_count;
+	struct raw_section own, replication, limits;
+	struct raw_section *regions, *keyspaces;
+	uint32_t regions_count, keyspaces_count;
 };
+/* NULL where the file does not give it. */
+const char *raw_text(const struct raw_section *raw, enum topology_section section, const char *key);
 
 #define MISTAKES_MAX 64u
 struct mistake {

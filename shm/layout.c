@@ -63,7 +63,7 @@ int actor_parse(const char *name)
 
 const char *region_state_name(uint32_t state)
 {
-	static const char *const names[] = {"unknown", "up", "lagging", "down"};
+	static const char *const names[] = {"unknown", "up", "lagging", "drained", "down"};
 	return state <= REGION_DOWN ? names[state] : "invalid"; /* read from shared memory: may be anything */
 }
 

@@ -100,7 +100,12 @@ uint64_t shm_store_tag(const struct store_id *own);
 /* What is acknowledged of this very store: what an earlier life of the data directory has left counts for nothing. */
 void shm_link_acked(const struct shm_link *link, const struct store_id *own, struct vector *acked);
 
-enum region_state { REGION_UNKNOWN, REGION_UP, REGION_LAGGING, REGION_DOWN };
+/* LAGGING: further behind than max_lag_ms of the topology; DRAINED: than drain_factor times that. */
+enum region_state { REGION_UNKNOWN, REGION_UP, REGION_LAGGING, REGION_DRAINED, REGION_DOWN };
+static inline bool region_is_heard(enum region_state state)
+{
+	return state == REGION_UP || state == REGION_LAGGING || state == REGION_DRAINED;
+}
 const char *region_state_name(uint32_t state);
 const char *link_state_name(uint32_t state);
 const char *actor_state_name(uint32_t state);

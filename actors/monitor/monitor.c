@@ -24,12 +24,13 @@ uint64_t monitor_behind_since(uint64_t lag_ms, uint64_t sampled_ns)
 
 void monitor_init(struct monitor *m, const struct monitor_options *options)
 {
-	assert(options->region < REGIONS_MAX && !(options->peers >> options->region & 1));
+	assert(options->region < REGIONS_MAX && !(options->peers >> options->region & 1) && options->drain_ms >= options->lag_max_ms);
 	m->region = options->region;
 	m->peers = options->peers;
 	m->interval_ns = options->interval_ns;
 	m->down_after_ns = options->down_after_ns;
 	m->lag_max_ms = options->lag_max_ms;
+	m->drain_ms = options->drain_ms;
 	m->born_ns = m->beat_ns = m->publish_ns = 0;
 	m->draining = false;
 	m->applied = (struct vector){0};
@@ -52,6 +53,13 @@ static void peer_beat(struct monitor *m, uint8_t p, uint64_t now_ns, struct moni
 	effect->sent_ns = now_ns;
 }
 
+static enum region_state state_by_lag(const struct monitor *m, uint64_t lag_ms)
+{
+	if (lag_ms > m->drain_ms)
+		return REGION_DRAINED;
+	return lag_ms > m->lag_max_ms ? REGION_LAGGING : REGION_UP;
+}
+
 static void peer_judge(struct monitor *m, uint8_t p, uint64_t now_ns, struct monitor_effects *effects)
 {
 	struct monitor_peer *peer = &m->peer[p];
@@ -60,8 +68,8 @@ static void peer_judge(struct monitor *m, uint8_t p, uint64_t now_ns, struct mon
 		uint64_t silence_ns = since(now_ns, peer->answered_ns);
 		if (silence_ns > m->down_after_ns)
 			state = REGION_DOWN;
-		else if (silence_ns <= MONITOR_UP_NS || state == REGION_UP || state == REGION_LAGGING)
-			state = peer->lag.ms > m->lag_max_ms ? REGION_LAGGING : REGION_UP;
+		else if (silence_ns <= MONITOR_UP_NS || region_is_heard(state))
+			state = state_by_lag(m, peer->lag.ms);
 	} else if (since(now_ns, m->born_ns) > m->down_after_ns) {
 		state = REGION_DOWN; /* never heard of, and there was time enough */
 	}

@@ -85,7 +85,7 @@ struct monitor_peer {
 struct monitor {
 	uint8_t region;
 	uint32_t peers;
-	uint64_t interval_ns, down_after_ns, lag_max_ms;
+	uint64_t interval_ns, down_after_ns, lag_max_ms, drain_ms;
 	uint64_t born_ns;             /* of the first event */
 	uint64_t beat_ns, publish_ns; /* when next */
 	bool draining;
@@ -99,7 +99,7 @@ struct monitor {
 struct monitor_options {
 	uint8_t region;
 	uint32_t peers; /* mask, own not included */
-	uint64_t interval_ns, down_after_ns, lag_max_ms;
+	uint64_t interval_ns, down_after_ns, lag_max_ms, drain_ms;
 	/* What the process before this one knew: since when each peer has been behind, monotonic; 0: not. */
 	uint64_t behind_since_ns[REGIONS_MAX];
 };

@@ -280,7 +280,8 @@ static int port_start(struct port *port, struct error_context *error)
 	struct monitor_options options = {.region = p->region->id,
 	    .interval_ns = port->flags.interval_ms * MONITOR_MS,
 	    .down_after_ns = port->flags.down_after_ms * MONITOR_MS,
-	    .lag_max_ms = p->topology.max_lag_ms};
+	    .lag_max_ms = p->topology.max_lag_ms,
+	    .drain_ms = (uint64_t)p->topology.max_lag_ms * p->topology.drain_factor};
 	port->now = clock_read();
 	for (uint32_t i = 0; i < p->topology.region_count; i++) {
 		uint8_t id = p->topology.regions[i].id;

@@ -170,23 +170,24 @@ void cli_region_dir(const struct cli *cli, const struct region *region, char out
 	snprintf(out, 320, "%.250s/%.63s", cli->dir_path, region->name);
 }
 
-/* On one of several hosts the region that runs here, or if none does the one that is kept here; on a machine with several the
- * first. */
+/* A region that runs here, else one that is kept here, else any; of several the primary, else the first. */
 static const struct region *region_default(const struct cli *cli)
 {
-	const struct region *kept = NULL;
-	char dir[320];
+	const struct region *best = NULL;
+	int best_rank = -1;
 	for (uint32_t i = 0; i < cli->topology.region_count; i++) {
 		const struct region *region = &cli->topology.regions[i];
 		struct stat status;
+		char dir[320];
 		cli_region_dir(cli, region, dir);
-		if (stat(dir, &status) < 0)
+		bool is_kept = stat(dir, &status) == 0, runs = is_kept && processes_running(dir, "supervisor");
+		int rank = 4 * runs + 2 * is_kept + region->is_primary;
+		if (rank <= best_rank)
 			continue;
-		if (processes_running(dir, "supervisor"))
-			return region;
-		kept = kept ? kept : region;
+		best = region;
+		best_rank = rank;
 	}
-	return kept ? kept : &cli->topology.regions[0];
+	return best;
 }
 
 const struct region *cli_region(struct cli *cli, const char *name)

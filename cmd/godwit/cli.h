@@ -61,8 +61,8 @@ int cli_fail_result(struct cli *cli, const struct gw_result *result);
 int cli_dir_resolve(struct cli *cli, struct error_context *error);
 int cli_topology_load(struct cli *cli); /* 0 or an exit code, with the mistakes printed */
 void cli_region_dir(const struct cli *cli, const struct region *region, char out[static 320]);
-const struct region *cli_region(struct cli *cli, const char *name); /* NULL name: the one that runs here, or
-                                                                     * else the first. NULL: failure, printed */
+const struct region *cli_region(struct cli *cli, const char *name); /* NULL name: one that runs here, or
+                                                                     * else any, the primary first. NULL: failure, printed */
 /* Names separated by commas, or "all", into a mask of places in the topology. 0 or ERR_USAGE. */
 int cli_regions_parse(const struct topology *topology, const char *names, uint32_t *mask, struct error_context *error);
 /* False when the region belongs to this machine and nothing runs there: no need to wait for an answer. */

@@ -139,7 +139,7 @@ static void peers_print(const struct survey *survey)
 		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
 			const struct survey_peer *p = &r->peers[j];
 			const char *state = survey_peer_state(p, reason);
-			bool is_heard = strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0;
+			bool is_heard = survey_peer_is_heard(p);
 			snprintf(trip, sizeof trip, "%.1f ms", (double)p->round_trip_us / 1000);
 			printf("%-16s %-16s %s%-12s%s %10s %12s %10s %10s %9llu\n", r->region->name, survey_region_name(survey, p->id),
 			    is_well(state) ? cli_green() : cli_red(), state, cli_plain(), is_heard ? trip : "-",

@@ -226,11 +226,15 @@ const char *survey_region_state(const struct survey *survey, const struct survey
 	return "up";
 }
 
+bool survey_peer_is_heard(const struct survey_peer *p)
+{
+	return strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0 || strcmp(p->state, "drained") == 0;
+}
+
 const char *survey_peer_state(const struct survey_peer *p, char reason[static 256])
 {
 	reason[0] = 0;
-	bool is_up = strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0;
-	if (!is_up && p->key_refusal[0]) {
+	if (!survey_peer_is_heard(p) && p->key_refusal[0]) {
 		snprintf(reason, 256, "%s",
 		    strcmp(p->key_refusal, "unknown") == 0
 		        ? "its host does not let in this region's key; `godwit keys import` it there"
@@ -251,6 +255,8 @@ const char *survey_peer_state(const struct survey_peer *p, char reason[static 25
 		snprintf(reason, 256, "it does not take this region's stream");
 	else if (strcmp(p->inbound, "down") == 0)
 		snprintf(reason, 256, "its stream does not come");
+	else if ((strcmp(p->state, "lagging") == 0 || strcmp(p->state, "drained") == 0) && p->lag_known)
+		snprintf(reason, 256, "the oldest record that it is missing is %.1f s old", (double)p->lag_ms / 1000);
 	if (strcmp(p->outbound, "needs_resync") == 0 && strcmp(p->state, "down") != 0)
 		return "needs_resync";
 	if (strcmp(p->state, "up") == 0 && reason[0])
@@ -273,8 +279,7 @@ bool survey_has_met(const struct survey *survey, char who[static 256])
 		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
 			const struct survey_peer *p = &r->peers[j];
 			int place = topology_region_index(&survey->cli->topology, p->id);
-			bool is_good = (strcmp(p->state, "up") == 0 || strcmp(p->state, "lagging") == 0) &&
-			               strcmp(p->outbound, "subscribed") == 0 && strcmp(p->inbound, "subscribed") == 0;
+			bool is_good = survey_peer_is_heard(p) && strcmp(p->outbound, "subscribed") == 0 && strcmp(p->inbound, "subscribed") == 0;
 			if (place < 0 || (!survey->regions[place].answered && !p->key_refusal[0]) || is_good)
 				continue;
 			char reason[256];

@@ -60,6 +60,8 @@ const char *survey_region_name(const struct survey *survey, uint32_t id); /* "?"
 void digest_format(struct digest digest, char out[static 40]);
 /* A word for the region as a whole and, if it is not "up", why, in words; reason may get empty. */
 const char *survey_region_state(const struct survey *survey, const struct survey_region *region, char reason[static 256]);
+/* Does it answer, however far it is behind? */
+bool survey_peer_is_heard(const struct survey_peer *peer);
 /* The same of the way from `region` to `peer`, both directions of it. */
 const char *survey_peer_state(const struct survey_peer *peer, char reason[static 256]);
 /* Have those regions that answer met each other: heartbeats, and streams both ways? *who: two that have not. */

@@ -28,7 +28,8 @@ void health_start(struct sim *sim, struct sim_node *node)
 	    .peers = node->peers,
 	    .interval_ns = SIM_HEARTBEAT_NS,
 	    .down_after_ns = SIM_DOWN_NS,
-	    .lag_max_ms = SIM_LAG_MAX_MS};
+	    .lag_max_ms = SIM_LAG_MAX_MS,
+	    .drain_ms = 2 * SIM_LAG_MAX_MS};
 	for (uint32_t p = 0; p < sim->regions; p++)
 		options.behind_since_ns[p] = monitor_behind_since(node->health[p].lag_ms, node->health[p].sampled_ns);
 	monitor_init(&node->monitor, &options);
@@ -50,7 +51,7 @@ static void check_state(struct sim *sim, struct sim_node *node, uint8_t p)
 	enum region_state state = node->monitor.peer[p].state;
 	const struct sim_process *own = &node->processes[ACTOR_MONITOR], *other = &sim->nodes[p].processes[ACTOR_MONITOR];
 	const struct sim_link *there = &sim->links[node->region][p], *back = &sim->links[p][node->region];
-	bool counts_as_up = state == REGION_UP || state == REGION_LAGGING;
+	bool counts_as_up = region_is_heard(state);
 	bool gone = cut_for(sim, there, true, LATE_NS) || cut_for(sim, back, true, LATE_NS) ||
 	            (!other->up && other->changed_ns + LATE_NS <= sim->now_ns);
 	if (gone && counts_as_up && alive_for(sim, own, LATE_NS))
@@ -181,7 +182,7 @@ bool health_settled(struct sim *sim)
 			bool behind = node->health[p].lag_ms || node->health[p].lag_records;
 			if (node->health[p].sampled_ns + 200 * SIM_MS < sim->now_ns || !node->health[p].sampled_ns ||
 			    (behind && check_expects(sim, p, (uint8_t)r)) ||
-			    (node->health[p].state != REGION_UP && !(node->health[p].state == REGION_LAGGING && behind)))
+			    (node->health[p].state != REGION_UP && !(region_is_heard(node->health[p].state) && behind)))
 				return false;
 		}
 	}

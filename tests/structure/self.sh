@@ -78,6 +78,10 @@ good_tree; mkdir -p "$work/tree/tools"; printf 'need="build-essential\nlibclang-
 reported "H21: a package of one release" "tools/setup: libclang-rt-14-dev is not known to be in every release"
 good_tree; mkdir -p "$work/tree/tools"; printf 'need="meson"\n[ "${1:-}" = --with-tests ] && need="$need libnot-dev spin"\n' >"$work/tree/tools/setup"
 reported "H21: a package for the tests alone" "tools/setup: libnot-dev is not known to be in every release"
+good_tree; put runtime/topology_option.c 'static int one = FIELD(topology, acts) + FIELD(region,' 'idle);'
+put store/reader.c 'struct s { int acts; };' 'int reader(struct s *s);' 'int reader(struct s *s) { return s->acts; }'
+reported "an option that nobody reads" "the option idle acts nowhere"
+grep -q "option acts acts nowhere" "$work/output" && { echo "an option that is read is reported"; failed=1; }
 good_tree; echo 'int x;' >"$work/tree/shm/bad.c"
 reported "no licence" "shm/bad.c:1: no SPDX line"
 exit $failed

@@ -59,6 +59,15 @@ for file in $(grep '^actors/' "$work/sources" | awk -F/ '$3 == $2 ".c"'); do
 	done
 done
 
+# An option that nobody but the topology's own files reads acts nowhere. Rows without a field have one word only.
+if [ -f runtime/topology_option.c ]; then
+	tr -d '\n' <runtime/topology_option.c | grep -oE 'FIELD\([a-z_]+, *[a-z_]+\)' | sed 's/.*, *//; s/)//' | sort -u | while read -r field; do
+		[ "$field" = member ] || grep -v '^runtime/topology\|^tests/' "$work/sources" | xargs grep -qE "(->|\.)$field\b" ||
+			echo "runtime/topology_option.c: the option $field acts nowhere"
+	done >"$work/idle"
+	[ ! -s "$work/idle" ] || { cat "$work/idle"; failed=1; }
+fi
+
 # H21: no network is needed to know that a package has another name in another release.
 if [ -f tools/setup ]; then
 	tr '\n' ' ' <tools/setup | grep -oE 'need="[^"]*"' | sed 's/^need="//; s/"$//' | tr ' ' '\n' | grep -v '^\$need$' | grep . | sort -u |

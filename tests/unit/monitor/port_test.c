@@ -166,6 +166,7 @@ int process_start(struct process *p, enum actor which, const struct option *own_
 	}
 	strcpy(p->topology.cluster, "demo");
 	p->topology.max_lag_ms = 5000;
+	p->topology.drain_factor = 2;
 	p->region = &p->topology.regions[0];
 	p->shm.layout = shm;
 	p->counters = counters;

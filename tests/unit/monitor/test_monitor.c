@@ -64,7 +64,8 @@ static void set_up(void)
 	                     .peers = 6,
 	                     .interval_ns = 250 * MONITOR_MS,
 	                     .down_after_ns = 3000 * MONITOR_MS,
-	                     .lag_max_ms = 5000});
+	                     .lag_max_ms = 5000,
+	                     .drain_ms = 10000});
 }
 TestSuite(monitor, .init = set_up);
 
@@ -201,6 +202,11 @@ Test(monitor, T55_lagging_and_back)
 	beat(1, 1);
 	cr_assert_eq(m.peer[1].state, REGION_LAGGING);
 	cr_assert_eq(m.peer[1].lag.records, 10);
+	while (m.peer[1].lag.ms <= 10000) {
+		cr_assert_eq(m.peer[1].state, REGION_LAGGING, "after %llu ms", (unsigned long long)m.peer[1].lag.ms);
+		beat(1, 1);
+	}
+	cr_assert_eq(m.peer[1].state, REGION_DRAINED);
 	step((struct monitor_event){.kind = MONITOR_ACKED, .peer = 1, .acked = {.sequence = 10, .sent_lsn = 1000}});
 	beat(1, 1);
 	cr_assert_eq(m.peer[1].state, REGION_UP);

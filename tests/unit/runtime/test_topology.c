@@ -6,6 +6,7 @@
 
 #include "runtime/text.h"
 #include "runtime/topology.h"
+#include "runtime/topology_option.h"
 #include "tests/unit/runtime/fixture.h"
 
 /* The mistakes as "LINE: what", without the path; NULL when there is none. To be freed. */
@@ -63,7 +64,7 @@ Test(topology, built_in)
 	cr_assert_eq(t.keyspace_count, 2);
 	cr_assert_str_eq(t.keyspaces[0].name, "default");
 	cr_assert_eq(t.keyspaces[1].level, LEVEL_STRONG);
-	cr_assert(t.compression && t.encryption);
+	cr_assert(t.compression);
 	cr_assert_eq(t.max_lag_ms, 5000);
 	cr_assert_eq(t.max_clock_drift_ms, 500);
 	cr_assert_eq(t.log_disk_mib, 4096);
@@ -133,8 +134,8 @@ Test(topology, every_mistake_at_once_with_its_line)
 	    "12: region: name is missing\n"
 	    "12: nodes: 2 given; one node a region for now\n"
 	    "13: region: id is missing\n"
-	    "13: is_primary: 'maybe' is none of false, true\n"
 	    "13: nodes: 'nowhere' is not host:port\n"
+	    "13: is_primary: 'maybe' is none of false, true\n"
 	    "14: nodes: '65532' is not a number from 1 to 65531\n"
 	    "15: mode: 'passive' is none of active_active\n"
 	    "15: compression: 'zip' is none of none, lz4\n"
@@ -279,7 +280,6 @@ Test(topology, G20_the_largest_definition_fits)
 	memset(t.cluster, 'c', sizeof t.cluster - 1);
 	t.keyspace_count = KEYSPACES_MAX;
 	t.region_count = REGIONS_MAX;
-	t.encryption = true;
 	for (uint32_t i = 0; i < KEYSPACES_MAX; i++) {
 		memset(t.keyspaces[i].name, 'k', sizeof t.keyspaces[i].name - 1);
 		t.keyspaces[i].level = LEVEL_EVENTUAL;
@@ -299,6 +299,67 @@ Test(topology, G20_the_largest_definition_fits)
 	cr_assert(strstr(what, "here 'keyspace 63 ") && strstr(what, "there 'keyspace 63 "));
 	text_deinit(&text);
 	text_deinit(&other);
+}
+
+#define REFUSED INT64_MIN
+/* A topology of one region and one keyspace in which the option has this text (NULL: is not given): its value; REFUSED. */
+static int64_t given(const struct topology_option *o, const char *text)
+{
+	char own[SECTIONS][96] = {{0}}, yaml[1024];
+	struct topology t;
+	if (text)
+		snprintf(own[o->section], sizeof own[0], "%s: %s", o->key, text);
+	/* A strong keyspace would need more than one disk, and a primary is one of two. */
+	snprintf(yaml, sizeof yaml,
+	    "cluster: c\nregions:\n  - { name: e, id: 3, nodes: [\"a:1\"], %s }\nreplication: { %s }\nlimits: { %s }\n"
+	    "keyspaces:\n  - { name: k, id: 7, %s%s }\n",
+	    own[SECTION_REGION], own[SECTION_REPLICATION], own[SECTION_LIMITS], own[SECTION_KEYSPACE],
+	    text && strcmp(text, "strong") == 0 ? ", ack: all" : "");
+	char *mistakes = mistakes_of(&t, yaml);
+	free(mistakes);
+	if (mistakes)
+		return REFUSED;
+	const void *base = o->section == SECTION_REGION     ? (const void *)&t.regions[0]
+	                   : o->section == SECTION_KEYSPACE ? (const void *)&t.keyspaces[7]
+	                                                    : (const void *)&t;
+	return topology_option_get(o, base);
+}
+
+/* Each value that a row takes is read, stands in the struct, is printed, and those next to its limits are refused. */
+Test(topology, each_option_does_what_its_row_says)
+{
+	for (uint32_t i = 0; i < topology_option_count; i++) {
+		const struct topology_option *o = &topology_options[i];
+		for (uint32_t value = 0; o->type == TOPOLOGY_WORD && o->words[value]; value++)
+			cr_assert_eq(given(o, o->words[value]), value, "%s: %s", o->key, o->words[value]);
+		if (o->type == TOPOLOGY_WORD)
+			cr_assert_eq(given(o, "no-such"), REFUSED, "%s", o->key);
+		if (o->type != TOPOLOGY_NUMBER)
+			continue;
+		char text[32];
+		for (int64_t n = -1; n <= 1; n++) {
+			int64_t low = (int64_t)o->low + n, high = (int64_t)o->high + n;
+			snprintf(text, sizeof text, "%lld", (long long)low);
+			cr_assert_eq(given(o, text), n < 0 ? REFUSED : low, "%s: %s", o->key, text);
+			snprintf(text, sizeof text, "%lld", (long long)high);
+			cr_assert_eq(given(o, text), n > 0 ? REFUSED : high, "%s: %s", o->key, text);
+		}
+		cr_assert_eq(given(o, NULL), o->otherwise, "%s", o->key);
+	}
+}
+
+Test(topology, the_page_has_the_table_of_the_options)
+{
+	char *table = NULL;
+	size_t size;
+	static char page[65536];
+	FILE *out = open_memstream(&table, &size), *in = fopen(TOPOLOGY_PAGE, "re");
+	topology_options_print(out);
+	fclose(out);
+	cr_assert(in && fread(page, 1, sizeof page - 1, in) > 0);
+	fclose(in);
+	cr_assert(strstr(page, table), "docs/topology.md needs the table that `godwit help topology` prints");
+	free(table);
 }
 
 Test(topology, what_is_printed_can_be_read_again)

@@ -288,5 +288,6 @@ Test(layout, actors_and_states_have_names)
 		cr_assert_eq(actor_parse(actor_name((enum actor)i)), i);
 	cr_assert_eq(actor_parse("supervisor"), -1);
 	cr_assert_str_eq(region_state_name(REGION_LAGGING), "lagging");
+	cr_assert_str_eq(region_state_name(REGION_DRAINED), "drained");
 	cr_assert_str_eq(region_state_name(4711), "invalid");
 }
