@@ -7,7 +7,7 @@
 
 #include "bench/report.h"
 #include "bench/values.h"
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "runtime/options.h"
 
 #define CATCH_UP_SECS       120u

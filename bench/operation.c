@@ -42,12 +42,13 @@ static void transaction_fill(
 	for (uint32_t i = 0; i < o->step_count; i++) {
 		struct step *step = &o->steps[i];
 		const struct seen_value *held = is_conditional ? seen_find(seen, step->key) : NULL;
-		step->kind = options->delete_ratio > 0 && random_unit(random) < options->delete_ratio ? GW_DELETE : GW_PUT;
+		step->kind =
+		    options->delete_ratio > 0 && random_unit(random) < options->delete_ratio ? CLIENT_DELETE : CLIENT_PUT;
 		if (!held)
 			continue;
 		step->expected = *held;
 		if (!has_check)
-			step->kind = GW_CHECK;
+			step->kind = CLIENT_CHECK;
 		has_check = true;
 	}
 }
@@ -57,10 +58,10 @@ static void single_fill(
 {
 	struct step *step = &o->steps[0];
 	double which = options->cas_ratio + options->delete_ratio > 0 ? random_unit(random) : 1;
-	step->kind = GW_PUT;
+	step->kind = CLIENT_PUT;
 	if (which >= options->cas_ratio) {
 		if (which < options->cas_ratio + options->delete_ratio)
-			step->kind = GW_DELETE;
+			step->kind = CLIENT_DELETE;
 		return;
 	}
 	const struct seen_value *held = seen_find(seen, step->key);
@@ -68,7 +69,7 @@ static void single_fill(
 		step->expected = *held;
 		return;
 	}
-	step->kind = GW_GET;
+	step->kind = CLIENT_GET;
 	o->is_read = o->set_follows = true;
 }
 
@@ -88,7 +89,7 @@ bool operation_draw(struct operation *o, const struct workload_options *options,
 	if (o->is_transaction)
 		transaction_fill(o, options, random, marks);
 	else if (o->is_read)
-		o->steps[0].kind = GW_GET;
+		o->steps[0].kind = CLIENT_GET;
 	else
 		single_fill(o, options, random, marks);
 	for (uint32_t i = 0; marks && i < o->step_count; i++)
@@ -102,7 +103,7 @@ void operation_release(const struct operation *o, struct seen *seen)
 		seen_busy_set(seen, o->steps[i].key, false);
 }
 
-void operation_turn_to_set(struct operation *o, const struct gw_result *result)
+void operation_turn_to_set(struct operation *o, const struct client_result *result)
 {
 	struct step *step = &o->steps[0];
 	struct seen_value *expected = &step->expected;
@@ -116,7 +117,7 @@ void operation_turn_to_set(struct operation *o, const struct gw_result *result)
 		if (expected->value_size)
 			memcpy(expected->value, result->value, expected->value_size);
 	}
-	step->kind = GW_PUT;
+	step->kind = CLIENT_PUT;
 	o->is_read = o->set_follows = false;
 	o->start_ns = result->answered_ns;
 }
@@ -129,7 +130,7 @@ bool operation_has_condition(const struct operation *o)
 	return false;
 }
 
-enum operation_end operation_end_of(const struct operation *o, const struct gw_result *result)
+enum operation_end operation_end_of(const struct operation *o, const struct client_result *result)
 {
 	if (result->code == ERR_OK || (o->is_read && result->code == ERR_NOT_FOUND))
 		return OPERATION_OK;
@@ -142,18 +143,18 @@ enum operation_end operation_end_of(const struct operation *o, const struct gw_r
 	return exit_code == 3 ? OPERATION_REFUSED : OPERATION_FAILED;
 }
 
-void operation_learn(const struct operation *o, const struct gw_result *result, enum operation_end end, struct seen *seen)
+void operation_learn(const struct operation *o, const struct client_result *result, enum operation_end end, struct seen *seen)
 {
 	for (uint32_t i = 0; i < o->step_count; i++) {
 		const struct step *step = &o->steps[i];
 		if (end == OPERATION_UNKNOWN || end == OPERATION_CHECK_FAILED)
 			seen_forget(seen, step->key);
-		if (end != OPERATION_OK || step->kind == GW_CHECK)
+		if (end != OPERATION_OK || step->kind == CLIENT_CHECK)
 			continue;
-		if (step->kind == GW_GET && result->code == ERR_OK)
+		if (step->kind == CLIENT_GET && result->code == ERR_OK)
 			seen_note(seen, step->key, result->version, result->version_size,
 			    result->value ? (const void *)result->value : "", result->value_size);
-		else if (step->kind == GW_PUT)
+		else if (step->kind == CLIENT_PUT)
 			seen_note(seen, step->key, result->version, result->version_size, step->value, VALUE_ID_SIZE);
 		else
 			seen_note(seen, step->key, NULL, 0, NULL, 0);
@@ -174,16 +175,16 @@ static void transaction_note(const struct operation *o, struct history_line *lin
 			    .key = keys[i],
 			    .value = step->expected.absent ? NULL : step->expected.value,
 			    .value_size = step->expected.value_size};
-		if (step->kind != GW_CHECK)
-			steps[line->step_count++] = (struct history_step){.op = step->kind == GW_PUT ? "put" : "delete",
+		if (step->kind != CLIENT_CHECK)
+			steps[line->step_count++] = (struct history_step){.op = step->kind == CLIENT_PUT ? "put" : "delete",
 			    .key = keys[i],
-			    .value = step->kind == GW_PUT ? step->value : NULL,
+			    .value = step->kind == CLIENT_PUT ? step->value : NULL,
 			    .value_size = VALUE_ID_SIZE};
 	}
 	history_add(history, line);
 }
 
-void operation_note(const struct operation *o, const struct gw_result *result, enum operation_end end, uint32_t client,
+void operation_note(const struct operation *o, const struct client_result *result, enum operation_end end, uint32_t client,
     const char *region, struct history *history)
 {
 	static const char *const outcomes[] = {[OPERATION_OK] = "ok",
@@ -204,11 +205,11 @@ void operation_note(const struct operation *o, const struct gw_result *result, e
 	}
 	key_fill(key, step->key);
 	line.key = key;
-	line.op = step->kind == GW_GET ? "get" : step->kind == GW_DELETE ? "delete" : "put";
-	if (step->kind == GW_PUT) {
+	line.op = step->kind == CLIENT_GET ? "get" : step->kind == CLIENT_DELETE ? "delete" : "put";
+	if (step->kind == CLIENT_PUT) {
 		line.value = step->value;
 		line.value_size = VALUE_ID_SIZE;
-	} else if (step->kind == GW_GET && result->code == ERR_OK) {
+	} else if (step->kind == CLIENT_GET && result->code == ERR_OK) {
 		line.value = result->value ? (const void *)result->value : "";
 		line.value_size = result->value_size;
 	}

@@ -6,12 +6,12 @@
 #define GODWIT_BENCH_OPERATION_H
 #include "bench/seen.h"
 #include "bench/workload.h"
-#include "client/godwit.h"
+#include "client/admin.h"
 
 /* What is done with one key. A transaction has several, anything else one. */
 struct step {
 	uint64_t key;
-	enum gw_kind kind;          /* GET, PUT, DELETE; of a transaction also CHECK */
+	enum client_kind kind;      /* GET, PUT, DELETE; of a transaction also CHECK */
 	struct seen_value expected; /* not known: no condition */
 	char value[VALUE_ID_SIZE];  /* of a PUT */
 };
@@ -31,15 +31,15 @@ bool operation_draw(struct operation *operation, const struct workload_options *
     struct random *random, struct seen *seen);
 void operation_release(const struct operation *operation, struct seen *seen);
 /* The read was answered: it becomes the compare-and-set that waited for it. */
-void operation_turn_to_set(struct operation *operation, const struct gw_result *result);
+void operation_turn_to_set(struct operation *operation, const struct client_result *result);
 bool operation_has_condition(const struct operation *operation);
 
-enum operation_end operation_end_of(const struct operation *operation, const struct gw_result *result);
+enum operation_end operation_end_of(const struct operation *operation, const struct client_result *result);
 /* What the client knows after it. */
 void operation_learn(
-    const struct operation *operation, const struct gw_result *result, enum operation_end end, struct seen *seen);
+    const struct operation *operation, const struct client_result *result, enum operation_end end, struct seen *seen);
 /* One line; a transaction's condition is a get in front of the write, since it saw that value or did not take place. */
-void operation_note(const struct operation *operation, const struct gw_result *result, enum operation_end end, uint32_t client,
-    const char *region, struct history *history);
+void operation_note(const struct operation *operation, const struct client_result *result, enum operation_end end,
+    uint32_t client, const char *region, struct history *history);
 
 #endif

@@ -50,7 +50,7 @@ struct worker {
 	uint32_t load_again_count;
 	/* Of one operation, which is copied when it is submitted. */
 	char *values, (*keys)[BENCH_KEY_TEXT_SIZE];
-	struct gw_operation *steps;
+	struct client_operation *steps;
 	struct tally tally;
 };
 
@@ -75,7 +75,7 @@ static bool has_sets(const struct worker *w)
 	return w->workload->options.cas_ratio > 0;
 }
 
-static void failure_tally(struct tally *t, enum operation_end end, const struct gw_result *result)
+static void failure_tally(struct tally *t, enum operation_end end, const struct client_result *result)
 {
 	if (end == OPERATION_UNKNOWN)
 		t->unknown++;
@@ -89,7 +89,8 @@ static void failure_tally(struct tally *t, enum operation_end end, const struct 
 	snprintf(t->first_reason, sizeof(t->first_reason), "%s", result->reason ? result->reason : "");
 }
 
-static void result_tally(struct worker *w, const struct operation *o, const struct gw_result *result, enum operation_end end)
+static void result_tally(
+    struct worker *w, const struct operation *o, const struct client_result *result, enum operation_end end)
 {
 	struct tally *t = &w->tally;
 	uint64_t us = result->answered_ns > o->start_ns ? (result->answered_ns - o->start_ns) / 1000 : 0;
@@ -124,7 +125,7 @@ static void operation_push(struct worker_connection *c, struct operation *o, uin
 	*first = (uint32_t)(o - c->operations);
 }
 
-static void take_result(void *context, const struct gw_result *result)
+static void take_result(void *context, const struct client_result *result)
 {
 	struct worker_connection *c = context;
 	struct worker *w = c->worker;
@@ -157,7 +158,7 @@ static bool next_to_load(struct worker *w, struct operation *o)
 	struct step *step = &o->steps[0];
 	o->is_read = o->is_transaction = o->set_follows = false;
 	o->step_count = 1;
-	step->kind = GW_PUT;
+	step->kind = CLIENT_PUT;
 	step->expected.known = false;
 	if (w->load_again_count) {
 		step->key = w->load_again[--w->load_again_count];
@@ -195,15 +196,15 @@ static bool next_operation(struct worker_connection *c, uint64_t now, struct ope
 }
 
 /* A step as the client library wants it; what it points to is the worker's and the operation's. */
-static struct gw_operation step_fill(struct worker_connection *c, struct step *step, uint32_t number)
+static struct client_operation step_fill(struct worker_connection *c, struct step *step, uint32_t number)
 {
 	static const enum gw_condition conditions[] = {[false] = GW_IF_VERSION, [true] = GW_IF_ABSENT};
 	struct worker *w = c->worker;
 	const struct workload_options *options = &w->workload->options;
-	struct gw_operation out = {
+	struct client_operation out = {
 	    .kind = step->kind, .keyspace = options->keyspace, .key = w->keys[number], .key_size = BENCH_KEY_SIZE};
 	key_fill(w->keys[number], step->key);
-	if (step->kind == GW_PUT) {
+	if (step->kind == CLIENT_PUT) {
 		char *value = w->values + (size_t)number * options->value_size;
 		value_fill(value, options->value_size, w->workload->run, c->client, c->writes++, &w->random);
 		memcpy(step->value, value, VALUE_ID_SIZE);
@@ -222,13 +223,13 @@ static struct gw_operation step_fill(struct worker_connection *c, struct step *s
 static bool submit(struct worker_connection *c, struct operation *o, uint64_t now)
 {
 	struct worker *w = c->worker;
-	struct gw_operation operation = {.kind = GW_TRANSACTION, .steps = w->steps, .step_count = o->step_count};
+	struct client_operation operation = {.kind = CLIENT_TRANSACTION, .steps = w->steps, .step_count = o->step_count};
 	for (uint32_t i = 0; i < o->step_count; i++)
 		w->steps[i] = step_fill(c, &o->steps[i], i);
 	if (!o->is_transaction)
 		operation = w->steps[0];
 	operation.user = o;
-	int rc = gw_submit(c->gw, &operation);
+	int rc = client_submit(c->gw, &operation);
 	if (rc == 0)
 		return true;
 	if (rc == ERR_FULL) { /* the library has no room: an old operation is not answered yet */
@@ -237,7 +238,7 @@ static bool submit(struct worker_connection *c, struct operation *o, uint64_t no
 		return false;
 	}
 	/* Not even queued: as certain a refusal as there is. */
-	struct gw_result refused = {.code = rc, .reason = error_text(rc), .user = o, .answered_ns = now};
+	struct client_result refused = {.code = rc, .reason = error_text(rc), .user = o, .answered_ns = now};
 	take_result(c, &refused);
 	return false;
 }
@@ -309,7 +310,7 @@ static void *worker_run(void *argument)
 		for (uint32_t i = 0; i < w->connection_count; i++) {
 			struct worker_connection *c = &w->connections[i];
 			submit_all(c, now_ns(), &wait_ns);
-			results += gw_poll(c->gw, 0, take_result, c);
+			results += client_poll(c->gw, 0, take_result, c);
 			pending += gw_pending(c->gw) + (c->first_ready < w->workload->options.pipeline);
 		}
 		if (*w->workload->options.stopped)
@@ -356,9 +357,9 @@ static int worker_connect(struct worker *w, uint32_t client, struct error_contex
 /* One question to each region, so that a cluster that is not there is told at once and not after a run of failures. */
 static int worker_probe(struct worker *w, struct error_context *error)
 {
-	struct gw_operation operation = {.kind = GW_REGION, .timeout_ms = PROBE_TIMEOUT_MS};
-	struct gw_result result;
-	int rc = gw_call(w->connections[0].gw, &operation, &result);
+	struct client_operation operation = {.kind = CLIENT_REGION, .timeout_ms = PROBE_TIMEOUT_MS};
+	struct client_result result;
+	int rc = client_call(w->connections[0].gw, &operation, &result);
 	return rc == 0 ? 0 : error_set(error, rc, "region %s: %s: %s", w->region->name, error_text(rc), result.reason);
 }
 

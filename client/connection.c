@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One turn of gw_poll: what the socket's monitor says, what is due (deadlines, repeats), send, receive. Every operation has a
- * slot; the window maps numbers to slots, so that an answer finds its slot by its number alone. */
+ * One turn of client_poll: what the socket's monitor says, what is due (deadlines, repeats), send, receive. Every operation has
+ * a slot; the window maps numbers to slots, so that an answer finds its slot by its number alone. */
 #include "client/connection.h"
 
 #include <assert.h>
@@ -15,8 +15,8 @@
 #include "proto/request.h"
 
 _Static_assert(GW_VERSION_SIZE_MAX == DOTTED_ENCODED_MAX, "the public header says the same");
-_Static_assert((int)GW_CHECK == GODWIT__CLIENT__KIND__CHECK && (int)GW_PUT == GODWIT__CLIENT__KIND__PUT &&
-                   (int)GW_REGION == GODWIT__CLIENT__KIND__REGION,
+_Static_assert((int)CLIENT_CHECK == GODWIT__CLIENT__KIND__CHECK && (int)CLIENT_PUT == GODWIT__CLIENT__KIND__PUT &&
+                   (int)CLIENT_REGION == GODWIT__CLIENT__KIND__REGION,
     "kinds as on the wire");
 _Static_assert(
     (int)GW_IF_VERSION == GODWIT__CLIENT__CONDITION__IF_VERSION && (int)GW_LEVEL_STRONG == GODWIT__CLIENT__LEVEL__STRONG,
@@ -174,10 +174,10 @@ int gw_move(struct gw_connection *c, const char *endpoint, const char *region, c
 	return code;
 }
 
-static int operation_check(const struct gw_operation *o)
+static int operation_check(const struct client_operation *o)
 {
-	bool transaction = o->kind == GW_TRANSACTION;
-	if (o->kind < GW_PUT || o->kind > GW_IN_DOUBT)
+	bool transaction = o->kind == CLIENT_TRANSACTION;
+	if (o->kind < CLIENT_PUT || o->kind > CLIENT_IN_DOUBT)
 		return ERR_USAGE;
 	/* A write has the level of its keyspace; nobody shall think that he got another. */
 	if (o->level > GW_LEVEL_STALE || (o->level && kind_is_write(o->kind)))
@@ -185,7 +185,7 @@ static int operation_check(const struct gw_operation *o)
 	if ((transaction && (o->key_size || o->value_size || o->condition)) || (!transaction && o->step_count) ||
 	    (o->condition && !kind_is_write(o->kind)))
 		return ERR_USAGE;
-	bool needs_key = o->kind == GW_PUT || o->kind == GW_DELETE || o->kind == GW_GET;
+	bool needs_key = o->kind == CLIENT_PUT || o->kind == CLIENT_DELETE || o->kind == CLIENT_GET;
 	if (o->key_size > KEY_SIZE_MAX || o->after_size > KEY_SIZE_MAX || (needs_key && o->key_size == 0))
 		return ERR_KEY_TOO_LARGE;
 	if (o->value_size > VALUE_SIZE_MAX)
@@ -197,12 +197,13 @@ static int operation_check(const struct gw_operation *o)
 	return transaction ? steps_check(o->steps, o->step_count) : condition_check(o);
 }
 
-static int submit_until(struct gw_connection *c, const struct gw_operation *operation, uint64_t now_ns, uint64_t deadline_ns)
+static int submit_until(
+    struct gw_connection *c, const struct client_operation *operation, uint64_t now_ns, uint64_t deadline_ns)
 {
 	int code = operation_check(operation);
 	if (code)
 		return code;
-	struct gw_operation timed = *operation;
+	struct client_operation timed = *operation;
 	timed.timeout_ms = (uint32_t)((deadline_ns - now_ns + 999999) / 1000000);
 	size_t room = wire_operation_size_max(&timed);
 	if (c->free_count == 0 || c->next_number - c->lowest >= c->window_size ||
@@ -239,7 +240,7 @@ static int submit_until(struct gw_connection *c, const struct gw_operation *oper
 	return ERR_OK;
 }
 
-int gw_submit(struct gw_connection *c, const struct gw_operation *operation)
+int client_submit(struct gw_connection *c, const struct client_operation *operation)
 {
 	uint64_t now_ns = connection_now_ns();
 	uint32_t timeout_ms = operation->timeout_ms ? operation->timeout_ms : c->timeout_ms;
@@ -266,7 +267,7 @@ static bool wait_until(struct gw_connection *c, uint64_t now_ns, uint64_t until_
 	return zmq_poll(items, 2, (long)((wait_ns + 999999) / 1000000)) >= 0 || errno != EINTR;
 }
 
-int gw_poll(struct gw_connection *c, uint32_t timeout_ms, void (*each)(void *, const struct gw_result *), void *user)
+int client_poll(struct gw_connection *c, uint32_t timeout_ms, void (*each)(void *, const struct client_result *), void *user)
 {
 	uint64_t now_ns = connection_now_ns(), end_ns = now_ns + timeout_ms * 1000000ull;
 	struct receiver receiver = {.each = each, .user = user};
@@ -289,14 +290,14 @@ int gw_poll(struct gw_connection *c, uint32_t timeout_ms, void (*each)(void *, c
 	return (int)receiver.results;
 }
 
-static void keep_result(void *user, const struct gw_result *result)
+static void keep_result(void *user, const struct client_result *result)
 {
-	*(struct gw_result *)user = *result;
+	*(struct client_result *)user = *result;
 }
 
-int gw_call(struct gw_connection *c, const struct gw_operation *operation, struct gw_result *result)
+int client_call(struct gw_connection *c, const struct client_operation *operation, struct client_result *result)
 {
-	*result = (struct gw_result){.kind = operation->kind, .user = operation->user, .reason = ""};
+	*result = (struct client_result){.kind = operation->kind, .user = operation->user, .reason = ""};
 	uint64_t started_ns = connection_now_ns();
 	uint64_t deadline_ns = started_ns + (operation->timeout_ms ? operation->timeout_ms : c->timeout_ms) * 1000000ull;
 	uint64_t pause_ms = 10;
@@ -313,7 +314,7 @@ int gw_call(struct gw_connection *c, const struct gw_operation *operation, struc
 			return code;
 		}
 		while (c->pending)
-			gw_poll(c, 1000, keep_result, result);
+			client_poll(c, 1000, keep_result, result);
 		result->submitted_ns = started_ns;
 		/* Certainly not applied: what comes next is a new request, under a new number. */
 		now_ns = connection_now_ns();
@@ -325,22 +326,26 @@ int gw_call(struct gw_connection *c, const struct gw_operation *operation, struc
 	}
 }
 
-int gw_put(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, const void *value,
-    size_t value_size, struct gw_result *result)
+int client_put(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, const void *value,
+    size_t value_size, struct client_result *result)
 {
-	struct gw_operation operation = {
-	    .kind = GW_PUT, .keyspace = keyspace, .key = key, .key_size = key_size, .value = value, .value_size = value_size};
-	return gw_call(c, &operation, result);
+	struct client_operation operation = {.kind = CLIENT_PUT,
+	    .keyspace = keyspace,
+	    .key = key,
+	    .key_size = key_size,
+	    .value = value,
+	    .value_size = value_size};
+	return client_call(c, &operation, result);
 }
 
-int gw_get(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, struct gw_result *result)
+int client_get(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, struct client_result *result)
 {
-	struct gw_operation operation = {.kind = GW_GET, .keyspace = keyspace, .key = key, .key_size = key_size};
-	return gw_call(c, &operation, result);
+	struct client_operation operation = {.kind = CLIENT_GET, .keyspace = keyspace, .key = key, .key_size = key_size};
+	return client_call(c, &operation, result);
 }
 
-int gw_delete(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, struct gw_result *result)
+int client_delete(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, struct client_result *result)
 {
-	struct gw_operation operation = {.kind = GW_DELETE, .keyspace = keyspace, .key = key, .key_size = key_size};
-	return gw_call(c, &operation, result);
+	struct client_operation operation = {.kind = CLIENT_DELETE, .keyspace = keyspace, .key = key, .key_size = key_size};
+	return client_call(c, &operation, result);
 }

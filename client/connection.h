@@ -7,7 +7,7 @@
 #include <time.h>
 #include <zmq.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "client/wire.h"
 #include "core/error.h"
 #include "runtime/keys.h"
@@ -41,7 +41,7 @@ struct slot {
 	bool moved;       /* sent before, to another region */
 	uint32_t link;    /* that it was first sent over */
 	enum slot_state state;
-	enum gw_kind kind;
+	enum client_kind kind;
 	void *user;
 };
 
@@ -83,20 +83,20 @@ struct gw_connection {
 };
 
 struct receiver {
-	void (*each)(void *user, const struct gw_result *result);
+	void (*each)(void *user, const struct client_result *result);
 	void *user;
 	uint32_t results;
 };
 
-static inline bool kind_is_write(enum gw_kind kind)
+static inline bool kind_is_write(enum client_kind kind)
 {
-	return kind == GW_PUT || kind == GW_DELETE || kind == GW_TRANSACTION;
+	return kind == CLIENT_PUT || kind == CLIENT_DELETE || kind == CLIENT_TRANSACTION;
 }
 uint64_t connection_now_ns(void);
 
 /* transaction.c: 0 or how they are refused. */
-int condition_check(const struct gw_operation *operation);
-int steps_check(const struct gw_operation *steps, size_t count);
+int condition_check(const struct client_operation *operation);
+int steps_check(const struct client_operation *steps, size_t count);
 
 /* link.c */
 int connection_open(struct gw_connection *c, struct error_context *error);

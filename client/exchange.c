@@ -22,7 +22,7 @@ static struct slot *slot_of(struct gw_connection *c, uint64_t number)
 
 /* Frees the slot before the result is handed over, so that the caller can submit the next operation from there. */
 static void finish(
-    struct gw_connection *c, struct slot *slot, struct gw_result *result, uint64_t now_ns, struct receiver *receiver)
+    struct gw_connection *c, struct slot *slot, struct client_result *result, uint64_t now_ns, struct receiver *receiver)
 {
 	result->number = slot->number;
 	result->kind = slot->kind;
@@ -222,7 +222,7 @@ static void answer_take(
 	uint64_t *highest = &c->highest_answer[kind_is_write(slot->kind)];
 	if (answer->number > *highest)
 		*highest = answer->number;
-	struct gw_result result = {.code = answer->code,
+	struct client_result result = {.code = answer->code,
 	    .reason = answer->reason ? answer->reason : "",
 	    .value = answer->value.data,
 	    .value_size = answer->value.len,
@@ -241,7 +241,7 @@ static void version_refused(struct gw_connection *c, uint32_t protocol, uint64_t
 		struct slot *slot = slot_of(c, number);
 		if (!slot || slot->sends == 0)
 			continue;
-		struct gw_result result = {
+		struct client_result result = {
 		    .code = refusal_is_final(c, slot, ERR_WRONG_VERSION) ? ERR_WRONG_VERSION : ERR_UNKNOWN_OUTCOME,
 		    .reason = c->reason};
 		snprintf(c->reason, sizeof c->reason, "%s speaks protocol version %u, this client %u", c->region, protocol,
@@ -258,7 +258,7 @@ static void message_refused(
 		struct slot *slot = slot_of(c, number);
 		if (!slot || slot->sends == 0)
 			continue;
-		struct gw_result result = {
+		struct client_result result = {
 		    .code = kind_is_write(slot->kind) ? ERR_UNKNOWN_OUTCOME : answer->code, .reason = c->reason};
 		snprintf(c->reason, sizeof c->reason, "%s refused a whole message: %s", c->region,
 		    answer->reason && *answer->reason ? answer->reason : error_text(answer->code));
@@ -320,7 +320,7 @@ void connection_receive(struct gw_connection *c, struct receiver *receiver)
 /* Certain only when it was never handed over. */
 static void deadline_pass(struct gw_connection *c, struct slot *slot, uint64_t now_ns, struct receiver *receiver)
 {
-	struct gw_result result = {.code = ERR_UNREACHABLE, .reason = c->reason};
+	struct client_result result = {.code = ERR_UNREACHABLE, .reason = c->reason};
 	unsigned long long waited_ms = (now_ns - slot->submitted_ns) / 1000000;
 	if (slot->sends && kind_is_write(slot->kind))
 		result.code = ERR_UNKNOWN_OUTCOME;

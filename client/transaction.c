@@ -15,11 +15,11 @@ struct gw_transaction {
 	struct gw_connection *connection;
 	uint32_t timeout_ms;
 	size_t step_count;
-	struct gw_operation steps[GW_STEPS_MAX];
+	struct client_operation steps[GW_STEPS_MAX];
 	void *copies[GW_STEPS_MAX]; /* what each step points to */
 };
 
-int condition_check(const struct gw_operation *o)
+int condition_check(const struct client_operation *o)
 {
 	if (o->condition > GW_IF_VERSION || (o->expected_size && o->condition != GW_IF_VERSION))
 		return ERR_USAGE;
@@ -28,11 +28,11 @@ int condition_check(const struct gw_operation *o)
 	return ERR_OK;
 }
 
-static int step_check(const struct gw_operation *o)
+static int step_check(const struct client_operation *o)
 {
-	if (o->kind != GW_PUT && o->kind != GW_DELETE && o->kind != GW_CHECK)
+	if (o->kind != CLIENT_PUT && o->kind != CLIENT_DELETE && o->kind != CLIENT_CHECK)
 		return ERR_USAGE;
-	if ((o->kind != GW_PUT && o->value_size) || (o->kind == GW_CHECK && o->condition == GW_ALWAYS))
+	if ((o->kind != CLIENT_PUT && o->value_size) || (o->kind == CLIENT_CHECK && o->condition == GW_ALWAYS))
 		return ERR_USAGE;
 	if (o->key_size == 0 || o->key_size > KEY_SIZE_MAX)
 		return ERR_KEY_TOO_LARGE;
@@ -44,13 +44,13 @@ static int step_check(const struct gw_operation *o)
 }
 
 /* The transaction has to fit into one record of every region. */
-int steps_check(const struct gw_operation *steps, size_t count)
+int steps_check(const struct client_operation *steps, size_t count)
 {
 	size_t size = COMMIT_BODY_BEGIN_SIZE + COMMIT_REQUEST_NAME_SIZE + 2;
 	if (count == 0 || count > GW_STEPS_MAX)
 		return ERR_USAGE;
 	for (size_t i = 0; i < count; i++) {
-		const struct gw_operation *step = &steps[i];
+		const struct client_operation *step = &steps[i];
 		int code = step_check(step);
 		if (code)
 			return code;
@@ -76,12 +76,12 @@ int gw_begin_global_transaction(struct gw_connection *connection, uint32_t timeo
 	return ERR_OK;
 }
 
-static const char *keyspace_of(const struct gw_operation *step)
+static const char *keyspace_of(const struct client_operation *step)
 {
 	return step->keyspace && *step->keyspace ? step->keyspace : "default";
 }
 
-static bool same_key(const struct gw_operation *a, const struct gw_operation *b)
+static bool same_key(const struct client_operation *a, const struct client_operation *b)
 {
 	return a->key_size == b->key_size && memcmp(a->key, b->key, a->key_size) == 0 &&
 	       strcmp(keyspace_of(a), keyspace_of(b)) == 0;
@@ -96,12 +96,12 @@ static const void *copy_part(uint8_t **at, const void *bytes, size_t size)
 	return copy;
 }
 
-int gw_add_operation(struct gw_transaction *t, const struct gw_operation *step)
+int gw_add_operation(struct gw_transaction *t, const struct client_operation *step)
 {
 	if (t->step_count == GW_STEPS_MAX)
 		return ERR_FULL;
-	struct gw_operation *kept = &t->steps[t->step_count];
-	*kept = (struct gw_operation){.kind = step->kind,
+	struct client_operation *kept = &t->steps[t->step_count];
+	*kept = (struct client_operation){.kind = step->kind,
 	    .keyspace = keyspace_of(step),
 	    .key = step->key,
 	    .key_size = step->key_size,
@@ -127,11 +127,11 @@ int gw_add_operation(struct gw_transaction *t, const struct gw_operation *step)
 	return ERR_OK;
 }
 
-int gw_commit_global(struct gw_transaction *t, struct gw_result *result)
+int gw_commit_global(struct gw_transaction *t, struct client_result *result)
 {
-	struct gw_operation operation = {
-	    .kind = GW_TRANSACTION, .steps = t->steps, .step_count = t->step_count, .timeout_ms = t->timeout_ms};
-	return gw_call(t->connection, &operation, result);
+	struct client_operation operation = {
+	    .kind = CLIENT_TRANSACTION, .steps = t->steps, .step_count = t->step_count, .timeout_ms = t->timeout_ms};
+	return client_call(t->connection, &operation, result);
 }
 
 void gw_transaction_free(struct gw_transaction *t)

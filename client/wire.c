@@ -137,18 +137,18 @@ static size_t bytes_size(size_t size)
 	return size ? 1 + varint_size(size) + size : 0;
 }
 
-static size_t keyspace_size(const struct gw_operation *operation)
+static size_t keyspace_size(const struct client_operation *operation)
 {
 	return operation->keyspace ? strlen(operation->keyspace) : 0;
 }
 
-static size_t step_size(const struct gw_operation *step)
+static size_t step_size(const struct client_operation *step)
 {
 	return number_size(step->kind) + bytes_size(keyspace_size(step)) + bytes_size(step->key_size) +
 	       bytes_size(step->value_size) + number_size(step->condition) + bytes_size(step->expected_size);
 }
 
-static uint8_t *step_put(uint8_t *out, const struct gw_operation *step)
+static uint8_t *step_put(uint8_t *out, const struct client_operation *step)
 {
 	out = varint_put(tag_put(out, 17, WIRE_BYTES), step_size(step));
 	out = number_put(out, 1, step->kind);
@@ -159,7 +159,7 @@ static uint8_t *step_put(uint8_t *out, const struct gw_operation *step)
 	return bytes_put(out, 6, step->expected, step->expected_size);
 }
 
-size_t wire_operation_size_max(const struct gw_operation *operation)
+size_t wire_operation_size_max(const struct client_operation *operation)
 {
 	size_t size = OPERATION_OVERHEAD + keyspace_size(operation) + operation->key_size + operation->value_size +
 	              operation->version_size + operation->after_size + operation->expected_size;
@@ -168,7 +168,7 @@ size_t wire_operation_size_max(const struct gw_operation *operation)
 	return size;
 }
 
-size_t wire_operation_encode(const struct gw_operation *operation, uint64_t number, uint8_t *out)
+size_t wire_operation_encode(const struct client_operation *operation, uint64_t number, uint8_t *out)
 {
 	uint8_t *at = out;
 	at = number_put(at, 1, number);
@@ -183,7 +183,7 @@ size_t wire_operation_encode(const struct gw_operation *operation, uint64_t numb
 	at = number_put(at, 12, operation->condition);
 	at = bytes_put(at, 13, operation->expected, operation->expected_size);
 	at = number_put(at, 14, operation->level);
-	if (operation->kind <= GW_GET || operation->kind == GW_TRANSACTION)
+	if (operation->kind <= CLIENT_GET || operation->kind == CLIENT_TRANSACTION)
 		at = number_put(at, 15, operation->timeout_ms);
 	for (size_t i = 0; i < operation->step_count; i++)
 		at = step_put(at, &operation->steps[i]);

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "proto/client.pb-c.h"
 
 /* Memory of the answers of one message: taken bit by bit, given back all at once. */
@@ -24,9 +24,9 @@ void arena_reset(struct arena *arena);              /* keeps one chunk of ordina
 void arena_deinit(struct arena *arena);
 
 /* Upper bound of the encoding of an operation, its tail not included. */
-size_t wire_operation_size_max(const struct gw_operation *operation);
+size_t wire_operation_size_max(const struct client_operation *operation);
 /* Returns the bytes written to out. timeout_ms goes along with what a region may have to wait for: writes, GET. */
-size_t wire_operation_encode(const struct gw_operation *operation, uint64_t number, uint8_t *out);
+size_t wire_operation_encode(const struct client_operation *operation, uint64_t number, uint8_t *out);
 
 #define WIRE_REQUEST_HEADER_SIZE 11u
 void wire_request_header(uint32_t protocol, uint64_t client_id, uint8_t out[static WIRE_REQUEST_HEADER_SIZE]);

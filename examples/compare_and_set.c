@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 
 #define KEYSPACE "orders"
 #define KEY      "example/counter"
@@ -36,10 +36,10 @@ struct counter {
 
 static int counter_read(struct gw_connection *connection, struct counter *counter)
 {
-	struct gw_result result;
+	struct client_result result;
 	char text[32];
 	*counter = (struct counter){0};
-	int code = gw_get(connection, KEYSPACE, KEY, strlen(KEY), &result);
+	int code = client_get(connection, KEYSPACE, KEY, strlen(KEY), &result);
 	if (code == GW_NOT_FOUND)
 		return 0;
 	if (code != 0) {
@@ -54,10 +54,10 @@ static int counter_read(struct gw_connection *connection, struct counter *counte
 }
 
 /* Writes it only if it still is as it was read. */
-static int counter_write(struct gw_connection *connection, const struct counter *read, long value, struct gw_result *result)
+static int counter_write(struct gw_connection *connection, const struct counter *read, long value, struct client_result *result)
 {
 	char text[32];
-	struct gw_operation operation = {.kind = GW_PUT,
+	struct client_operation operation = {.kind = CLIENT_PUT,
 	    .keyspace = KEYSPACE,
 	    .key = KEY,
 	    .key_size = strlen(KEY),
@@ -66,12 +66,12 @@ static int counter_write(struct gw_connection *connection, const struct counter 
 	    .condition = read->version_size ? GW_IF_VERSION : GW_IF_ABSENT,
 	    .expected = read->version,
 	    .expected_size = read->version_size};
-	return gw_call(connection, &operation, result);
+	return client_call(connection, &operation, result);
 }
 
 static int counter_raise(struct gw_connection *connection)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct counter counter;
 	int code;
 	do {
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 	const char *dir = argc > 1 ? argv[1] : "./godwit-data";
 	struct gw_connection *us = connect_to(dir, "us-east-1", argc > 2 ? argv[2] : "tcp://127.0.0.1:7400");
 	struct gw_connection *ap = us ? connect_to(dir, "ap-south-1", argc > 3 ? argv[3] : "tcp://127.0.0.1:7420") : NULL;
-	struct gw_result result;
+	struct client_result result;
 	struct counter first, stale, last;
 	int exit_code = 1;
 	if (!us || !ap || counter_read(us, &first) != 0)

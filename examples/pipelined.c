@@ -9,14 +9,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 
 struct count {
 	unsigned long ok, failed;
 };
 
-/* Called by gw_poll for each result; what it points to is gone afterwards. */
-static void take(void *context, const struct gw_result *result)
+/* Called by client_poll for each result; what it points to is gone afterwards. */
+static void take(void *context, const struct client_result *result)
 {
 	struct count *count = context;
 	if (result->code == 0) {
@@ -49,23 +49,26 @@ int main(int argc, char **argv)
 		char key[32], value[64];
 		int key_size = snprintf(key, sizeof key, "example/%08lu", i),
 		    value_size = snprintf(value, sizeof value, "row %lu", i);
-		struct gw_operation operation = {
-		    .kind = GW_PUT, .key = key, .key_size = (size_t)key_size, .value = value, .value_size = (size_t)value_size};
+		struct client_operation operation = {.kind = CLIENT_PUT,
+		    .key = key,
+		    .key_size = (size_t)key_size,
+		    .value = value,
+		    .value_size = (size_t)value_size};
 		int code;
 		/* Everything is copied; any refusal here is final, except that a full pipeline wants its results taken first.
 		 */
-		while ((code = gw_submit(connection, &operation)) != 0 && gw_pending(connection) > 0)
-			gw_poll(connection, 100, take, &count);
+		while ((code = client_submit(connection, &operation)) != 0 && gw_pending(connection) > 0)
+			client_poll(connection, 100, take, &count);
 		if (code != 0) {
 			fprintf(stderr, "submit: %s\n", gw_error_name(code));
 			gw_close(connection);
 			return 1;
 		}
 		if (i % 256 == 0)
-			gw_poll(connection, 0, take, &count); /* sends, and takes what is there without waiting */
+			client_poll(connection, 0, take, &count); /* sends, and takes what is there without waiting */
 	}
 	while (gw_pending(connection) > 0)
-		gw_poll(connection, 100, take, &count);
+		client_poll(connection, 100, take, &count);
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 
 	double seconds = (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 
 static struct gw_connection *connect_to(const char *dir, const char *region, const char *endpoint)
 {
@@ -31,20 +31,20 @@ int main(int argc, char **argv)
 	           *value = "hello, other side of the world";
 	struct gw_connection *us = connect_to(dir, "us-east-1", argc > 2 ? argv[2] : "tcp://127.0.0.1:7400");
 	struct gw_connection *ap = us ? connect_to(dir, "ap-south-1", argc > 3 ? argv[3] : "tcp://127.0.0.1:7420") : NULL;
-	struct gw_result result;
+	struct client_result result;
 	int exit_code = 1;
 	if (!us || !ap)
 		goto out;
 
 	/* What comes back is 0, a refusal (certainly not applied), or GW's "unknown outcome": it may have happened. */
-	if (gw_put(us, NULL, key, strlen(key), value, strlen(value), &result) != 0) {
+	if (client_put(us, NULL, key, strlen(key), value, strlen(value), &result) != 0) {
 		fprintf(stderr, "put: %s: %s\n", gw_error_name(result.code), result.reason);
 		goto out;
 	}
 	printf("us-east-1 has it on its disk after %.1f ms\n", (double)(result.answered_ns - result.submitted_ns) / 1e6);
 
 	for (int i = 0; i < 500; i++) {
-		int code = gw_get(ap, NULL, key, strlen(key), &result);
+		int code = client_get(ap, NULL, key, strlen(key), &result);
 		if (code == 0 && result.value_size == strlen(value) && memcmp(result.value, value, result.value_size) == 0) {
 			printf("ap-south-1 reads: %.*s\n", (int)result.value_size, (const char *)result.value);
 			exit_code = 0;

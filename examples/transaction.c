@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 
 #define KEYSPACE  "orders"
 #define TRANSFERS 10
@@ -27,9 +27,9 @@ struct account {
 
 static int account_read(struct gw_connection *connection, const char *name, struct account *account)
 {
-	struct gw_result result;
+	struct client_result result;
 	char text[32];
-	int code = gw_get(connection, KEYSPACE, name, strlen(name), &result);
+	int code = client_get(connection, KEYSPACE, name, strlen(name), &result);
 	if (code != 0) {
 		fprintf(stderr, "get: %s: %s\n", gw_error_name(code), result.reason);
 		return code;
@@ -44,7 +44,7 @@ static int account_read(struct gw_connection *connection, const char *name, stru
 static int account_add(struct gw_transaction *transaction, const char *name, const struct account *read, long balance)
 {
 	char text[32];
-	struct gw_operation step = {.kind = GW_PUT,
+	struct client_operation step = {.kind = CLIENT_PUT,
 	    .keyspace = KEYSPACE,
 	    .key = name,
 	    .key_size = strlen(name),
@@ -58,7 +58,7 @@ static int account_add(struct gw_transaction *transaction, const char *name, con
 
 /* Both accounts, or none. accounts NULL: whatever they are now. */
 static int accounts_write(
-    struct gw_connection *connection, const struct account *accounts, long first, long second, struct gw_result *result)
+    struct gw_connection *connection, const struct account *accounts, long first, long second, struct client_result *result)
 {
 	struct gw_transaction *transaction;
 	int code = gw_begin_global_transaction(connection, 0, &transaction);
@@ -66,7 +66,7 @@ static int accounts_write(
 		code = account_add(transaction, names[0], accounts, first);
 	if (code == 0)
 		code = account_add(transaction, names[1], accounts ? accounts + 1 : NULL, second);
-	*result = (struct gw_result){.code = code, .reason = gw_error_text(code)};
+	*result = (struct client_result){.code = code, .reason = gw_error_text(code)};
 	if (code == 0)
 		code = gw_commit_global(transaction, result);
 	gw_transaction_free(transaction);
@@ -82,7 +82,7 @@ struct transfers {
 static int transfer(struct transfers *t)
 {
 	struct account accounts[2];
-	struct gw_result result;
+	struct client_result result;
 	for (unsigned attempt = 0; attempt < 200; attempt++) {
 		for (int i = 0; i < 2; i++)
 			if (account_read(t->connection, names[i], &accounts[i]) != 0)
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
 	const char *dir = argc > 1 ? argv[1] : "./godwit-data";
 	struct transfers us = {.amount = 3}, ap = {.amount = -1};
 	struct account accounts[2];
-	struct gw_result result;
+	struct client_result result;
 	pthread_t thread;
 	int exit_code = 1;
 	us.connection = connect_to(dir, "us-east-1", argc > 2 ? argv[2] : "tcp://127.0.0.1:7400");

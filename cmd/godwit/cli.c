@@ -94,7 +94,7 @@ int cli_fail_error(struct cli *cli, int code, const struct error_context *error)
 	return cli_fail(cli, code, "%s", error->text);
 }
 
-int cli_fail_result(struct cli *cli, const struct gw_result *result)
+int cli_fail_result(struct cli *cli, const struct client_result *result)
 {
 	if (result->code != ERR_CHECK_FAILED)
 		return cli_fail(cli, result->code, "%s", result->reason);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "core/dotted.h"
 #include "core/error.h"
 #include "proto/client.pb-c.h"
@@ -56,7 +56,7 @@ extern const struct command command_up, command_down, command_restart, command_p
 /* Prints "CODE: reason; what to do" (with --json also an object on standard output) and returns the exit code. */
 int cli_fail(struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int cli_fail_error(struct cli *cli, int code, const struct error_context *error);
-int cli_fail_result(struct cli *cli, const struct gw_result *result);
+int cli_fail_result(struct cli *cli, const struct client_result *result);
 
 int cli_dir_resolve(struct cli *cli, struct error_context *error);
 int cli_topology_load(struct cli *cli); /* 0 or an exit code, with the mistakes printed */

@@ -120,17 +120,17 @@ static void conflict_print(struct cli *cli, const Godwit__Client__Conflict *c, s
 
 static int list_run(struct cli *cli, struct gw_connection *connection)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct text out = {0};
 	uint64_t printed = 0, before = 0;
 	int exit_code = 0;
 	bool more = true;
 	while (more && printed < limit) {
-		struct gw_operation operation = {.kind = GW_CONFLICTS,
+		struct client_operation operation = {.kind = CLIENT_CONFLICTS,
 		    .keyspace = cli->keyspace,
 		    .limit = limit - printed < PAGE_CONFLICTS ? (uint32_t)(limit - printed) : PAGE_CONFLICTS,
 		    .limit_id = before};
-		if (gw_call(connection, &operation, &result) != 0) {
+		if (client_call(connection, &operation, &result) != 0) {
 			exit_code = cli_fail_result(cli, &result);
 			break;
 		}
@@ -158,10 +158,10 @@ static int list_run(struct cli *cli, struct gw_connection *connection)
 
 static int show_run(struct cli *cli, struct gw_connection *connection, uint64_t id)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct text out = {0};
-	struct gw_operation operation = {.kind = GW_CONFLICT, .keyspace = cli->keyspace, .limit_id = id};
-	if (gw_call(connection, &operation, &result) == ERR_NOT_FOUND)
+	struct client_operation operation = {.kind = CLIENT_CONFLICT, .keyspace = cli->keyspace, .limit_id = id};
+	if (client_call(connection, &operation, &result) == ERR_NOT_FOUND)
 		return cli_fail(cli, ERR_NOT_FOUND, "no conflict %llu in this region's history", (unsigned long long)id);
 	if (result.code)
 		return cli_fail_result(cli, &result);

@@ -61,7 +61,7 @@ static void transaction_line(struct listing *l, const Godwit__Client__InDoubt *t
 	text_add(&l->lines, "\n");
 }
 
-static void listing_take(void *context, const struct gw_result *result)
+static void listing_take(void *context, const struct client_result *result)
 {
 	struct listing *l = context;
 	const Godwit__Client__Answer *answer = result->answer;
@@ -83,7 +83,7 @@ static void listing_take(void *context, const struct gw_result *result)
 static int listings_ask(struct cli *cli, struct listing *listings, uint32_t count)
 {
 	struct error_context error = {{0}};
-	struct gw_operation operation = {.kind = GW_IN_DOUBT};
+	struct client_operation operation = {.kind = CLIENT_IN_DOUBT};
 	for (uint32_t i = 0; i < count; i++) {
 		struct listing *l = &listings[i];
 		if (!cli_region_may_answer(cli, l->region)) {
@@ -94,12 +94,12 @@ static int listings_ask(struct cli *cli, struct listing *listings, uint32_t coun
 		int code = cli_connect(cli, l->region, 0, &l->connection, &error);
 		if (code)
 			return cli_fail_error(cli, code, &error);
-		gw_submit(l->connection, &operation);
+		client_submit(l->connection, &operation);
 		gw_flush(l->connection);
 	}
 	for (uint32_t i = 0; i < count; i++)
 		while (listings[i].connection && gw_pending(listings[i].connection))
-			gw_poll(listings[i].connection, 100, listing_take, &listings[i]);
+			client_poll(listings[i].connection, 100, listing_take, &listings[i]);
 	return 0;
 }
 

@@ -83,7 +83,7 @@ static void interrupt(int signal_number)
 	interrupted = 1;
 }
 
-static void refused_name(struct load *l, const struct flight *flight, const struct gw_result *result)
+static void refused_name(struct load *l, const struct flight *flight, const struct client_result *result)
 {
 	struct text line = {0};
 	uint64_t failed = l->refused + l->unknown + l->unreachable;
@@ -98,7 +98,7 @@ static void refused_name(struct load *l, const struct flight *flight, const stru
 	text_deinit(&line);
 }
 
-static void acked_write(struct load *l, const struct flight *flight, const struct gw_result *result)
+static void acked_write(struct load *l, const struct flight *flight, const struct client_result *result)
 {
 	char version[DOTTED_TEXT_MAX];
 	if (!l->acked)
@@ -113,7 +113,7 @@ static void acked_write(struct load *l, const struct flight *flight, const struc
 	fwrite(l->scratch.bytes, 1, l->scratch.size, l->acked);
 }
 
-static void flight_done(void *user, const struct gw_result *result)
+static void flight_done(void *user, const struct client_result *result)
 {
 	struct flight *flight = result->user;
 	struct load_region *to = user;
@@ -157,18 +157,18 @@ static void flight_done(void *user, const struct gw_result *result)
 /* True when it is on its way or settled; false when there is no room. */
 static bool flight_submit(struct load_region *to, struct flight *flight)
 {
-	struct gw_operation operation = {.kind = GW_PUT,
+	struct client_operation operation = {.kind = CLIENT_PUT,
 	    .keyspace = to->load->cli->keyspace,
 	    .key = flight->bytes,
 	    .key_size = flight->key_size,
 	    .value = flight->bytes + flight->key_size,
 	    .value_size = flight->value_size,
 	    .user = flight};
-	int code = gw_submit(to->connection, &operation);
+	int code = client_submit(to->connection, &operation);
 	if (code == ERR_FULL)
 		return false;
 	if (code) {
-		struct gw_result result = {.code = code, .reason = gw_error_text(code), .user = flight};
+		struct client_result result = {.code = code, .reason = gw_error_text(code), .user = flight};
 		flight_done(to, &result);
 	}
 	return true;
@@ -186,7 +186,7 @@ static void region_turn(struct load_region *to, uint32_t wait_ms)
 			to->again_end = &to->again;
 		to->in_retry--;
 	}
-	gw_poll(to->connection, wait_ms, flight_done, to);
+	client_poll(to->connection, wait_ms, flight_done, to);
 }
 
 static void progress_print(struct load *l, uint64_t read_bytes, bool last)

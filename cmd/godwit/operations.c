@@ -36,7 +36,7 @@ static const struct option write_options[] = {
 };
 
 /* --if-version, into the operation. 0, or the exit code. */
-static int condition_take(struct cli *cli, const struct keyspace *keyspace, struct gw_operation *operation,
+static int condition_take(struct cli *cli, const struct keyspace *keyspace, struct client_operation *operation,
     uint8_t expected[static COMMIT_VERSION_SIZE])
 {
 	struct commit_id commit;
@@ -61,7 +61,7 @@ static int condition_take(struct cli *cli, const struct keyspace *keyspace, stru
 }
 
 /* --context, into the operation. 0, or the exit code. */
-static int context_take(struct cli *cli, const struct keyspace *keyspace, struct gw_operation *operation,
+static int context_take(struct cli *cli, const struct keyspace *keyspace, struct client_operation *operation,
     uint8_t encoded[static DOTTED_ENCODED_MAX])
 {
 	struct dotted context;
@@ -81,13 +81,13 @@ struct encodings {
 };
 
 /* What is known to be refused is refused before anything is sent. 0, or the exit code. */
-static int flags_take(struct cli *cli, struct gw_operation *operation, struct encodings *encodings)
+static int flags_take(struct cli *cli, struct client_operation *operation, struct encodings *encodings)
 {
 	enum gw_level level = GW_LEVEL_OWN;
 	int exit_code = 0;
 	if (flags.session)
 		return cli_fail(cli, ERR_UNSUPPORTED, "sessions are not available in this version; leave --session out");
-	if (operation->kind == GW_GET)
+	if (operation->kind == CLIENT_GET)
 		return cli_read_level(cli, flags.level, flags.stale_ok, &operation->level);
 	if (!flags.level && !flags.context && !flags.if_version)
 		return 0;
@@ -108,28 +108,28 @@ static int flags_take(struct cli *cli, struct gw_operation *operation, struct en
 	return exit_code;
 }
 
-static void result_print_json(const char *key, const struct gw_result *result)
+static void result_print_json(const char *key, const struct client_result *result)
 {
 	struct text json = {0};
 	text_add(&json, "{");
 	json_add_bytes(&json, "key", key, strlen(key));
 	text_add(&json, ",");
-	if (result->kind == GW_GET) {
+	if (result->kind == CLIENT_GET) {
 		json_add_bytes(&json, "value", result->value, result->value_size);
 		text_add(&json, ",");
 	}
 	json_add_version(&json, "version", result->version, result->version_size);
 	text_add(&json, ",\"hlc\":\"%llu\"", (unsigned long long)result->hlc);
-	if (result->kind == GW_GET)
+	if (result->kind == CLIENT_GET)
 		text_add(&json, ",\"siblings\":%u", result->siblings);
 	text_add(&json, ",\"took_us\":%llu}", (unsigned long long)(result->answered_ns - result->submitted_ns) / 1000);
 	cli_print_json(&json);
 	text_deinit(&json);
 }
 
-static int operation_run(struct cli *cli, struct gw_operation *operation)
+static int operation_run(struct cli *cli, struct client_operation *operation)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct encodings encodings;
 	int exit_code = flags_take(cli, operation, &encodings);
 	if (exit_code)
@@ -140,10 +140,10 @@ static int operation_run(struct cli *cli, struct gw_operation *operation)
 	struct gw_connection *connection = cli_connect_region(cli, &exit_code);
 	if (!connection)
 		return exit_code;
-	if (gw_call(connection, operation, &result) == 0) {
+	if (client_call(connection, operation, &result) == 0) {
 		if (cli->json) {
 			result_print_json(cli->arguments[0], &result);
-		} else if (operation->kind == GW_GET) {
+		} else if (operation->kind == CLIENT_GET) {
 			fwrite(result.value, 1, result.value_size, stdout);
 			if (isatty(STDOUT_FILENO))
 				fputc('\n', stdout);
@@ -159,7 +159,8 @@ static int operation_run(struct cli *cli, struct gw_operation *operation)
 static int put_run(struct cli *cli)
 {
 	static char input[VALUE_SIZE_MAX + 1]; /* one more than allowed, to see that there is more */
-	struct gw_operation operation = {.kind = GW_PUT, .value = cli->arguments[1], .value_size = strlen(cli->arguments[1])};
+	struct client_operation operation = {
+	    .kind = CLIENT_PUT, .value = cli->arguments[1], .value_size = strlen(cli->arguments[1])};
 	if (strcmp(cli->arguments[1], "-") == 0) {
 		operation.value = input;
 		operation.value_size = fread(input, 1, sizeof input, stdin);
@@ -171,12 +172,12 @@ static int put_run(struct cli *cli)
 
 static int get_run(struct cli *cli)
 {
-	return operation_run(cli, &(struct gw_operation){.kind = GW_GET});
+	return operation_run(cli, &(struct client_operation){.kind = CLIENT_GET});
 }
 
 static int del_run(struct cli *cli)
 {
-	return operation_run(cli, &(struct gw_operation){.kind = GW_DELETE});
+	return operation_run(cli, &(struct client_operation){.kind = CLIENT_DELETE});
 }
 
 const struct command command_put = {.name = "put",

@@ -59,7 +59,7 @@ static int rows_print(struct cli *cli, const struct scan_flags *flags, bool json
 	uint8_t after[KEY_SIZE_MAX];
 	size_t after_size = 0;
 	struct text out = {0};
-	struct gw_result result;
+	struct client_result result;
 	enum gw_level level;
 	int exit_code = cli_read_level(cli, flags->level, flags->stale_ok, &level);
 	if (exit_code)
@@ -69,7 +69,7 @@ static int rows_print(struct cli *cli, const struct scan_flags *flags, bool json
 		return exit_code;
 	*rows = 0;
 	do {
-		struct gw_operation operation = {.kind = GW_SCAN,
+		struct client_operation operation = {.kind = CLIENT_SCAN,
 		    .keyspace = cli->keyspace,
 		    .level = level,
 		    .key = flags->prefix,
@@ -78,7 +78,7 @@ static int rows_print(struct cli *cli, const struct scan_flags *flags, bool json
 		    .after_size = after_size,
 		    .limit = limit && limit - *rows < PAGE_ROWS ? (uint32_t)(limit - *rows) : PAGE_ROWS};
 		exit_code = 0;
-		if (gw_call(connection, &operation, &result) != 0) {
+		if (client_call(connection, &operation, &result) != 0) {
 			exit_code = cli_fail_result(cli, &result);
 			break;
 		}

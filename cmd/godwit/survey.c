@@ -97,7 +97,7 @@ static void digests_take(struct survey_keyspace *keyspace, const Godwit__Client_
 }
 
 /* user of an operation: 0 about the region, else the place of the keyspace + 1. */
-static void survey_take(void *context, const struct gw_result *result)
+static void survey_take(void *context, const struct client_result *result)
 {
 	struct survey_region *r = context;
 	uintptr_t what = (uintptr_t)result->user;
@@ -119,20 +119,20 @@ void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t 
 		if (!r->connection)
 			continue;
 		r->reason[0] = 0;
-		struct gw_operation operation = {.kind = GW_REGION, .timeout_ms = timeout_ms};
+		struct client_operation operation = {.kind = CLIENT_REGION, .timeout_ms = timeout_ms};
 		if (about) {
 			r->answered = false;
-			gw_submit(r->connection, &operation);
+			client_submit(r->connection, &operation);
 		}
 		for (uint32_t k = 0; k < topology->keyspace_count; k++) {
 			if (!(keyspaces & 1ull << k))
 				continue;
 			r->keyspaces[k].answered = false;
-			operation = (struct gw_operation){.kind = GW_DIGESTS,
+			operation = (struct client_operation){.kind = CLIENT_DIGESTS,
 			    .keyspace = topology->keyspaces[k].name,
 			    .timeout_ms = timeout_ms,
 			    .user = (void *)((uintptr_t)k + 1)};
-			gw_submit(r->connection, &operation);
+			client_submit(r->connection, &operation);
 		}
 		gw_flush(r->connection);
 	}
@@ -149,7 +149,7 @@ void survey_ask(struct survey *survey, bool about, uint64_t keyspaces, uint32_t 
 			if (!r->connection || !gw_pending(r->connection))
 				continue;
 			waiting = true;
-			gw_poll(r->connection, 2, survey_take, r);
+			client_poll(r->connection, 2, survey_take, r);
 		}
 	}
 }

@@ -52,17 +52,19 @@ static int input_read(struct cli *cli, const char *path, const char *name, struc
 
 static int transaction_send(struct cli *cli, const struct txn_file *file)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct text json = {0};
 	char version[DOTTED_TEXT_MAX];
 	int exit_code;
 	struct gw_connection *connection = cli_connect_region(cli, &exit_code);
 	if (!connection)
 		return exit_code;
-	struct gw_operation operation = {
-	    .kind = GW_TRANSACTION, .steps = file->operations, .step_count = file->count, .timeout_ms = timeout_secs * 1000};
+	struct client_operation operation = {.kind = CLIENT_TRANSACTION,
+	    .steps = file->operations,
+	    .step_count = file->count,
+	    .timeout_ms = timeout_secs * 1000};
 	exit_code = 0;
-	if (gw_call(connection, &operation, &result) != 0) {
+	if (client_call(connection, &operation, &result) != 0) {
 		exit_code = cli_fail_result(cli, &result);
 	} else if (cli->json) {
 		text_add(&json, "{");

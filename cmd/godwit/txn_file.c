@@ -118,11 +118,11 @@ static const char *keyspace_name(const char *keyspace)
 }
 
 /* The step of that key, a new one at the end if there is none yet. NULL: no room, told. */
-static struct gw_operation *step_of(struct parser *p, const char *keyspace, const struct word *key)
+static struct client_operation *step_of(struct parser *p, const char *keyspace, const struct word *key)
 {
 	struct txn_file *file = p->file;
 	for (uint32_t i = 0; i < file->count; i++) {
-		struct gw_operation *o = &file->operations[i];
+		struct client_operation *o = &file->operations[i];
 		if (o->key_size == key->size && memcmp(o->key, key->bytes, key->size) == 0 &&
 		    strcmp(keyspace_name(o->keyspace), keyspace_name(keyspace)) == 0)
 			return o;
@@ -133,21 +133,21 @@ static struct gw_operation *step_of(struct parser *p, const char *keyspace, cons
 		p->full = true;
 		return NULL;
 	}
-	struct gw_operation *o = &file->operations[file->count];
+	struct client_operation *o = &file->operations[file->count];
 	file->steps[file->count++] = (struct txn_step){.line = p->line};
-	*o = (struct gw_operation){.keyspace = keyspace, .key = key->bytes, .key_size = key->size};
+	*o = (struct client_operation){.keyspace = keyspace, .key = key->bytes, .key_size = key->size};
 	p->size += commit_operation_size(&(struct commit_operation){.key_size = (uint32_t)key->size});
 	return o;
 }
 
-static void write_take(struct parser *p, struct gw_operation *o, const struct word *value)
+static void write_take(struct parser *p, struct client_operation *o, const struct word *value)
 {
 	const struct txn_step *step = &p->file->steps[o - p->file->operations];
-	if (o->kind && o->kind != GW_CHECK) {
+	if (o->kind && o->kind != CLIENT_CHECK) {
 		mistake(p, "writes the key of line %llu again", (unsigned long long)step->line);
 		return;
 	}
-	o->kind = value ? GW_PUT : GW_DELETE;
+	o->kind = value ? CLIENT_PUT : CLIENT_DELETE;
 	if (value) {
 		o->value = value->bytes;
 		o->value_size = value->size;
@@ -155,7 +155,7 @@ static void write_take(struct parser *p, struct gw_operation *o, const struct wo
 	}
 }
 
-static void check_take(struct parser *p, struct gw_operation *o, const struct word *version)
+static void check_take(struct parser *p, struct client_operation *o, const struct word *version)
 {
 	struct txn_step *step = &p->file->steps[o - p->file->operations];
 	struct commit_id commit;
@@ -166,7 +166,7 @@ static void check_take(struct parser *p, struct gw_operation *o, const struct wo
 	}
 	step->checked = true;
 	if (!o->kind)
-		o->kind = GW_CHECK;
+		o->kind = CLIENT_CHECK;
 	o->condition = absent ? GW_IF_ABSENT : GW_IF_VERSION;
 	if (absent)
 		return;
@@ -217,7 +217,7 @@ static void line_take(struct parser *p, const char *at, const char *end)
 		mistake(p, "the value is longer than 1 MiB");
 		return;
 	}
-	struct gw_operation *step = step_of(p, keyspace, &word[1]);
+	struct client_operation *step = step_of(p, keyspace, &word[1]);
 	if (step && check)
 		check_take(p, step, &word[2]);
 	else if (step)

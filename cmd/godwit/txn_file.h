@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "core/commit_entry.h"
 
 #define TXN_FILE_SIZE_MAX (8u * 1024 * 1024)
@@ -25,7 +25,7 @@ struct txn_step {
 };
 struct txn_file {
 	uint32_t count;
-	struct gw_operation operations[GW_STEPS_MAX]; /* steps, pointing into words and the keyspace given */
+	struct client_operation operations[GW_STEPS_MAX]; /* steps, pointing into words and the keyspace given */
 	struct txn_step steps[GW_STEPS_MAX];
 	char *words;
 	uint64_t mistakes;

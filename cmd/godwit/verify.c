@@ -121,15 +121,15 @@ static int bucket_read(struct survey *survey, uint32_t place, uint32_t keyspace,
 	struct survey_region *r = &survey->regions[place];
 	uint8_t after[KEY_SIZE_MAX];
 	size_t after_size = 0;
-	struct gw_result result;
+	struct client_result result;
 	for (bool more = true; more;) {
-		struct gw_operation operation = {.kind = GW_BUCKET,
+		struct client_operation operation = {.kind = CLIENT_BUCKET,
 		    .keyspace = survey->cli->topology.keyspaces[keyspace].name,
 		    .level = GW_LEVEL_EVENTUAL, /* the rows as that region has them, in strong keyspaces too */
 		    .limit = number,
 		    .after = after,
 		    .after_size = after_size};
-		int code = gw_call(r->connection, &operation, &result);
+		int code = client_call(r->connection, &operation, &result);
 		if (code)
 			return code;
 		const Godwit__Client__Answer *answer = result.answer;

@@ -52,7 +52,7 @@ static bool version_parse(struct check *check, const char *text)
 	return check->strong || vector_parse(&check->version, text) >= 0;
 }
 
-static bool is_covered(const struct check *check, const struct gw_result *result)
+static bool is_covered(const struct check *check, const struct client_result *result)
 {
 	struct commit_id commit;
 	struct vector seen;
@@ -63,7 +63,7 @@ static bool is_covered(const struct check *check, const struct gw_result *result
 	       vector_covers(&seen, &check->version);
 }
 
-static void check_done(void *user, const struct gw_result *result)
+static void check_done(void *user, const struct client_result *result)
 {
 	struct acked_check *a = user;
 	struct check *check = result->user;
@@ -106,11 +106,11 @@ static int line_check(struct acked_check *a, struct gw_connection *connection, c
 	*check = parsed;
 	check->key_size = key->size;
 	memcpy(check->key, key->bytes, key->size);
-	struct gw_operation operation = {
-	    .kind = GW_GET, .keyspace = a->cli->keyspace, .key = check->key, .key_size = check->key_size, .user = check};
+	struct client_operation operation = {
+	    .kind = CLIENT_GET, .keyspace = a->cli->keyspace, .key = check->key, .key_size = check->key_size, .user = check};
 	int code;
-	while ((code = gw_submit(connection, &operation)) == ERR_FULL)
-		gw_poll(connection, 50, check_done, a);
+	while ((code = client_submit(connection, &operation)) == ERR_FULL)
+		client_poll(connection, 50, check_done, a);
 	if (code) {
 		free(check);
 		return error_set(error, code, "%s:%llu: %s", path, (unsigned long long)line, error_text(code));
@@ -140,7 +140,7 @@ static int file_check(struct acked_check *a, struct gw_connection *connection, c
 	if (!code && ferror(file))
 		code = error_set(error, ERR_IO, "reading %s: %s", path, strerror(errno));
 	while (gw_pending(connection) && !cli_interrupted()) {
-		gw_poll(connection, 100, check_done, a);
+		client_poll(connection, 100, check_done, a);
 		if (waiting_is_due(&waiting, cli_now_ns()))
 			fprintf(stderr, "checking: waiting for %u answers of %llu\n", gw_pending(connection),
 			    (unsigned long long)(a->checked + gw_pending(connection)));

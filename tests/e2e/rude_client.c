@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "proto/client.pb-c.h"
 #include "runtime/socket.h"
 
@@ -169,7 +169,7 @@ static int probe(char **arguments)
 {
 	struct gw_options options = {.endpoint = arguments[2], .key_dir = arguments[0], .region = arguments[1]};
 	struct gw_connection *connection;
-	struct gw_result result;
+	struct client_result result;
 	char error[320] = "";
 	uint64_t until_us = now_us() + (uint64_t)atoi(arguments[4]) * 1000000, longest_us = 0;
 	unsigned count = 0, failed = 0;
@@ -177,7 +177,7 @@ static int probe(char **arguments)
 		stop_with("probe", error);
 	while (now_us() < until_us) {
 		uint64_t before_us = now_us();
-		int code = gw_get(connection, NULL, arguments[3], strlen(arguments[3]), &result);
+		int code = client_get(connection, NULL, arguments[3], strlen(arguments[3]), &result);
 		uint64_t took_us = now_us() - before_us;
 		if (code && failed++ == 0)
 			fprintf(stderr, "rude-client: probe: %s: %s\n", gw_error_name(code), result.reason);

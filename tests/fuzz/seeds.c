@@ -311,9 +311,9 @@ static size_t request_sample(uint8_t *out, bool read)
 	size_t vector_size = vector_encode(&context, vector);
 	wire_request_header(PROTOCOL_VERSION, 0x1122334455667788ull, out);
 	for (uint64_t i = 1; i < 4; i++) {
-		struct gw_operation o = {.kind = read     ? (i == 2 ? GW_SCAN : GW_GET)
-		                                 : i == 2 ? GW_DELETE
-		                                          : GW_PUT,
+		struct client_operation o = {.kind = read     ? (i == 2 ? CLIENT_SCAN : CLIENT_GET)
+		                                     : i == 2 ? CLIENT_DELETE
+		                                              : CLIENT_PUT,
 		    .keyspace = i == 3 ? "k" : NULL,
 		    .key = "a key",
 		    .key_size = 5,
@@ -334,24 +334,26 @@ static size_t transaction_request(uint8_t *out)
 {
 	uint8_t version[COMMIT_VERSION_SIZE], encoded[1024], *at = out + WIRE_REQUEST_HEADER_SIZE;
 	commit_version_encode(commit_previous, version);
-	const struct gw_operation steps[] = {
-	    {.kind = GW_PUT, .keyspace = "k", .key = "a", .key_size = 1, .value = "a value", .value_size = 7},
-	    {.kind = GW_DELETE, .keyspace = "k", .key = "b", .key_size = 1, .condition = GW_IF_ABSENT},
-	    {.kind = GW_CHECK,
+	const struct client_operation steps[] = {
+	    {.kind = CLIENT_PUT, .keyspace = "k", .key = "a", .key_size = 1, .value = "a value", .value_size = 7},
+	    {.kind = CLIENT_DELETE, .keyspace = "k", .key = "b", .key_size = 1, .condition = GW_IF_ABSENT},
+	    {.kind = CLIENT_CHECK,
 	        .key = "c",
 	        .key_size = 1,
 	        .condition = GW_IF_VERSION,
 	        .expected = version,
 	        .expected_size = sizeof version}};
-	const struct gw_operation operations[] = {{.kind = GW_TRANSACTION, .steps = steps, .step_count = 3, .timeout_ms = 700},
-	    {.kind = GW_PUT,
+	const struct client_operation operations[] = {
+	    {.kind = CLIENT_TRANSACTION, .steps = steps, .step_count = 3, .timeout_ms = 700},
+	    {.kind = CLIENT_PUT,
 	        .keyspace = "k",
 	        .key = "d",
 	        .key_size = 1,
 	        .condition = GW_IF_VERSION,
 	        .expected = version,
 	        .expected_size = sizeof version},
-	    {.kind = GW_GET, .keyspace = "k", .key = "d", .key_size = 1, .level = GW_LEVEL_EVENTUAL}, {.kind = GW_IN_DOUBT}};
+	    {.kind = CLIENT_GET, .keyspace = "k", .key = "d", .key_size = 1, .level = GW_LEVEL_EVENTUAL},
+	    {.kind = CLIENT_IN_DOUBT}};
 	wire_request_header(PROTOCOL_VERSION, 0x1122334455667788ull, out);
 	for (uint64_t i = 0; i < 4; i++) {
 		size_t size = wire_operation_encode(&operations[i], i + 1, encoded);

@@ -22,7 +22,7 @@ static void quoted(struct text *out, const void *bytes, size_t size)
 	text_add(out, "\"");
 }
 
-static void line_begin(struct text *out, const struct gw_operation *o, const char *word)
+static void line_begin(struct text *out, const struct client_operation *o, const char *word)
 {
 	if (o->keyspace) {
 		text_add(out, "in");
@@ -33,7 +33,7 @@ static void line_begin(struct text *out, const struct gw_operation *o, const cha
 	quoted(out, o->key, o->key_size);
 }
 
-static void step_write(struct text *out, const struct gw_operation *o)
+static void step_write(struct text *out, const struct client_operation *o)
 {
 	struct commit_id id;
 	char version[COMMIT_VERSION_TEXT_MAX] = "absent";
@@ -45,11 +45,11 @@ static void step_write(struct text *out, const struct gw_operation *o)
 		line_begin(out, o, "check");
 		text_add(out, " %s\n", version);
 	}
-	if (o->kind == GW_PUT) {
+	if (o->kind == CLIENT_PUT) {
 		line_begin(out, o, "put");
 		quoted(out, o->value, o->value_size);
 		text_add(out, "\n");
-	} else if (o->kind == GW_DELETE) {
+	} else if (o->kind == CLIENT_DELETE) {
 		line_begin(out, o, "del");
 		text_add(out, "\n");
 	}
@@ -57,14 +57,14 @@ static void step_write(struct text *out, const struct gw_operation *o)
 
 static void check_step(const struct txn_file *file, uint32_t place)
 {
-	const struct gw_operation *o = &file->operations[place];
-	CHECK(o->kind == GW_PUT || o->kind == GW_DELETE || (o->kind == GW_CHECK && o->condition));
+	const struct client_operation *o = &file->operations[place];
+	CHECK(o->kind == CLIENT_PUT || o->kind == CLIENT_DELETE || (o->kind == CLIENT_CHECK && o->condition));
 	CHECK(o->key_size && o->key_size <= KEY_SIZE_MAX && o->value_size <= VALUE_SIZE_MAX);
 	CHECK((o->condition == GW_IF_VERSION) == (o->expected_size == COMMIT_VERSION_SIZE) && file->steps[place].line);
 	bytes_touch(o->key, o->key_size);
 	bytes_touch(o->value, o->value_size);
 	for (uint32_t i = 0; i < place; i++) {
-		const struct gw_operation *other = &file->operations[i];
+		const struct client_operation *other = &file->operations[i];
 		CHECK(o->key_size != other->key_size || memcmp(o->key, other->key, o->key_size) != 0 ||
 		      strcmp(o->keyspace ? o->keyspace : "default", other->keyspace ? other->keyspace : "default") != 0);
 	}
@@ -83,7 +83,7 @@ static void again(const struct txn_file *file)
 		step_write(&text, &file->operations[i]);
 	CHECK(txn_file_parse(&copy, text.bytes, text.size, "again", NULL, stderr) == 0 && copy.count == file->count);
 	for (uint32_t i = 0; i < file->count; i++) {
-		const struct gw_operation *a = &file->operations[i], *b = &copy.operations[i];
+		const struct client_operation *a = &file->operations[i], *b = &copy.operations[i];
 		CHECK(a->kind == b->kind && a->condition == b->condition);
 		CHECK(bytes_same(a->key, a->key_size, b->key, b->key_size));
 		CHECK(bytes_same(a->value, a->value_size, b->value, b->value_size));

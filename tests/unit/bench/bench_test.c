@@ -126,9 +126,9 @@ static void history_expect(struct history *history, const char *path, const char
 #define VALUE_A   "value-a-24-bytes-long---"
 #define VALUE_B   "value-b-24-bytes-long---"
 
-static struct gw_result result_of(int code, const char *version, const char *value)
+static struct client_result result_of(int code, const char *version, const char *value)
 {
-	return (struct gw_result){.code = code,
+	return (struct client_result){.code = code,
 	    .version = (const uint8_t *)version,
 	    .version_size = version ? strlen(version) : 0,
 	    .value = (const uint8_t *)value,
@@ -225,8 +225,8 @@ Test(bench, shares_of_reads_sets_and_deletes_are_those_asked_for)
 		cr_assert(o->step_count == 1 && !o->is_transaction && !o->set_follows);
 		reads += o->is_read;
 		sets += operation_has_condition(o);
-		deletes += o->steps[0].kind == GW_DELETE;
-		puts += o->steps[0].kind == GW_PUT && !operation_has_condition(o);
+		deletes += o->steps[0].kind == CLIENT_DELETE;
+		puts += o->steps[0].kind == CLIENT_PUT && !operation_has_condition(o);
 		operation_release(o, &d->seen);
 	}
 	cr_assert_float_eq(reads, 0.5 * count, 0.02 * count);
@@ -244,19 +244,19 @@ Test(bench, a_compare_and_set_of_a_key_not_known_reads_it_first)
 	struct operation *o = &d->operations[0];
 	struct step *step = &d->steps[0][0];
 	cr_assert(draw(d, 0));
-	cr_assert(o->is_read && o->set_follows && step->kind == GW_GET && !operation_has_condition(o));
-	struct gw_result read = result_of(ERR_OK, VERSION_A, VALUE_A "and the rest of it");
+	cr_assert(o->is_read && o->set_follows && step->kind == CLIENT_GET && !operation_has_condition(o));
+	struct client_result read = result_of(ERR_OK, VERSION_A, VALUE_A "and the rest of it");
 	cr_assert_eq(operation_end_of(o, &read), OPERATION_OK);
 	operation_learn(o, &read, OPERATION_OK, &d->seen);
 	operation_turn_to_set(o, &read);
-	cr_assert(!o->is_read && !o->set_follows && step->kind == GW_PUT && operation_has_condition(o));
+	cr_assert(!o->is_read && !o->set_follows && step->kind == CLIENT_PUT && operation_has_condition(o));
 	cr_assert_eq(memcmp(step->expected.version, VERSION_A, 12), 0);
 	cr_assert(seen_is_busy(&d->seen, 0), "nobody may come in between");
 	cr_assert_eq(o->start_ns, 7);
 	memcpy(step->value, VALUE_B, VALUE_ID_SIZE);
 
 	/* It failed: answered, not applied; what was known is out of date. */
-	struct gw_result failed = result_of(ERR_CHECK_FAILED, NULL, NULL);
+	struct client_result failed = result_of(ERR_CHECK_FAILED, NULL, NULL);
 	cr_assert_eq(operation_end_of(o, &failed), OPERATION_CHECK_FAILED);
 	operation_note(o, &failed, OPERATION_CHECK_FAILED, 3, "r", history);
 	operation_learn(o, &failed, OPERATION_CHECK_FAILED, &d->seen);
@@ -265,13 +265,13 @@ Test(bench, a_compare_and_set_of_a_key_not_known_reads_it_first)
 
 	/* Absent is something to know as well. */
 	cr_assert(draw(d, 0));
-	struct gw_result nothing = result_of(ERR_NOT_FOUND, VERSION_B, NULL);
+	struct client_result nothing = result_of(ERR_NOT_FOUND, VERSION_B, NULL);
 	cr_assert_eq(operation_end_of(o, &nothing), OPERATION_OK);
 	operation_learn(o, &nothing, OPERATION_OK, &d->seen);
 	operation_turn_to_set(o, &nothing);
 	cr_assert(step->expected.known && step->expected.absent);
 	memcpy(step->value, VALUE_B, VALUE_ID_SIZE);
-	struct gw_result done = result_of(ERR_OK, VERSION_B, NULL);
+	struct client_result done = result_of(ERR_OK, VERSION_B, NULL);
 	operation_note(o, &done, operation_end_of(o, &done), 3, "r", history);
 	operation_learn(o, &done, OPERATION_OK, &d->seen);
 	operation_release(o, &d->seen);
@@ -280,7 +280,7 @@ Test(bench, a_compare_and_set_of_a_key_not_known_reads_it_first)
 	cr_assert(draw(d, 0));
 	cr_assert(!o->is_read && memcmp(step->expected.version, VERSION_B, 12) == 0);
 	memcpy(step->value, VALUE_A, VALUE_ID_SIZE);
-	struct gw_result unknown = result_of(ERR_UNKNOWN_OUTCOME, NULL, NULL);
+	struct client_result unknown = result_of(ERR_UNKNOWN_OUTCOME, NULL, NULL);
 	cr_assert_eq(operation_end_of(o, &unknown), OPERATION_UNKNOWN);
 	operation_note(o, &unknown, OPERATION_UNKNOWN, 3, "r", history);
 	operation_learn(o, &unknown, OPERATION_UNKNOWN, &d->seen);
@@ -298,7 +298,7 @@ Test(bench, a_compare_and_set_of_a_key_not_known_reads_it_first)
 
 Test(bench, B17_only_what_is_certain_is_a_refusal)
 {
-	struct step step = {.kind = GW_PUT};
+	struct step step = {.kind = CLIENT_PUT};
 	struct operation write = {.step_count = 1, .steps = &step}, read = {.step_count = 1, .steps = &step, .is_read = true};
 	static const struct {
 		int code;
@@ -308,7 +308,7 @@ Test(bench, B17_only_what_is_certain_is_a_refusal)
 	    {ERR_UNKNOWN_OUTCOME, OPERATION_UNKNOWN, OPERATION_FAILED}, {ERR_EXPIRED, OPERATION_UNKNOWN, OPERATION_FAILED},
 	    {ERR_UNREACHABLE, OPERATION_FAILED, OPERATION_FAILED}, {ERR_CHECK_FAILED, OPERATION_FAILED, OPERATION_FAILED}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct gw_result result = {.code = cases[i].code};
+		struct client_result result = {.code = cases[i].code};
 		cr_assert_eq(operation_end_of(&write, &result), cases[i].write, "%d", cases[i].code);
 		cr_assert_eq(operation_end_of(&read, &result), cases[i].read, "%d", cases[i].code);
 	}
@@ -327,7 +327,7 @@ Test(bench, a_transaction_has_keys_of_its_own_and_conditions_on_what_is_known)
 		for (int i = 0; i < 5; i++) {
 			const struct step *step = &d->steps[0][i];
 			taken |= 1u << step->key;
-			checks += step->kind == GW_CHECK;
+			checks += step->kind == CLIENT_CHECK;
 			conditions += step->expected.known;
 			cr_assert_eq(step->expected.known, step->key == 2 || step->key == 4);
 		}
@@ -343,11 +343,11 @@ Test(bench, a_transactions_condition_is_a_get_in_its_history)
 {
 	char path[128];
 	struct history *history = history_new(path);
-	struct step steps[] = {{.key = 1, .kind = GW_CHECK, .expected = {.known = true, .absent = true}},
-	    {.key = 2, .kind = GW_PUT, .expected = {.known = true, .value_size = 24, .value = VALUE_A}, .value = VALUE_B},
-	    {.key = 3, .kind = GW_DELETE}};
+	struct step steps[] = {{.key = 1, .kind = CLIENT_CHECK, .expected = {.known = true, .absent = true}},
+	    {.key = 2, .kind = CLIENT_PUT, .expected = {.known = true, .value_size = 24, .value = VALUE_A}, .value = VALUE_B},
+	    {.key = 3, .kind = CLIENT_DELETE}};
 	struct operation o = {.start_ns = 5, .step_count = 3, .is_transaction = true, .steps = steps};
-	struct gw_result result = result_of(ERR_OK, VERSION_A, NULL), failed = result_of(ERR_CHECK_FAILED, NULL, NULL);
+	struct client_result result = result_of(ERR_OK, VERSION_A, NULL), failed = result_of(ERR_CHECK_FAILED, NULL, NULL);
 	operation_note(&o, &result, operation_end_of(&o, &result), 3, "r", history);
 	operation_note(&o, &failed, operation_end_of(&o, &failed), 3, "r", history);
 #define OPS                                                                                                                    \

@@ -93,18 +93,18 @@ static struct reaction draining(struct fake_region *f, const struct seen *seen)
 
 Test(connection, put_and_get, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 0, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "hello", 5, &result), 0, "%s", result.reason);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "hello", 5, &result), 0, "%s", result.reason);
 	cr_assert_eq(result.number, 1);
 	cr_assert_eq(result.hlc, 1u << 16);
 	cr_assert_eq(result.version_size, 3);
 	cr_assert_eq(memcmp(result.version, "\x01\x00\x07", 3), 0);
 	cr_assert_eq(memcmp(result.value, "hello", 5), 0); /* the fake echoes */
-	cr_assert_eq(gw_get(c, "prices", "k", 1, &result), 0);
+	cr_assert_eq(client_get(c, "prices", "k", 1, &result), 0);
 	cr_assert_eq(fake.seen[1].settled, 0, "reads carry nothing for the coordinator");
-	cr_assert_eq(gw_delete(c, NULL, "k", 1, &result), 0);
+	cr_assert_eq(client_delete(c, NULL, "k", 1, &result), 0);
 	cr_assert_eq(fake.seen[2].settled, 2);
 	cr_assert_neq(fake.seen[0].client_id, 0);
 	cr_assert_eq(fake.seen[0].client_id, fake.seen[2].client_id);
@@ -114,11 +114,11 @@ Test(connection, put_and_get, .fini = stop)
 
 Test(connection, b08_lost_answer_is_asked_for_again_with_the_same_number, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, lose_first_copy);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
 	uint64_t started_ms = now_ms();
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
 	cr_assert_geq(now_ms() - started_ms, 450);
 	cr_assert_leq(now_ms() - started_ms, 1500);
 	cr_assert_eq(fake.seen_count, 2);
@@ -136,7 +136,7 @@ struct times {
 	uint32_t count;
 };
 
-static void note_time_slowly(void *context, const struct gw_result *result)
+static void note_time_slowly(void *context, const struct client_result *result)
 {
 	struct times *times = context;
 	times->answered_ns[times->count++] = result->answered_ns;
@@ -149,9 +149,9 @@ Test(connection, an_answer_is_not_older_than_its_receipt, .fini = stop)
 	struct times times = {{0}, 0};
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 0, 0, 0);
-	struct gw_operation put = {.kind = GW_PUT, .key = "k", .key_size = 1, .value = "v", .value_size = 1};
+	struct client_operation put = {.kind = CLIENT_PUT, .key = "k", .key_size = 1, .value = "v", .value_size = 1};
 	for (int i = 0; i < 2; i++) {
-		cr_assert_eq(gw_submit(c, &put), 0);
+		cr_assert_eq(client_submit(c, &put), 0);
 		for (int tries = 0; tries < 100 && fake.seen_count <= (uint32_t)i; tries++) {
 			gw_flush(c); /* not connected yet: later */
 			usleep(10000);
@@ -159,43 +159,43 @@ Test(connection, an_answer_is_not_older_than_its_receipt, .fini = stop)
 	}
 	usleep(50000); /* both answers are here */
 	while (times.count < 2)
-		gw_poll(c, 1000, note_time_slowly, &times);
+		client_poll(c, 1000, note_time_slowly, &times);
 	cr_assert_geq(times.answered_ns[1] - times.answered_ns[0], 30000000);
 	gw_close(c);
 }
 
 Test(connection, repeats_grow_apart, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, say_nothing);
 	struct gw_connection *c = fake_connect(&fake, 2300, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
 	cr_assert_eq(fake_copies(&fake, 1), 3, "at 0, 500 and 1500 ms, not %u", fake_copies(&fake, 1));
 	gw_close(c);
 }
 
 Test(connection, b17_deadline_of_a_write_is_unknown_and_of_a_read_unreachable, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, say_nothing);
 	struct gw_connection *c = fake_connect(&fake, 300, 0, 0);
 	uint64_t started_ms = now_ms();
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
 	cr_assert_leq(now_ms() - started_ms, 600);
 	cr_assert(strstr(result.reason, "mars") != NULL, "%s", result.reason);
-	cr_assert_eq(gw_get(c, NULL, "k", 1, &result), ERR_UNREACHABLE);
+	cr_assert_eq(client_get(c, NULL, "k", 1, &result), ERR_UNREACHABLE);
 	cr_assert_eq(gw_pending(c), 0);
 	gw_close(c);
 }
 
 Test(connection, b17_write_that_never_left_is_certainly_not_applied, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, say_ok);
 	struct gw_connection *right = fake_connect(&fake, 300, 0, 0);
 	strcpy(fake.endpoint, "tcp://127.0.0.1:1"); /* nobody listens there */
 	struct gw_connection *c = fake_connect(&fake, 300, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNREACHABLE);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNREACHABLE);
 	cr_assert(strstr(result.reason, "no connection") != NULL, "%s", result.reason);
 	cr_assert_eq(fake.seen_count, 0);
 	gw_close(c);
@@ -204,10 +204,10 @@ Test(connection, b17_write_that_never_left_is_certainly_not_applied, .fini = sto
 
 Test(connection, b17_refusal_of_a_repeat_says_nothing_about_the_first_copy, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, lose_then_overloaded);
 	struct gw_connection *c = fake_connect(&fake, 1200, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME, "%s", gw_error_name(result.code));
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME, "%s", gw_error_name(result.code));
 	for (uint32_t i = 0; i < fake.seen_count; i++)
 		cr_assert_eq(fake.seen[i].number, 1, "never written under another number");
 	gw_close(c);
@@ -226,37 +226,37 @@ static struct reaction too_old_to_tell(struct fake_region *region, const struct 
 /* The first write of a connection knows nothing of the region's clock; what is told then is said with all that follow. */
 Test(connection, a5_what_came_too_late_to_be_told_is_sent_as_new, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, too_old_to_tell);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", gw_error_name(result.code));
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", gw_error_name(result.code));
 	cr_assert(fake.seen_count == 2 && fake.seen[0].token == 0);
 	cr_assert(fake.seen[1].number == 1 && fake.seen[1].token == 1000 && fake.seen[1].age_ms == 0);
 	/* Without a word of the clock it is an outcome that nobody knows. */
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_EXPIRED);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_EXPIRED);
 	cr_assert(fake.seen_count == 3 && fake.seen[2].token == 2000);
 	/* And when there was another copy. Each says what was known before the first. */
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_EXPIRED);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_EXPIRED);
 	cr_assert(fake.seen_count == 5 && fake.seen[3].token == 2000 && fake.seen[4].token == 2000 && fake.seen[4].age_ms);
 	gw_close(c);
 }
 
 Test(connection, refusal_that_every_copy_meets_is_certain, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, lose_then_too_large);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_KEYSPACE);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_KEYSPACE);
 	cr_assert_str_eq(result.reason, "the script says so");
 	gw_close(c);
 }
 
 Test(connection, overloaded_is_written_again_under_a_new_number, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, overloaded_twice);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0);
 	cr_assert_eq(result.number, 3);
 	cr_assert_eq(fake_copies(&fake, 1), 1);
 	gw_close(c);
@@ -264,7 +264,7 @@ Test(connection, overloaded_is_written_again_under_a_new_number, .fini = stop)
 
 static int codes[64];
 static uint32_t results;
-static void note(void *context, const struct gw_result *result)
+static void note(void *context, const struct client_result *result)
 {
 	(void)context;
 	codes[results++ % 64] = result->code;
@@ -274,11 +274,11 @@ Test(connection, pipelined_refusals_are_passed_on, .fini = stop)
 {
 	fake_start(&fake, overloaded_twice);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(gw_submit(c, &o), 0);
+		cr_assert_eq(client_submit(c, &o), 0);
 	while (gw_pending(c))
-		gw_poll(c, 100, note, NULL);
+		client_poll(c, 100, note, NULL);
 	cr_assert_eq(results, 3);
 	cr_assert_eq(codes[0], ERR_OVERLOADED);
 	cr_assert_eq(codes[1], ERR_OVERLOADED);
@@ -288,10 +288,10 @@ Test(connection, pipelined_refusals_are_passed_on, .fini = stop)
 
 Test(connection, other_refusals_end_a_blocking_call_at_once, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, draining);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_DRAINING);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_DRAINING);
 	cr_assert_eq(fake.seen_count, 1);
 	gw_close(c);
 }
@@ -300,33 +300,33 @@ Test(connection, duplicated_answers_count_once, .fini = stop)
 {
 	fake_start(&fake, say_twice);
 	struct gw_connection *c = fake_connect(&fake, 3000, 16, 4);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	for (int i = 0; i < 200; i++) {
-		while (gw_submit(c, &o) == ERR_FULL)
-			gw_poll(c, 100, note, NULL);
+		while (client_submit(c, &o) == ERR_FULL)
+			client_poll(c, 100, note, NULL);
 	}
 	while (gw_pending(c))
-		gw_poll(c, 100, note, NULL);
+		client_poll(c, 100, note, NULL);
 	cr_assert_eq(results, 200);
 	gw_close(c);
 }
 
 Test(connection, garbage_is_not_an_answer, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, garble_first_copy);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0);
 	cr_assert_eq(fake_copies(&fake, 1), 2);
 	gw_close(c);
 }
 
 Test(connection, wrong_version_is_a_refusal, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, other_version);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_WRONG_VERSION);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_WRONG_VERSION);
 	cr_assert(strstr(result.reason, "version 99") != NULL, "%s", result.reason);
 	gw_close(c);
 }
@@ -340,14 +340,14 @@ static struct reaction refuse_whole_message(struct fake_region *f, const struct 
 
 Test(connection, a_message_refused_as_a_whole_is_not_waited_for, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, refuse_whole_message);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
 	uint64_t start_ms = now_ms();
-	cr_assert_eq(gw_get(c, NULL, "k", 1, &result), ERR_MALFORMED);
+	cr_assert_eq(client_get(c, NULL, "k", 1, &result), ERR_MALFORMED);
 	cr_assert(strstr(result.reason, "the script says so") != NULL, "%s", result.reason);
 	/* Nobody says which message it was. */
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_UNKNOWN_OUTCOME);
 	cr_assert_leq(now_ms() - start_ms, 2000);
 	gw_close(c);
 }
@@ -356,12 +356,12 @@ Test(connection, no_message_has_more_operations_than_a_region_reads, .fini = sto
 {
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 5000, 65536, 65536);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	for (uint32_t i = 0; i < 5000; i++)
-		cr_assert_eq(gw_submit(c, &o), 0);
+		cr_assert_eq(client_submit(c, &o), 0);
 	uint64_t start_ms = now_ms();
 	while (gw_pending(c) && now_ms() - start_ms < 4000)
-		gw_poll(c, 10, note, NULL);
+		client_poll(c, 10, note, NULL);
 	cr_assert_leq(fake.operations_most, REQUEST_OPERATIONS_MAX);
 	cr_assert_gt(fake.operations_most, 256);
 	gw_close(c);
@@ -375,22 +375,22 @@ static struct reaction lose_two_copies(struct fake_region *f, const struct seen 
 
 Test(connection, what_was_sent_goes_out_again_after_a_lost_connection, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, lose_two_copies);
 	struct gw_connection *c = fake_connect(&fake, 5000, 0, 0);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
-	cr_assert_eq(gw_submit(c, &o), 0);
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
+	cr_assert_eq(client_submit(c, &o), 0);
 	while (fake.seen_count < 2)
-		gw_poll(c, 1, note, NULL);
+		client_poll(c, 1, note, NULL);
 	uint64_t dropped_ms = now_ms(); /* by waiting, the third copy would go out a second from here */
 	fake_drop_connections(&fake);
 	while (gw_pending(c))
-		gw_poll(c, 10, note, NULL);
+		client_poll(c, 10, note, NULL);
 	cr_assert_eq(results, 1);
 	cr_assert_eq(codes[0], 0);
 	cr_assert_eq(fake_copies(&fake, 1), 3);
 	cr_assert_leq(now_ms() - dropped_ms, 850, "sooner than by waiting: %lu ms", now_ms() - dropped_ms);
-	cr_assert_neq(gw_put(c, NULL, "k", 1, "v", 1, &result), ERR_USAGE);
+	cr_assert_neq(client_put(c, NULL, "k", 1, "v", 1, &result), ERR_USAGE);
 	gw_close(c);
 }
 
@@ -405,25 +405,26 @@ Test(connection, F24_a_failed_check_after_a_reconnect_is_not_final, .fini = stop
 {
 	fake_start(&fake, lose_then_check_failed);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1, .value = "v", .value_size = 1, .condition = GW_IF_ABSENT};
-	struct gw_result result;
+	struct client_operation o = {
+	    .kind = CLIENT_PUT, .key = "k", .key_size = 1, .value = "v", .value_size = 1, .condition = GW_IF_ABSENT};
+	struct client_result result;
 	fake.phase = 2;
-	cr_assert_eq(gw_call(c, &o, &result), ERR_CHECK_FAILED, "one connection: %s", gw_error_name(result.code));
+	cr_assert_eq(client_call(c, &o, &result), ERR_CHECK_FAILED, "one connection: %s", gw_error_name(result.code));
 	cr_assert_eq(fake.seen_count, 2);
 	/* Two more copies on the new one: what counts is where the first went. */
 	fake.phase = 4;
-	cr_assert_eq(gw_submit(c, &o), 0);
+	cr_assert_eq(client_submit(c, &o), 0);
 	while (fake.seen_count < 3)
-		gw_poll(c, 1, note, NULL);
+		client_poll(c, 1, note, NULL);
 	fake_drop_connections(&fake);
 	while (gw_pending(c))
-		gw_poll(c, 10, note, NULL);
+		client_poll(c, 10, note, NULL);
 	cr_assert_eq(results, 1);
 	cr_assert_eq(codes[0], ERR_UNKNOWN_OUTCOME, "%s", gw_error_name(codes[0]));
 	cr_assert_geq(fake_copies(&fake, 2), 4);
 	/* A new request on the new connection is as certain as ever. */
 	fake.phase = 1;
-	cr_assert_eq(gw_call(c, &o, &result), ERR_CHECK_FAILED);
+	cr_assert_eq(client_call(c, &o, &result), ERR_CHECK_FAILED);
 	gw_close(c);
 }
 
@@ -438,11 +439,11 @@ Test(connection, f26_slow_region_is_not_sent_more_work, .fini = stop)
 {
 	fake_start(&fake, take_time);
 	struct gw_connection *c = fake_connect(&fake, 10000, 1024, 1);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	for (int i = 0; i < 8; i++)
-		gw_submit(c, &o);
+		client_submit(c, &o);
 	while (gw_pending(c))
-		gw_poll(c, 10, note, NULL);
+		client_poll(c, 10, note, NULL);
 	cr_assert_eq(results, 8);
 	cr_assert_eq(fake.seen_count, 8);
 	gw_close(c);
@@ -452,13 +453,13 @@ Test(connection, pipeline_is_bounded_and_batches_are, .fini = stop)
 {
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 3000, 32, 8);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	for (int i = 0; i < 32; i++)
-		cr_assert_eq(gw_submit(c, &o), 0);
-	cr_assert_eq(gw_submit(c, &o), ERR_FULL);
+		cr_assert_eq(client_submit(c, &o), 0);
+	cr_assert_eq(client_submit(c, &o), ERR_FULL);
 	cr_assert_eq(gw_pending(c), 32);
 	while (gw_pending(c))
-		gw_poll(c, 100, note, NULL);
+		client_poll(c, 100, note, NULL);
 	cr_assert_eq(results, 32);
 	for (uint32_t i = 0; i < fake.seen_count; i++)
 		cr_assert_eq(fake.seen[i].number, i + 1);
@@ -467,15 +468,15 @@ Test(connection, pipeline_is_bounded_and_batches_are, .fini = stop)
 
 static struct gw_connection *resubmitting;
 static uint32_t left;
-static void submit_next(void *context, const struct gw_result *result)
+static void submit_next(void *context, const struct client_result *result)
 {
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	(void)context;
 	cr_assert_eq(result->code, 0);
 	results++;
 	if (left) {
 		left--;
-		cr_assert_eq(gw_submit(resubmitting, &o), 0, "a result makes room for the next one");
+		cr_assert_eq(client_submit(resubmitting, &o), 0, "a result makes room for the next one");
 	}
 }
 
@@ -483,12 +484,12 @@ Test(connection, operations_are_submitted_from_results, .fini = stop)
 {
 	fake_start(&fake, say_ok);
 	resubmitting = fake_connect(&fake, 3000, 8, 4);
-	struct gw_operation o = {.kind = GW_PUT, .key = "k", .key_size = 1};
+	struct client_operation o = {.kind = CLIENT_PUT, .key = "k", .key_size = 1};
 	left = 500;
 	for (int i = 0; i < 8; i++)
-		cr_assert_eq(gw_submit(resubmitting, &o), 0);
+		cr_assert_eq(client_submit(resubmitting, &o), 0);
 	while (gw_pending(resubmitting))
-		gw_poll(resubmitting, 100, submit_next, NULL);
+		client_poll(resubmitting, 100, submit_next, NULL);
 	cr_assert_eq(results, 508);
 	uint64_t settled = 0;
 	for (uint32_t i = 0; i < fake.seen_count; i++)
@@ -500,17 +501,17 @@ Test(connection, operations_are_submitted_from_results, .fini = stop)
 Test(connection, mistakes_are_refused_before_anything_is_sent, .fini = stop)
 {
 	static char large[1024 * 1024 + 1];
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
-	cr_assert_eq(gw_put(c, NULL, "", 0, "v", 1, &result), ERR_KEY_TOO_LARGE);
-	cr_assert_eq(gw_put(c, NULL, large, 1025, "v", 1, &result), ERR_KEY_TOO_LARGE);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, large, sizeof large, &result), ERR_VALUE_TOO_LARGE);
-	struct gw_operation o = {.kind = (enum gw_kind)77, .key = "k", .key_size = 1};
-	cr_assert_eq(gw_submit(c, &o), ERR_USAGE);
+	cr_assert_eq(client_put(c, NULL, "", 0, "v", 1, &result), ERR_KEY_TOO_LARGE);
+	cr_assert_eq(client_put(c, NULL, large, 1025, "v", 1, &result), ERR_KEY_TOO_LARGE);
+	cr_assert_eq(client_put(c, NULL, "k", 1, large, sizeof large, &result), ERR_VALUE_TOO_LARGE);
+	struct client_operation o = {.kind = (enum client_kind)77, .key = "k", .key_size = 1};
+	cr_assert_eq(client_submit(c, &o), ERR_USAGE);
 	o.kind = 0;
-	cr_assert_eq(gw_submit(c, &o), ERR_USAGE);
-	cr_assert_eq(gw_put(c, NULL, large, 1024, large, 1024 * 1024, &result), 0);
+	cr_assert_eq(client_submit(c, &o), ERR_USAGE);
+	cr_assert_eq(client_put(c, NULL, large, 1024, large, 1024 * 1024, &result), 0);
 	cr_assert_eq(fake.seen_count, 1);
 	gw_close(c);
 }

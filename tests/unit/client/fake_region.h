@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "proto/client.pb-c.h"
 
 #define SEEN_MAX 8192u

@@ -13,7 +13,7 @@ static struct fake_region mars, venus;
 static int codes[64];
 static uint32_t results;
 
-static void note(void *context, const struct gw_result *result)
+static void note(void *context, const struct client_result *result)
 {
 	(void)context;
 	codes[result->number % 64] = result->code;
@@ -70,16 +70,16 @@ static struct gw_connection *begin(struct reaction (*at_mars)(struct fake_region
 	return fake_connect(&mars, timeout_ms, 0, 1);
 }
 
-static void submit(struct gw_connection *c, enum gw_kind kind)
+static void submit(struct gw_connection *c, enum client_kind kind)
 {
-	struct gw_operation o = {.kind = kind, .key = "k", .key_size = 1};
-	cr_assert_eq(gw_submit(c, &o), 0);
+	struct client_operation o = {.kind = kind, .key = "k", .key_size = 1};
+	cr_assert_eq(client_submit(c, &o), 0);
 }
 
 static void until_seen(struct gw_connection *c, const struct fake_region *f, uint32_t count)
 {
 	for (int i = 0; i < 5000 && f->seen_count < count; i++)
-		gw_poll(c, 1, note, NULL);
+		client_poll(c, 1, note, NULL);
 	cr_assert_geq(f->seen_count, count);
 }
 
@@ -92,19 +92,19 @@ static void move(struct gw_connection *c)
 static void drain(struct gw_connection *c)
 {
 	while (gw_pending(c))
-		gw_poll(c, 20, note, NULL);
+		client_poll(c, 20, note, NULL);
 }
 
 Test(move, what_was_sent_goes_to_the_next_region_under_its_number, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, say_ok, 5000);
-	submit(c, GW_PUT);
-	submit(c, GW_DELETE);
-	submit(c, GW_GET);
+	submit(c, CLIENT_PUT);
+	submit(c, CLIENT_DELETE);
+	submit(c, CLIENT_GET);
 	until_seen(c, &mars, 3);
 	usleep(30000);
 	move(c);
-	submit(c, GW_PUT); /* never sent to mars */
+	submit(c, CLIENT_PUT); /* never sent to mars */
 	drain(c);
 	cr_assert_eq(results, 4);
 	cr_assert_eq(venus.seen_count, 4);
@@ -126,7 +126,7 @@ Test(move, what_was_sent_goes_to_the_next_region_under_its_number, .fini = stop)
 Test(move, what_never_left_is_not_said_to_have_moved, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, say_ok, 5000);
-	submit(c, GW_PUT);
+	submit(c, CLIENT_PUT);
 	move(c);
 	drain(c);
 	cr_assert_eq(mars.seen_count, 0);
@@ -139,7 +139,7 @@ Test(move, what_never_left_is_not_said_to_have_moved, .fini = stop)
 Test(move, once_moved_is_always_moved, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, lose_first_copy, 5000);
-	submit(c, GW_PUT);
+	submit(c, CLIENT_PUT);
 	until_seen(c, &mars, 1);
 	move(c);
 	drain(c);
@@ -147,7 +147,7 @@ Test(move, once_moved_is_always_moved, .fini = stop)
 	cr_assert(venus.seen[0].moved && venus.seen[1].moved);
 	cr_assert_gt(venus.seen[1].age_ms, venus.seen[0].age_ms);
 	cr_assert_eq(codes[1], 0);
-	submit(c, GW_PUT); /* in the same slot */
+	submit(c, CLIENT_PUT); /* in the same slot */
 	drain(c);
 	cr_assert_eq(venus.seen[2].number, 2);
 	cr_assert(!venus.seen[2].moved && !venus.seen[3].moved && venus.seen[3].age_ms > 0);
@@ -157,12 +157,12 @@ Test(move, once_moved_is_always_moved, .fini = stop)
 Test(move, away_from_a_region_that_is_gone, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, say_ok, 5000);
-	submit(c, GW_PUT);
+	submit(c, CLIENT_PUT);
 	until_seen(c, &mars, 1);
 	mars.stop = true; /* its thread ends, and with it the connection */
 	for (int i = 0; i < 20; i++)
-		gw_poll(c, 10, note, NULL);
-	submit(c, GW_PUT);
+		client_poll(c, 10, note, NULL);
+	submit(c, CLIENT_PUT);
 	cr_assert_eq(gw_pending(c), 2);
 	move(c);
 	drain(c);
@@ -181,7 +181,7 @@ Test(move, refusal_of_a_moved_copy_says_nothing_about_the_first, .fini = stop)
 		uint32_t before = mars.seen_count, answered = venus.seen_count;
 		venus.phase = certain_of_one[i];
 		cr_assert_eq(gw_move(c, mars.endpoint, "mars", error), 0, "%s", error);
-		submit(c, GW_PUT);
+		submit(c, CLIENT_PUT);
 		until_seen(c, &mars, before + 1);
 		move(c);
 		drain(c);
@@ -197,7 +197,7 @@ Test(move, c5b_a_check_that_failed_is_an_answer, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, answer_phase, 2000);
 	venus.phase = ERR_CHECK_FAILED;
-	submit(c, GW_PUT);
+	submit(c, CLIENT_PUT);
 	until_seen(c, &mars, 1);
 	move(c);
 	drain(c);
@@ -211,7 +211,7 @@ Test(move, expired_ends_it_at_once, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, answer_phase, 5000);
 	venus.phase = ERR_EXPIRED;
-	submit(c, GW_PUT);
+	submit(c, CLIENT_PUT);
 	until_seen(c, &mars, 1);
 	move(c);
 	drain(c);
@@ -224,8 +224,8 @@ Test(move, expired_ends_it_at_once, .fini = stop)
 Test(move, a_region_of_another_version_knows_nothing_of_the_first_copies, .fini = stop)
 {
 	struct gw_connection *c = begin(say_nothing, other_version, 3000);
-	submit(c, GW_PUT);
-	submit(c, GW_PUT);
+	submit(c, CLIENT_PUT);
+	submit(c, CLIENT_PUT);
 	until_seen(c, &mars, 2);
 	move(c);
 	drain(c);
@@ -237,17 +237,17 @@ Test(move, a_region_of_another_version_knows_nothing_of_the_first_copies, .fini 
 Test(move, a_move_that_fails_leaves_the_connection_where_it_was, .fini = stop)
 {
 	char error[320];
-	struct gw_result result;
+	struct client_result result;
 	struct gw_connection *c = begin(say_ok, say_ok, 3000);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0);
 	cr_assert_neq(gw_move(c, venus.endpoint, "pluto", error), 0);
 	cr_assert(strstr(error, "pluto") != NULL, "%s", error);
 	cr_assert_neq(gw_move(c, "no endpoint", "venus", error), 0);
 	cr_assert_eq(gw_move(c, NULL, "venus", NULL), ERR_USAGE);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
 	cr_assert_eq(mars.seen_count, 2);
 	move(c);
-	cr_assert_eq(gw_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
+	cr_assert_eq(client_put(c, NULL, "k", 1, "v", 1, &result), 0, "%s", result.reason);
 	cr_assert_eq(mars.seen_count, 2);
 	cr_assert_eq(venus.seen_count, 1);
 	cr_assert(venus.seen[0].number == 3 && !venus.seen[0].moved);

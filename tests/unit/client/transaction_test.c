@@ -35,46 +35,46 @@ static struct reaction lose_then_phase(struct fake_region *f, const struct seen 
 	return seen->copy == 1 ? (struct reaction){ANSWER_NOTHING, 0} : (struct reaction){ANSWER_CODE, f->phase};
 }
 
-static struct gw_operation write_of(const char *key)
+static struct client_operation write_of(const char *key)
 {
-	return (struct gw_operation){
-	    .kind = GW_PUT, .keyspace = "orders", .key = key, .key_size = strlen(key), .value = "v", .value_size = 1};
+	return (struct client_operation){
+	    .kind = CLIENT_PUT, .keyspace = "orders", .key = key, .key_size = strlen(key), .value = "v", .value_size = 1};
 }
 
 Test(transaction, region_learns_conditions_levels_and_how_long_the_client_waits, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
-	struct gw_operation put = write_of("k");
+	struct client_operation put = write_of("k");
 	put.condition = GW_IF_VERSION;
 	put.expected = VERSION;
 	put.expected_size = 12;
 	put.timeout_ms = 1500;
-	cr_assert_eq(gw_call(c, &put, &result), 0);
-	struct gw_operation get = {.kind = GW_GET, .key = "k", .key_size = 1, .level = GW_LEVEL_EVENTUAL};
-	cr_assert_eq(gw_call(c, &get, &result), 0);
-	struct gw_operation steps[2] = {write_of("a"), write_of("b")};
-	struct gw_operation transaction = {.kind = GW_TRANSACTION, .steps = steps, .step_count = 2, .timeout_ms = 9000};
-	cr_assert_eq(gw_call(c, &transaction, &result), 0);
+	cr_assert_eq(client_call(c, &put, &result), 0);
+	struct client_operation get = {.kind = CLIENT_GET, .key = "k", .key_size = 1, .level = GW_LEVEL_EVENTUAL};
+	cr_assert_eq(client_call(c, &get, &result), 0);
+	struct client_operation steps[2] = {write_of("a"), write_of("b")};
+	struct client_operation transaction = {.kind = CLIENT_TRANSACTION, .steps = steps, .step_count = 2, .timeout_ms = 9000};
+	cr_assert_eq(client_call(c, &transaction, &result), 0);
 	cr_assert(fake.seen[0].condition == GW_IF_VERSION && fake.seen[0].timeout_ms == 1500);
 	cr_assert(fake.seen[1].level == GW_LEVEL_EVENTUAL && fake.seen[1].timeout_ms == 4000 && fake.seen[1].condition == 0);
-	cr_assert(fake.seen[2].kind == GW_TRANSACTION && fake.seen[2].steps == 2 && fake.seen[2].timeout_ms == 9000);
+	cr_assert(fake.seen[2].kind == CLIENT_TRANSACTION && fake.seen[2].steps == 2 && fake.seen[2].timeout_ms == 9000);
 	cr_assert_eq(fake.seen[2].settled, 2, "a write like others");
 	gw_close(c);
 }
 
-static int submit(struct gw_connection *c, struct gw_operation operation)
+static int submit(struct gw_connection *c, struct client_operation operation)
 {
-	return gw_submit(c, &operation);
+	return client_submit(c, &operation);
 }
 
 Test(transaction, what_cannot_be_meant_is_not_sent, .fini = stop)
 {
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
-	struct gw_operation put = write_of("k"), o = put, step = put;
-	o.kind = GW_CHECK;
+	struct client_operation put = write_of("k"), o = put, step = put;
+	o.kind = CLIENT_CHECK;
 	o.condition = GW_IF_ABSENT;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "a check alone");
 	o = put;
@@ -92,7 +92,7 @@ Test(transaction, what_cannot_be_meant_is_not_sent, .fini = stop)
 	o.level = GW_LEVEL_EVENTUAL;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "the level of a write is not chosen");
 	o = put;
-	o.kind = GW_GET;
+	o.kind = CLIENT_GET;
 	o.level = (enum gw_level)6;
 	cr_assert_eq(submit(c, o), ERR_USAGE);
 	o.level = GW_LEVEL_OWN;
@@ -102,18 +102,18 @@ Test(transaction, what_cannot_be_meant_is_not_sent, .fini = stop)
 	o.steps = &step;
 	o.step_count = 1;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "steps of a put");
-	o = (struct gw_operation){.kind = GW_TRANSACTION, .steps = &step};
+	o = (struct client_operation){.kind = CLIENT_TRANSACTION, .steps = &step};
 	cr_assert_eq(submit(c, o), ERR_USAGE, "no step");
 	o.step_count = 1;
 	o.condition = GW_IF_ABSENT;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "a condition of the whole");
 	o.condition = GW_ALWAYS;
-	step.kind = GW_GET;
+	step.kind = CLIENT_GET;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "a read as a step");
-	step.kind = GW_CHECK;
+	step.kind = CLIENT_CHECK;
 	step.value_size = 0;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "a check of nothing");
-	step.kind = GW_DELETE;
+	step.kind = CLIENT_DELETE;
 	step.value_size = 1;
 	cr_assert_eq(submit(c, o), ERR_USAGE, "a delete with a value");
 	step = put;
@@ -127,13 +127,13 @@ Test(transaction, what_cannot_be_meant_is_not_sent, .fini = stop)
 Test(transaction, refusals_of_one_copy_are_passed_on, .fini = stop)
 {
 	static const int codes[] = {ERR_CHECK_FAILED, ERR_NO_QUORUM, ERR_LEVEL_UNAVAILABLE, ERR_UNKNOWN_OUTCOME};
-	struct gw_result result;
-	struct gw_operation put = write_of("k");
+	struct client_result result;
+	struct client_operation put = write_of("k");
 	fake_start(&fake, answer_phase);
 	struct gw_connection *c = fake_connect(&fake, 3000, 0, 0);
 	for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++) {
 		fake.phase = codes[i];
-		cr_assert_eq(gw_call(c, &put, &result), codes[i]);
+		cr_assert_eq(client_call(c, &put, &result), codes[i]);
 		cr_assert_eq(fake.seen_count, i + 1);
 	}
 	gw_close(c);
@@ -141,14 +141,14 @@ Test(transaction, refusals_of_one_copy_are_passed_on, .fini = stop)
 
 static int after_a_lost_copy(int code, bool transaction)
 {
-	struct gw_result result;
-	struct gw_operation step = write_of("k"), o = step;
+	struct client_result result;
+	struct client_operation step = write_of("k"), o = step;
 	if (transaction)
-		o = (struct gw_operation){.kind = GW_TRANSACTION, .steps = &step, .step_count = 1};
+		o = (struct client_operation){.kind = CLIENT_TRANSACTION, .steps = &step, .step_count = 1};
 	fake_start(&fake, lose_then_phase);
 	fake.phase = code;
 	struct gw_connection *c = fake_connect(&fake, 900, 0, 0);
-	gw_call(c, &o, &result);
+	client_call(c, &o, &result);
 	for (uint32_t i = 0; i < fake.seen_count; i++)
 		cr_assert_eq(fake.seen[i].number, 1, "never written under another number");
 	cr_assert_gt(fake.seen_count, 1);
@@ -172,15 +172,15 @@ Test(transaction, refusals_of_a_repeat_are_not_certain)
 
 Test(transaction, builder_keeps_copies_and_commits_them_together, .fini = stop)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct gw_transaction *t;
 	char key[16] = "account/1", value[16] = "100";
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
 	cr_assert_eq(gw_begin_global_transaction(c, 0, &t), 0);
 	cr_assert_eq(gw_commit_global(t, &result), ERR_USAGE, "nothing in it");
-	struct gw_operation step = {
-	    .kind = GW_PUT, .keyspace = "orders", .key = key, .key_size = 9, .value = value, .value_size = 3};
+	struct client_operation step = {
+	    .kind = CLIENT_PUT, .keyspace = "orders", .key = key, .key_size = 9, .value = value, .value_size = 3};
 	cr_assert_eq(gw_add_operation(t, &step), 0);
 	memset(key, 'x', sizeof key);
 	cr_assert_eq(gw_add_operation(t, &step), 0, "another key: the first was copied");
@@ -191,7 +191,7 @@ Test(transaction, builder_keeps_copies_and_commits_them_together, .fini = stop)
 	cr_assert_eq(gw_add_operation(t, &step), ERR_USAGE);
 	cr_assert_eq(gw_commit_global(t, &result), 0, "%s", result.reason);
 	cr_assert_gt(result.version_size, 0);
-	cr_assert(fake.seen[0].kind == GW_TRANSACTION && fake.seen[0].steps == 3 && fake.seen[0].timeout_ms == 30000);
+	cr_assert(fake.seen[0].kind == CLIENT_TRANSACTION && fake.seen[0].steps == 3 && fake.seen[0].timeout_ms == 30000);
 	gw_transaction_free(t);
 	gw_transaction_free(NULL);
 	cr_assert_eq(gw_begin_global_transaction(c, UINT32_MAX, &t), ERR_USAGE);
@@ -202,7 +202,7 @@ Test(transaction, builder_keeps_copies_and_commits_them_together, .fini = stop)
 Test(transaction, builder_is_bounded, .fini = stop)
 {
 	static char large[VALUE_SIZE_MAX + 1];
-	struct gw_result result;
+	struct client_result result;
 	struct gw_transaction *t;
 	char key[16];
 	fake_start(&fake, say_ok);
@@ -210,7 +210,7 @@ Test(transaction, builder_is_bounded, .fini = stop)
 	cr_assert_eq(gw_begin_global_transaction(c, 7, &t), 0);
 	for (uint32_t i = 0; i <= GW_STEPS_MAX; i++) {
 		snprintf(key, sizeof key, "%u", i);
-		struct gw_operation step = write_of(key);
+		struct client_operation step = write_of(key);
 		cr_assert_eq(gw_add_operation(t, &step), i < GW_STEPS_MAX ? 0 : ERR_FULL);
 	}
 	cr_assert_eq(gw_commit_global(t, &result), 0, "%s", result.reason);
@@ -219,7 +219,7 @@ Test(transaction, builder_is_bounded, .fini = stop)
 
 	/* The largest value there is, and then no other; what was refused is not in it. */
 	cr_assert_eq(gw_begin_global_transaction(c, 0, &t), 0);
-	struct gw_operation step = write_of("k");
+	struct client_operation step = write_of("k");
 	step.value = large;
 	step.value_size = sizeof large;
 	cr_assert_eq(gw_add_operation(t, &step), ERR_VALUE_TOO_LARGE);

@@ -29,9 +29,9 @@ static int parse(const char *text)
 	return parse_bytes(text, strlen(text), "orders");
 }
 
-static void step_is(uint32_t place, enum gw_kind kind, const char *keyspace, const char *key, const char *value)
+static void step_is(uint32_t place, enum client_kind kind, const char *keyspace, const char *key, const char *value)
 {
-	const struct gw_operation *o = &file.operations[place];
+	const struct client_operation *o = &file.operations[place];
 	cr_assert_eq(o->kind, kind);
 	cr_assert_str_eq(o->keyspace, keyspace);
 	cr_assert(o->key_size == strlen(key) && memcmp(o->key, key, o->key_size) == 0);
@@ -42,8 +42,8 @@ static void step_is(uint32_t place, enum gw_kind kind, const char *keyspace, con
 Test(txn_file, E13c_a_mark_in_front_is_no_part_of_the_first_word)
 {
 	cr_assert_eq(parse("\xef\xbb\xbfput a 1\r\ndel b\r\n"), 0, "%s", said);
-	step_is(0, GW_PUT, "orders", "a", "1");
-	step_is(1, GW_DELETE, "orders", "b", "");
+	step_is(0, CLIENT_PUT, "orders", "a", "1");
+	step_is(1, CLIENT_DELETE, "orders", "b", "");
 }
 
 Test(txn_file, lines_become_steps)
@@ -59,16 +59,16 @@ Test(txn_file, lines_become_steps)
 	                   "put f \"\""),
 	    0, "%s", said);
 	cr_assert_eq(file.count, 6);
-	step_is(0, GW_PUT, "orders", "a", "1");
-	step_is(1, GW_PUT, "stock", "a b", "say \"hi\" \\ \n.");
-	step_is(2, GW_DELETE, "orders", "c", "");
-	step_is(3, GW_CHECK, "orders", "d", "");
+	step_is(0, CLIENT_PUT, "orders", "a", "1");
+	step_is(1, CLIENT_PUT, "stock", "a b", "say \"hi\" \\ \n.");
+	step_is(2, CLIENT_DELETE, "orders", "c", "");
+	step_is(3, CLIENT_CHECK, "orders", "d", "");
 	cr_assert(file.operations[3].condition == GW_IF_VERSION && file.operations[3].expected_size == COMMIT_VERSION_SIZE);
 	cr_assert_eq(commit_version_decode(&version, file.operations[3].expected, COMMIT_VERSION_SIZE), 0);
 	cr_assert(version.hlc == (1764000000000ull << 16 | 3) && version.region == 1 && version.share == 2);
-	step_is(4, GW_CHECK, "orders", "e", "");
+	step_is(4, CLIENT_CHECK, "orders", "e", "");
 	cr_assert_eq(file.operations[4].condition, GW_IF_ABSENT);
-	step_is(5, GW_PUT, "orders", "f", "");
+	step_is(5, CLIENT_PUT, "orders", "f", "");
 	cr_assert_eq(file.steps[1].line, 4);
 	cr_assert_eq(said_size, 0);
 	txn_file_deinit(&file);
@@ -80,13 +80,13 @@ Test(txn_file, check_and_write_of_a_key_are_one_step)
 	    parse("check a 1.0@0\nput a 1\ndel b\ncheck b absent\nin orders check c absent\nput c 2\nin stock put c 3\n"), 0,
 	    "%s", said);
 	cr_assert_eq(file.count, 4);
-	step_is(0, GW_PUT, "orders", "a", "1");
+	step_is(0, CLIENT_PUT, "orders", "a", "1");
 	cr_assert_eq(file.operations[0].condition, GW_IF_VERSION);
-	step_is(1, GW_DELETE, "orders", "b", "");
+	step_is(1, CLIENT_DELETE, "orders", "b", "");
 	cr_assert_eq(file.operations[1].condition, GW_IF_ABSENT);
-	step_is(2, GW_PUT, "orders", "c", "2");
+	step_is(2, CLIENT_PUT, "orders", "c", "2");
 	cr_assert_eq(file.operations[2].condition, GW_IF_ABSENT);
-	step_is(3, GW_PUT, "stock", "c", "3");
+	step_is(3, CLIENT_PUT, "stock", "c", "3");
 	cr_assert_eq(file.operations[3].condition, GW_ALWAYS);
 	txn_file_deinit(&file);
 	cr_assert_eq(parse_bytes("put a 1\nin default put a 2\n", 27, NULL), ERR_USAGE, "no keyspace is the default one");

@@ -11,7 +11,7 @@
 Test(wire, request_is_what_the_generated_code_reads)
 {
 	uint8_t encoded[2][512], message[2048], *at = message;
-	struct gw_operation put = {.kind = GW_PUT,
+	struct client_operation put = {.kind = CLIENT_PUT,
 	    .keyspace = "prices",
 	    .key = "key",
 	    .key_size = 3,
@@ -23,7 +23,7 @@ Test(wire, request_is_what_the_generated_code_reads)
 	    .expected = "\xfe expected",
 	    .expected_size = 10,
 	    .timeout_ms = 70000};
-	struct gw_operation scan = {.kind = GW_SCAN,
+	struct client_operation scan = {.kind = CLIENT_SCAN,
 	    .key = "p",
 	    .key_size = 1,
 	    .after = "px",
@@ -67,22 +67,23 @@ Test(wire, transaction_is_what_the_generated_code_reads)
 {
 	static char value[200000];
 	memset(value, 'v', sizeof value);
-	struct gw_operation steps[] = {{.kind = GW_PUT,
-	                                   .keyspace = "orders",
-	                                   .key = "a",
-	                                   .key_size = 1,
-	                                   .value = value,
-	                                   .value_size = sizeof value,
-	                                   .condition = GW_IF_ABSENT},
-	    {.kind = GW_DELETE, .key = "b\0c", .key_size = 3},
-	    {.kind = GW_CHECK,
+	struct client_operation steps[] = {{.kind = CLIENT_PUT,
+	                                       .keyspace = "orders",
+	                                       .key = "a",
+	                                       .key_size = 1,
+	                                       .value = value,
+	                                       .value_size = sizeof value,
+	                                       .condition = GW_IF_ABSENT},
+	    {.kind = CLIENT_DELETE, .key = "b\0c", .key_size = 3},
+	    {.kind = CLIENT_CHECK,
 	        .keyspace = "k",
 	        .key = "d",
 	        .key_size = 1,
 	        .condition = GW_IF_VERSION,
 	        .expected = "\xfe\0x",
 	        .expected_size = 3}};
-	struct gw_operation transaction = {.kind = GW_TRANSACTION, .steps = steps, .step_count = 3, .timeout_ms = 30000};
+	struct client_operation transaction = {
+	    .kind = CLIENT_TRANSACTION, .steps = steps, .step_count = 3, .timeout_ms = 30000};
 	uint8_t *encoded = malloc(wire_operation_size_max(&transaction));
 	size_t size = wire_operation_encode(&transaction, 8, encoded);
 	cr_assert_leq(size, wire_operation_size_max(&transaction));

@@ -10,11 +10,11 @@
 #define PENDING_MAX 4096u
 
 void (*fake_answer)(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer);
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer);
 
 struct gw_connection {
 	char region[64];
-	struct gw_operation pending[PENDING_MAX];
+	struct client_operation pending[PENDING_MAX];
 	uint32_t count;
 };
 
@@ -24,20 +24,20 @@ static void bytes_note(FILE *out, const char *name, const void *bytes, size_t si
 		fprintf(out, " %s=%.*s", name, (int)size, (const char *)bytes);
 }
 
-static void note(const struct gw_connection *c, const struct gw_operation *o)
+static void note(const struct gw_connection *c, const struct client_operation *o)
 {
-	static const char *const kinds[] = {[GW_PUT] = "put",
-	    [GW_DELETE] = "delete",
-	    [GW_GET] = "get",
-	    [GW_SCAN] = "scan",
-	    [GW_DIGESTS] = "digests",
-	    [GW_BUCKET] = "bucket",
-	    [GW_CONFLICTS] = "conflicts",
-	    [GW_CONFLICT] = "conflict",
-	    [GW_REGION] = "region",
-	    [GW_TRANSACTION] = "transaction",
-	    [GW_IN_DOUBT] = "in_doubt",
-	    [GW_CHECK] = "check"};
+	static const char *const kinds[] = {[CLIENT_PUT] = "put",
+	    [CLIENT_DELETE] = "delete",
+	    [CLIENT_GET] = "get",
+	    [CLIENT_SCAN] = "scan",
+	    [CLIENT_DIGESTS] = "digests",
+	    [CLIENT_BUCKET] = "bucket",
+	    [CLIENT_CONFLICTS] = "conflicts",
+	    [CLIENT_CONFLICT] = "conflict",
+	    [CLIENT_REGION] = "region",
+	    [CLIENT_TRANSACTION] = "transaction",
+	    [CLIENT_IN_DOUBT] = "in_doubt",
+	    [CLIENT_CHECK] = "check"};
 	FILE *out = fopen("asked", "a");
 	fprintf(out, "%s %s %s", c->region, kinds[o->kind], o->keyspace ? o->keyspace : "-");
 	bytes_note(out, "key", o->key, o->key_size);
@@ -59,11 +59,11 @@ static void note(const struct gw_connection *c, const struct gw_operation *o)
 	fclose(out);
 }
 
-static void answer(struct gw_connection *c, const struct gw_operation *o, struct gw_result *result)
+static void answer(struct gw_connection *c, const struct client_operation *o, struct client_result *result)
 {
 	static Godwit__Client__Answer empty = GODWIT__CLIENT__ANSWER__INIT, one;
 	one = empty;
-	*result = (struct gw_result){
+	*result = (struct client_result){
 	    .kind = o->kind, .user = o->user, .reason = "", .answer = &one, .submitted_ns = 1000000, .answered_ns = 3500000};
 	note(c, o);
 	fake_answer(c->region, o, result, &one);
@@ -92,7 +92,7 @@ void gw_close(struct gw_connection *connection)
 	free(connection);
 }
 
-int gw_submit(struct gw_connection *connection, const struct gw_operation *operation)
+int client_submit(struct gw_connection *connection, const struct client_operation *operation)
 {
 	if (connection->count == PENDING_MAX)
 		return GW_FULL;
@@ -111,10 +111,10 @@ uint32_t gw_pending(const struct gw_connection *connection)
 	return connection->count;
 }
 
-int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result),
-    void *context)
+int client_poll(struct gw_connection *connection, uint32_t timeout_ms,
+    void (*each)(void *context, const struct client_result *result), void *context)
 {
-	struct gw_result result;
+	struct client_result result;
 	uint32_t count = connection->count;
 	(void)timeout_ms;
 	for (uint32_t i = 0; i < count; i++) {
@@ -126,7 +126,7 @@ int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(
 	return (int)count;
 }
 
-int gw_call(struct gw_connection *connection, const struct gw_operation *operation, struct gw_result *result)
+int client_call(struct gw_connection *connection, const struct client_operation *operation, struct client_result *result)
 {
 	answer(connection, operation, result);
 	return result->code;

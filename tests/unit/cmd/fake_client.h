@@ -4,11 +4,11 @@
  * the file `asked`, a line each. */
 #ifndef GODWIT_TESTS_UNIT_CMD_FAKE_CLIENT_H
 #define GODWIT_TESTS_UNIT_CMD_FAKE_CLIENT_H
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "proto/client.pb-c.h"
 
 /* Fills in the result, whose answer is there and empty. */
 extern void (*fake_answer)(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer);
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer);
 
 #endif

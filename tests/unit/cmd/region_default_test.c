@@ -10,14 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "core/error.h"
 #include "shm/role_lock.h"
 #include "tests/unit/cmd/command.h"
 #include "tests/unit/cmd/fake_client.h"
 
 static void answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	(void)region;
 	(void)operation;

@@ -56,7 +56,7 @@ static int one_code;
 static const char *one_reason = "";
 
 static void one_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static uint8_t version[COMMIT_VERSION_SIZE], dotted[DOTTED_ENCODED_MAX];
 	struct dotted seen;
@@ -66,7 +66,7 @@ static void one_answer(
 	result->reason = one_reason;
 	result->hlc = 77;
 	result->siblings = 2;
-	if (operation->kind == GW_GET) {
+	if (operation->kind == CLIENT_GET) {
 		result->value = (const uint8_t *)"a\xff\tz";
 		result->value_size = 4;
 	}
@@ -165,7 +165,7 @@ Test(regions, F24_refusals_are_told_with_what_to_do)
 /* --- rows --- */
 
 static void rows_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static Godwit__Client__Row rows[3], *list[3];
 	static uint8_t dotted[DOTTED_ENCODED_MAX];
@@ -223,7 +223,7 @@ Test(regions, F24_scan_and_export)
 /* --- conflicts --- */
 
 static void conflicts_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static Godwit__Client__Conflict conflicts[2], *list[2];
 	static Godwit__Client__Side sides[3], *held[2];
@@ -257,8 +257,11 @@ static void conflicts_answer(
 	conflicts[0].held = held;
 	conflicts[0].n_held = 2;
 	answer->conflicts = list;
-	answer->n_conflicts = operation->kind == GW_CONFLICT ? 1 : operation->limit_id == 8 ? 0 : operation->limit < 2 ? 1 : 2;
-	answer->more = operation->kind == GW_CONFLICTS && operation->limit_id != 8;
+	answer->n_conflicts = operation->kind == CLIENT_CONFLICT ? 1
+	                      : operation->limit_id == 8         ? 0
+	                      : operation->limit < 2             ? 1
+	                                                         : 2;
+	answer->more = operation->kind == CLIENT_CONFLICTS && operation->limit_id != 8;
 }
 
 Test(regions, F24_conflicts)
@@ -323,7 +326,7 @@ Test(regions, F24_conflicts)
 /* --- undecided transactions --- */
 
 static void in_doubt_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static Godwit__Client__InDoubt all[4], *list[4];
 	static Godwit__Client__Row keys[2], *key_list[2];
@@ -424,7 +427,7 @@ static uint64_t us_silent_ms;
 static bool all_silent;
 
 static void status_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static Godwit__Client__Region about;
 	static Godwit__Client__Digests digests;
@@ -482,8 +485,8 @@ static void status_answer(
 		about.peers = list;
 		about.n_peers = 2;
 	}
-	answer->region = operation->kind == GW_REGION ? &about : NULL;
-	answer->digests = operation->kind == GW_DIGESTS ? &digests : NULL;
+	answer->region = operation->kind == CLIENT_REGION ? &about : NULL;
+	answer->digests = operation->kind == CLIENT_DIGESTS ? &digests : NULL;
 }
 
 Test(regions, F24_status)
@@ -607,7 +610,7 @@ Test(regions, F24_status_words)
 enum eu_is { EU_SAME, EU_OTHER, EU_BEHIND, EU_SILENT, EU_LATE };
 static enum eu_is eu_is;
 
-static void bucket_answer(const char *region, const struct gw_operation *operation, Godwit__Client__Answer *answer)
+static void bucket_answer(const char *region, const struct client_operation *operation, Godwit__Client__Answer *answer)
 {
 	static Godwit__Client__Row rows[2], *list[2];
 	static const char *const keys[] = {"k1", "k\t2"};
@@ -626,14 +629,14 @@ static void bucket_answer(const char *region, const struct gw_operation *operati
 }
 
 static void verify_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static Godwit__Client__Digests digests;
 	static uint8_t applied[VECTOR_ENCODED_MAX], buckets[DIGEST_BUCKETS * 16];
 	static uint32_t asked_eu;
 	bool is_eu = strcmp(region, "eu") == 0, is_default = strcmp(operation->keyspace, "default") == 0;
 	struct vector vector;
-	if (operation->kind == GW_BUCKET) {
+	if (operation->kind == CLIENT_BUCKET) {
 		if (is_default)
 			bucket_answer(region, operation, answer);
 		return;
@@ -715,7 +718,7 @@ Test(regions, F24_verify)
 /* --- load and txn --- */
 
 static void load_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static unsigned overloaded;
 	const char *key = operation->key;
@@ -760,12 +763,12 @@ Test(regions, F24_load)
 }
 
 static void txn_answer(
-    const char *region, const struct gw_operation *operation, struct gw_result *result, Godwit__Client__Answer *answer)
+    const char *region, const struct client_operation *operation, struct client_result *result, Godwit__Client__Answer *answer)
 {
 	static uint8_t version[COMMIT_VERSION_SIZE];
 	(void)region;
 	(void)answer;
-	cr_assert_eq(operation->steps[0].kind, GW_PUT);
+	cr_assert_eq(operation->steps[0].kind, CLIENT_PUT);
 	commit_version_encode((struct commit_id){.hlc = 1764000000000ull << 16 | 5, .region = 1}, version);
 	result->version = version;
 	result->version_size = sizeof version;

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/godwit.h"
+#include "client/admin.h"
 #include "core/error.h"
 #include "core/hlc.h"
 #include "core/record.h"
@@ -175,7 +175,7 @@ static uint8_t acknowledged[WRITES];
 static uint32_t counts[3]; /* ok, refused, unknown */
 static uint32_t probes;    /* writes to one key */
 
-static void on_result(void *context, const struct gw_result *result)
+static void on_result(void *context, const struct client_result *result)
 {
 	(void)context;
 	uint32_t index = (uint32_t)(uintptr_t)result->user;
@@ -188,10 +188,10 @@ static void on_result(void *context, const struct gw_result *result)
 static void writes_wait(void)
 {
 	struct gw_connection *c = connect_client(5000);
-	struct gw_result result;
+	struct client_result result;
 	int code = ERR_OVERLOADED;
 	for (int i = 0; i < 500 && code == ERR_OVERLOADED; i++) {
-		code = gw_put(c, NULL, "probe", 5, "", 0, &result);
+		code = client_put(c, NULL, "probe", 5, "", 0, &result);
 		if (code)
 			usleep(10000);
 	}
@@ -207,14 +207,14 @@ static void T27_kill_under_load(struct gw_connection *c)
 	for (uint32_t i = 0; i < WRITES; i++) {
 		int size = snprintf(key, sizeof key, "key-%u", i);
 		int value_size = snprintf(value, sizeof value, "value-%u", i);
-		struct gw_operation put = {.kind = GW_PUT,
+		struct client_operation put = {.kind = CLIENT_PUT,
 		    .key = key,
 		    .key_size = (size_t)size,
 		    .value = value,
 		    .value_size = (size_t)value_size,
 		    .user = (void *)(uintptr_t)i};
-		while (gw_submit(c, &put) == ERR_FULL)
-			gw_poll(c, 100, on_result, NULL);
+		while (client_submit(c, &put) == ERR_FULL)
+			client_poll(c, 100, on_result, NULL);
 		if (i == WRITES / 4 || i == WRITES / 2 || i == WRITES / 4 * 3) {
 			stop(0, SIGKILL);
 			uint64_t took_ms = start(0);
@@ -223,21 +223,21 @@ static void T27_kill_under_load(struct gw_connection *c)
 		}
 	}
 	while (gw_pending(c))
-		gw_poll(c, 100, on_result, NULL);
+		client_poll(c, 100, on_result, NULL);
 	CHECK(counts[0] > WRITES / 2, "%u ok, %u refused, %u unknown", counts[0], counts[1], counts[2]);
 	for (uint32_t i = 0; i < WRITES; i++) {
 		int size = snprintf(key, sizeof key, "key-%u", i);
 		int value_size = snprintf(value, sizeof value, "value-%u", i);
-		struct gw_result result;
-		int code = gw_get(c, NULL, key, (size_t)size, &result);
+		struct client_result result;
+		int code = client_get(c, NULL, key, (size_t)size, &result);
 		CHECK(!acknowledged[i] || (code == 0 && result.value_size == (size_t)value_size &&
 		                              !memcmp(result.value, value, result.value_size)),
 		    "%s was acknowledged: %d", key, code);
 	}
 	/* However often it was sent again, each was applied once: as many records as rows. */
-	struct gw_operation ask = {.kind = GW_REGION};
-	struct gw_result result;
-	CHECK(gw_call(c, &ask, &result) == 0 && result.answer, "region: %d", result.code);
+	struct client_operation ask = {.kind = CLIENT_REGION};
+	struct client_result result;
+	CHECK(client_call(c, &ask, &result) == 0 && result.answer, "region: %d", result.code);
 	const Godwit__Client__Region *region = ((const Godwit__Client__Answer *)result.answer)->region;
 	struct vector applied;
 	CHECK(region && vector_decode(&applied, region->applied.data, region->applied.len) > 0, "vector");
@@ -250,45 +250,45 @@ static void T27_kill_under_load(struct gw_connection *c)
 
 static void versions_and_deletes(struct gw_connection *c)
 {
-	struct gw_result result;
+	struct client_result result;
 	uint8_t version[GW_VERSION_SIZE_MAX];
-	CHECK(gw_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);
-	CHECK(gw_get(c, NULL, "a", 1, &result) == 0 && result.siblings == 1, "%d", result.code);
+	CHECK(client_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(client_get(c, NULL, "a", 1, &result) == 0 && result.siblings == 1, "%d", result.code);
 	size_t version_size = result.version_size;
 	memcpy(version, result.version, version_size);
-	CHECK(gw_put(c, NULL, "a", 1, "2", 1, &result) == 0, "%d", result.code);
-	struct gw_operation old = {.kind = GW_PUT,
+	CHECK(client_put(c, NULL, "a", 1, "2", 1, &result) == 0, "%d", result.code);
+	struct client_operation old = {.kind = CLIENT_PUT,
 	    .key = "a",
 	    .key_size = 1,
 	    .value = "3",
 	    .value_size = 1,
 	    .version = version,
 	    .version_size = version_size};
-	CHECK(gw_call(c, &old, &result) == 0, "%d", result.code);
-	CHECK(gw_get(c, NULL, "a", 1, &result) == 0 && result.siblings == 2 && result.value[0] == '3', "%d, %u siblings",
+	CHECK(client_call(c, &old, &result) == 0, "%d", result.code);
+	CHECK(client_get(c, NULL, "a", 1, &result) == 0 && result.siblings == 2 && result.value[0] == '3', "%d, %u siblings",
 	    result.code, result.siblings);
-	CHECK(gw_delete(c, NULL, "a", 1, &result) == 0, "%d", result.code);
-	CHECK(gw_get(c, NULL, "a", 1, &result) == ERR_NOT_FOUND && result.version_size > 1, "%d", result.code);
-	CHECK(gw_put(c, "nowhere", "a", 1, "1", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
-	CHECK(gw_get(c, "nowhere", "a", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
-	struct gw_operation once = {
-	    .kind = GW_PUT, .key = "a", .key_size = 1, .value = "1", .value_size = 1, .condition = GW_IF_ABSENT};
-	CHECK(gw_call(c, &once, &result) == ERR_UNSUPPORTED, "%d", result.code);
+	CHECK(client_delete(c, NULL, "a", 1, &result) == 0, "%d", result.code);
+	CHECK(client_get(c, NULL, "a", 1, &result) == ERR_NOT_FOUND && result.version_size > 1, "%d", result.code);
+	CHECK(client_put(c, "nowhere", "a", 1, "1", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
+	CHECK(client_get(c, "nowhere", "a", 1, &result) == ERR_UNKNOWN_KEYSPACE, "%d", result.code);
+	struct client_operation once = {
+	    .kind = CLIENT_PUT, .key = "a", .key_size = 1, .value = "1", .value_size = 1, .condition = GW_IF_ABSENT};
+	CHECK(client_call(c, &once, &result) == ERR_UNSUPPORTED, "%d", result.code);
 	uint8_t ahead[VECTOR_ENCODED_MAX];
 	old.version = ahead;
 	old.version_size = vector_encode(&(struct vector){.sequence = {[3] = 1u << 30}}, ahead);
-	CHECK(gw_call(c, &old, &result) == ERR_CONTEXT_AHEAD, "%d", result.code);
+	CHECK(client_call(c, &old, &result) == ERR_CONTEXT_AHEAD, "%d", result.code);
 }
 
 static size_t in_doubt(struct gw_connection *c)
 {
-	struct gw_operation ask = {.kind = GW_IN_DOUBT};
-	struct gw_result result;
-	CHECK(gw_call(c, &ask, &result) == 0 && result.answer, "%d", result.code);
+	struct client_operation ask = {.kind = CLIENT_IN_DOUBT};
+	struct client_result result;
+	CHECK(client_call(c, &ask, &result) == 0 && result.answer, "%d", result.code);
 	return ((const Godwit__Client__Answer *)result.answer)->n_in_doubt;
 }
 
-static uint64_t took_ms(const struct gw_result *result)
+static uint64_t took_ms(const struct client_result *result)
 {
 	return (result->answered_ns - result->submitted_ns) / 1000000;
 }
@@ -297,51 +297,57 @@ static uint64_t took_ms(const struct gw_result *result)
  * then is unknown (B17), in doubt over a restart, and holds up nothing but its own key. Later all is refused at once. */
 static void T53_strong_without_a_majority(struct gw_connection *c)
 {
-	struct gw_result result;
-	struct gw_operation put = {
-	    .kind = GW_PUT, .keyspace = "locked", .key = "a", .key_size = 1, .value = "1", .value_size = 1, .timeout_ms = 400};
+	struct client_result result;
+	struct client_operation put = {.kind = CLIENT_PUT,
+	    .keyspace = "locked",
+	    .key = "a",
+	    .key_size = 1,
+	    .value = "1",
+	    .value_size = 1,
+	    .timeout_ms = 400};
 	stop(0, SIGKILL);
 	start(0);
 	writes_wait();
-	CHECK(gw_call(c, &put, &result) == ERR_UNKNOWN_OUTCOME, "%d", result.code);
+	CHECK(client_call(c, &put, &result) == ERR_UNKNOWN_OUTCOME, "%d", result.code);
 	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
 	stop(0, SIGKILL);
 	CHECK(start(0) < 1000, "the start took too long");
 	writes_wait();
 	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
-	CHECK(gw_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(client_put(c, NULL, "a", 1, "1", 1, &result) == 0, "%d", result.code);
 	for (int i = 0; i < 100; i++) {
-		struct gw_operation get = {.kind = GW_GET, .keyspace = "locked", .key = "b", .key_size = 1, .timeout_ms = 1000};
-		CHECK(gw_call(c, &get, &result) == ERR_NO_QUORUM, "%d", result.code);
+		struct client_operation get = {
+		    .kind = CLIENT_GET, .keyspace = "locked", .key = "b", .key_size = 1, .timeout_ms = 1000};
+		CHECK(client_call(c, &get, &result) == ERR_NO_QUORUM, "%d", result.code);
 		if (took_ms(&result) < 300)
 			break;
 	}
 	CHECK(took_ms(&result) < 300, "it still waits for the other region");
 	for (int i = 0; i < 2; i++, put.key = "b") {
 		put.timeout_ms = 10000;
-		CHECK(gw_call(c, &put, &result) == ERR_NO_QUORUM && took_ms(&result) < 3000, "%d", result.code);
+		CHECK(client_call(c, &put, &result) == ERR_NO_QUORUM && took_ms(&result) < 3000, "%d", result.code);
 	}
 	CHECK(in_doubt(c) == 1, "%zu in doubt", in_doubt(c));
 	/* What this region has is there for whoever asks for no more. */
-	struct gw_operation weak = {
-	    .kind = GW_GET, .keyspace = "locked", .key = "a", .key_size = 1, .level = GW_LEVEL_EVENTUAL};
-	CHECK(gw_call(c, &weak, &result) == ERR_NOT_FOUND, "%d", result.code);
-	const struct gw_operation mixed[] = {
-	    {.kind = GW_PUT, .keyspace = "locked", .key = "c", .key_size = 1, .value = "1", .value_size = 1},
-	    {.kind = GW_PUT, .key = "c", .key_size = 1, .value = "1", .value_size = 1}};
-	struct gw_operation transaction = {.kind = GW_TRANSACTION, .steps = mixed, .step_count = 2};
-	CHECK(gw_call(c, &transaction, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
+	struct client_operation weak = {
+	    .kind = CLIENT_GET, .keyspace = "locked", .key = "a", .key_size = 1, .level = GW_LEVEL_EVENTUAL};
+	CHECK(client_call(c, &weak, &result) == ERR_NOT_FOUND, "%d", result.code);
+	const struct client_operation mixed[] = {
+	    {.kind = CLIENT_PUT, .keyspace = "locked", .key = "c", .key_size = 1, .value = "1", .value_size = 1},
+	    {.kind = CLIENT_PUT, .key = "c", .key_size = 1, .value = "1", .value_size = 1}};
+	struct client_operation transaction = {.kind = CLIENT_TRANSACTION, .steps = mixed, .step_count = 2};
+	CHECK(client_call(c, &transaction, &result) == ERR_LEVEL_UNAVAILABLE, "%d", result.code);
 }
 
 static void scans(struct gw_connection *c)
 {
-	struct gw_result result;
+	struct client_result result;
 	char after[32];
-	struct gw_operation scan = {.kind = GW_SCAN, .key = "key-1", .key_size = 5, .limit = 1000, .after = after};
+	struct client_operation scan = {.kind = CLIENT_SCAN, .key = "key-1", .key_size = 5, .limit = 1000, .after = after};
 	uint32_t rows = 0;
 	bool more;
 	do {
-		CHECK(gw_call(c, &scan, &result) == 0 && result.answer, "%d", result.code);
+		CHECK(client_call(c, &scan, &result) == 0 && result.answer, "%d", result.code);
 		const Godwit__Client__Answer *answer = result.answer;
 		CHECK(answer->n_rows <= 1000, "%zu", answer->n_rows);
 		rows += (uint32_t)answer->n_rows;
@@ -359,16 +365,16 @@ static void scans(struct gw_connection *c)
 		expected += acknowledged[i] && !strncmp(key, "key-1", 5);
 	}
 	CHECK(rows >= expected, "%u rows, %u acknowledged", rows, expected);
-	struct gw_operation digests = {.kind = GW_DIGESTS};
-	CHECK(gw_call(c, &digests, &result) == 0, "%d", result.code);
+	struct client_operation digests = {.kind = CLIENT_DIGESTS};
+	CHECK(client_call(c, &digests, &result) == 0, "%d", result.code);
 	const Godwit__Client__Answer *answer = result.answer;
 	CHECK(answer->digests && answer->digests->buckets.len == DIGEST_BUCKETS * 16, "digests");
 	uint64_t live_rows = answer->digests->live_rows;
 	struct digest bucket[2] = {0};
 	memcpy(&bucket[0], answer->digests->buckets.data + 16 * 7, 16);
 	for (uint32_t b = 0; b < DIGEST_BUCKETS; b++) {
-		struct gw_operation operation = {.kind = GW_BUCKET, .limit = b};
-		CHECK(gw_call(c, &operation, &result) == 0, "%d", result.code);
+		struct client_operation operation = {.kind = CLIENT_BUCKET, .limit = b};
+		CHECK(client_call(c, &operation, &result) == 0, "%d", result.code);
 		answer = result.answer;
 		bucket_rows += (uint32_t)answer->n_rows;
 		for (size_t i = 0; b == 7 && i < answer->n_rows; i++) {
@@ -384,25 +390,25 @@ static void scans(struct gw_connection *c)
 /* T39: a peer refuses this region as one that lost its disk. What it writes could never reach anybody. */
 static void reused(struct gw_connection *c)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct shm_link *link = &shm.layout->links[5];
 	atomic_store(&link->inbound_code, ERR_REGION_REUSED); /* that region was */
 	atomic_store(&link->inbound, LINK_REFUSED);
-	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == 0, "refused for another reason: %d", result.code);
+	CHECK(client_put(c, NULL, "r", 1, "1", 1, &result) == 0, "refused for another reason: %d", result.code);
 	atomic_store(&link->reused, 1);
-	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
+	CHECK(client_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
 	CHECK(strstr(result.reason, "wiped"), "%s", result.reason);
-	CHECK(gw_put(c, "locked", "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
+	CHECK(client_put(c, "locked", "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "%d", result.code);
 	/* D6: rows that are known to be incomplete answer only who asks for them as they are. */
-	const struct gw_operation stale = {.kind = GW_GET, .key = "key-1", .key_size = 5, .level = GW_LEVEL_STALE};
+	const struct client_operation stale = {.kind = CLIENT_GET, .key = "key-1", .key_size = 5, .level = GW_LEVEL_STALE};
 	usleep(100000); /* published with the next turn */
-	CHECK(gw_get(c, NULL, "key-1", 5, &result) == ERR_REGION_REUSED, "%d", result.code);
-	CHECK(gw_call(c, &stale, &result) == 0, "%d", result.code);
+	CHECK(client_get(c, NULL, "key-1", 5, &result) == ERR_REGION_REUSED, "%d", result.code);
+	CHECK(client_call(c, &stale, &result) == 0, "%d", result.code);
 	atomic_store(&link->inbound, LINK_DOWN);
 	atomic_store(&link->reused, 0); /* by a new streamer */
-	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "forgotten with the link: %d", result.code);
+	CHECK(client_put(c, NULL, "r", 1, "1", 1, &result) == ERR_REGION_REUSED, "forgotten with the link: %d", result.code);
 	atomic_store(&link->inbound, LINK_SUBSCRIBED);
-	CHECK(gw_put(c, NULL, "r", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(client_put(c, NULL, "r", 1, "1", 1, &result) == 0, "%d", result.code);
 	atomic_store(&link->inbound, LINK_DOWN);
 }
 
@@ -439,16 +445,16 @@ static void draining(struct gw_connection *c)
 {
 	char admin[256], *json = NULL;
 	struct error_context error = {0};
-	struct gw_result result;
+	struct client_result result;
 	admin_endpoint(region_dir, "coordinator", admin);
 	CHECK(admin_ask(admin, "drain", "", 2000, &json, &error) == 0, "%s", error.text);
 	free(json);
-	CHECK(gw_put(c, NULL, "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
-	CHECK(gw_put(c, "locked", "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
-	CHECK(gw_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
+	CHECK(client_put(c, NULL, "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
+	CHECK(client_put(c, "locked", "d", 1, "1", 1, &result) == ERR_DRAINING, "%d", result.code);
+	CHECK(client_get(c, NULL, "key-1", 5, &result) == 0, "%d", result.code);
 	CHECK(admin_ask(admin, "undrain", "", 2000, &json, &error) == 0, "%s", error.text);
 	free(json);
-	CHECK(gw_put(c, NULL, "d", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(client_put(c, NULL, "d", 1, "1", 1, &result) == 0, "%d", result.code);
 }
 
 /* ---- the streamer's side of the ring ---- */
@@ -487,7 +493,7 @@ static uint64_t applied_from_there(uint64_t wanted)
 /* A stream with repeats, a gap, and a coordinator that dies with records in the ring. */
 static void T28_inbound(struct gw_connection *c)
 {
-	struct gw_result result;
+	struct client_result result;
 	struct counter_block *counters = &shm.layout->counters[ACTOR_COORDINATOR];
 	CHECK(ring_attach(&ring, &shm.layout->inbound, shm.layout->inbound_bytes, SHM_INBOUND_RING_SIZE) == 0, "ring");
 	for (uint64_t n = 1; n <= 20000; n++) {
@@ -512,7 +518,7 @@ static void T28_inbound(struct gw_connection *c)
 	for (uint64_t n = from + 1; n <= 21000; n++)
 		inbound_push(n);
 	CHECK(applied_from_there(21000) == 21000, "applied up to %llu", (unsigned long long)applied_from_there(0));
-	CHECK(gw_get(c, NULL, "there-20003", 11, &result) == 0 && result.value_size == 7, "%d", result.code);
+	CHECK(client_get(c, NULL, "there-20003", 11, &result) == 0 && result.value_size == 7, "%d", result.code);
 	CHECK(counters->histograms[HISTOGRAM_replication_lag_us].count == 21000, "lag");
 }
 
@@ -535,17 +541,17 @@ int main(int argc, char **argv)
 	T28_inbound(c);
 	/* Without a coordinator reads go on, and writes are refused or unknown, never lost silently. */
 	CHECK(WIFEXITED(stop(0, SIGTERM)), "the coordinator did not stop in good order");
-	struct gw_result result;
-	CHECK(gw_get(c, NULL, "d", 1, &result) == 0, "%d", result.code);
+	struct client_result result;
+	CHECK(client_get(c, NULL, "d", 1, &result) == 0, "%d", result.code);
 	struct gw_connection *hasty = connect_client(300);
-	int code = gw_put(hasty, NULL, "e", 1, "1", 1, &result);
+	int code = client_put(hasty, NULL, "e", 1, "1", 1, &result);
 	CHECK(code == ERR_OVERLOADED || code == ERR_UNKNOWN_OUTCOME, "%d", code);
 	gw_close(hasty);
 	/* A stop in good order is a start without anything to repair. */
 	start(0);
 	writes_wait();
-	CHECK(gw_put(c, NULL, "e", 1, "1", 1, &result) == 0, "%d", result.code);
-	CHECK(gw_get(c, NULL, "e", 1, &result) == 0, "%d", result.code);
+	CHECK(client_put(c, NULL, "e", 1, "1", 1, &result) == 0, "%d", result.code);
+	CHECK(client_get(c, NULL, "e", 1, &result) == 0, "%d", result.code);
 	gw_close(c);
 	int status = stop(1, SIGTERM);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "router: %d", status);

@@ -6,8 +6,8 @@
  * number (over a new connection if need be) until its deadline, so a write is applied at most once however often it is sent.
  * When the deadline passes the outcome is GW_UNKNOWN: it may have happened. A refusal (codes of core/error.h whose exit code is
  * 3, and CHECK_FAILED) is certain: not applied. Not thread-safe; one connection a thread. */
-#ifndef GODWIT_CLIENT_GODWIT_H
-#define GODWIT_CLIENT_GODWIT_H
+#ifndef GODWIT_CLIENT_ADMIN_H
+#define GODWIT_CLIENT_ADMIN_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,33 +50,34 @@ void gw_close(struct gw_connection *connection);
 
 /* Leaves the region for another one. What has no answer yet is sent there under its number: of what had been sent before, a
  * strong keyspace applies it once in whatever regions it came to; other keyspaces cannot tell, the outcome is then unknown
- * (EXPIRED). Call gw_poll before, for answers that are there already. On failure the connection stays where it was. */
+ * (EXPIRED). Call client_poll before, for answers that are there already. On failure the connection stays where it was. */
 int gw_move(struct gw_connection *connection, const char *endpoint, const char *region, char *error);
 
-enum gw_kind {
-	GW_PUT = 1,
-	GW_DELETE,
-	GW_GET,
-	GW_SCAN,
-	GW_DIGESTS,
-	GW_BUCKET,
-	GW_CONFLICTS,
-	GW_CONFLICT,
-	GW_REGION,
-	GW_TRANSACTION, /* all steps or none */
-	GW_IN_DOUBT,
-	GW_CHECK, /* a step only: writes nothing, holds the transaction to its condition */
+enum client_kind {
+	CLIENT_PUT = 1,
+	CLIENT_DELETE,
+	CLIENT_GET,
+	CLIENT_SCAN,
+	CLIENT_DIGESTS,
+	CLIENT_BUCKET,
+	CLIENT_CONFLICTS,
+	CLIENT_CONFLICT,
+	CLIENT_REGION,
+	CLIENT_TRANSACTION, /* all steps or none */
+	CLIENT_IN_DOUBT,
+	CLIENT_CHECK, /* a step only: writes nothing, holds the transaction to its condition */
 };
 /* Of a write or a check in a strong keyspace. */
 enum gw_condition { GW_ALWAYS, GW_IF_ABSENT, GW_IF_VERSION };
 /* Of a read; OWN: that of the keyspace, which others may only weaken. */
-/* Of a read. STALE: whatever the region holds, even where it knows that its rows are incomplete and refuses every other read. */
+/* Of a read. STALE: whatever the region holds, even where it knows that its rows are incomplete and refuses every other read.
+ */
 enum gw_level { GW_LEVEL_OWN, GW_LEVEL_EVENTUAL, GW_LEVEL_SESSION, GW_LEVEL_CAUSAL, GW_LEVEL_STRONG, GW_LEVEL_STALE };
 
 #define GW_STEPS_MAX 256
 
-struct gw_operation {
-	enum gw_kind kind;
+struct client_operation {
+	enum client_kind kind;
 	const char *keyspace; /* NULL: default */
 	const void *key;
 	size_t key_size;
@@ -95,14 +96,14 @@ struct gw_operation {
 	enum gw_level level; /* GET, SCAN */
 	/* TRANSACTION: PUT, DELETE and CHECK, each of another key; of each count kind, keyspace, key, value and condition. At
 	 * most GW_STEPS_MAX, and about 1 MiB of keys and values. */
-	const struct gw_operation *steps;
+	const struct client_operation *steps;
 	size_t step_count;
 	void *user; /* comes back with the result */
 };
 
-struct gw_result {
+struct client_result {
 	uint64_t number;
-	enum gw_kind kind;
+	enum client_kind kind;
 	void *user;
 	int code;           /* 0, a refusal, ERR_UNKNOWN_OUTCOME (writes), ERR_UNREACHABLE (reads; writes never sent) */
 	const char *reason; /* "" with code 0 */
@@ -118,24 +119,26 @@ struct gw_result {
 
 /* Pipelined: submit copies what it needs; GW_FULL (ERR_FULL) when pipeline_max is reached; a value or key too large and a wrong
  * kind are refused here, at once, by the return code. Sending happens in poll and flush. */
-int gw_submit(struct gw_connection *connection, const struct gw_operation *operation);
+int client_submit(struct gw_connection *connection, const struct client_operation *operation);
 int gw_flush(struct gw_connection *connection);
 /* Waits up to timeout_ms for results and calls `each` for every one, in whatever order they come; what result points to lives
  * until `each` returns. Returns the number of results. */
-int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result),
-    void *context);
+int client_poll(struct gw_connection *connection, uint32_t timeout_ms,
+    void (*each)(void *context, const struct client_result *result), void *context);
 uint32_t gw_pending(const struct gw_connection *connection);
-/* For one thread with several connections: readable when gw_poll may have something to do. Edge-triggered, and another one
- * after a reconnect: call gw_poll with 0 until it returns 0, ask for the descriptor, wait for a few ms at most. -1: none. */
+/* For one thread with several connections: readable when client_poll may have something to do. Edge-triggered, and another one
+ * after a reconnect: call client_poll with 0 until it returns 0, ask for the descriptor, wait for a few ms at most. -1: none.
+ */
 int gw_fd(const struct gw_connection *connection);
 
 /* Blocking: one operation. The result's memory lives until the next call on the connection. Returns result->code. */
-int gw_call(struct gw_connection *connection, const struct gw_operation *operation, struct gw_result *result);
-int gw_put(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, const void *value,
-    size_t value_size, struct gw_result *result);
-int gw_get(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
-int gw_delete(
-    struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct gw_result *result);
+int client_call(struct gw_connection *connection, const struct client_operation *operation, struct client_result *result);
+int client_put(struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, const void *value,
+    size_t value_size, struct client_result *result);
+int client_get(
+    struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct client_result *result);
+int client_delete(
+    struct gw_connection *connection, const char *keyspace, const void *key, size_t key_size, struct client_result *result);
 
 /* A transaction put together step by step, over strong keyspaces. */
 struct gw_transaction;
@@ -143,10 +146,10 @@ int gw_begin_global_transaction(
     struct gw_connection *connection, uint32_t timeout_secs /* 0: 30 */, struct gw_transaction **transaction);
 /* Copies the step. A step that is refused leaves the transaction as it was: ERR_FULL beyond GW_STEPS_MAX, ERR_VALUE_TOO_LARGE
  * beyond what one transaction may hold, ERR_USAGE for a key that it has already. */
-int gw_add_operation(struct gw_transaction *transaction, const struct gw_operation *step);
-/* Blocking, with a result as of gw_call: with 0 its version is that of every key written. Frees nothing: after a certain
+int gw_add_operation(struct gw_transaction *transaction, const struct client_operation *step);
+/* Blocking, with a result as of client_call: with 0 its version is that of every key written. Frees nothing: after a certain
  * refusal the same may be tried again. */
-int gw_commit_global(struct gw_transaction *transaction, struct gw_result *result);
+int gw_commit_global(struct gw_transaction *transaction, struct client_result *result);
 void gw_transaction_free(struct gw_transaction *transaction);
 
 /* Bytes sent and received on the connection's socket payloads, both directions. */
