@@ -82,7 +82,7 @@ static void clock_look(struct port *port)
 	for (uint32_t i = 0; i < topology->region_count; i++) {
 		uint8_t id = topology->regions[i].id;
 		uint64_t answered_ns = atomic_load_explicit(&peers[id].answered_at_ns, memory_order_acquire);
-		if (id == own || !answered_ns || port->now.monotonic_ns > answered_ns + CLOCK_HEARD_NS)
+		if (!answered_ns || port->now.monotonic_ns > answered_ns + CLOCK_HEARD_NS)
 			continue;
 		heard |= 1u << id;
 		offset_us[id] = atomic_load_explicit(&peers[id].clock_offset_us, memory_order_relaxed);

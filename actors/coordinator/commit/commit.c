@@ -335,8 +335,7 @@ static bool has_no_say(const struct commit *c, const struct transaction *t, enum
 	bool damaged = false;
 	for (uint32_t i = 0; t && t->operations && i < t->body.operation_count; i++)
 		damaged |= c->keys[t->operations[i].key].damaged;
-	bool accepts = type == ACTION_ACCEPTED || type == ACTION_OWN_ACCEPTED;
-	return damaged && (type == ACTION_VOTE || (accepts && t->accepted_value == COMMIT_COMMITTED));
+	return damaged && (type == ACTION_VOTE || (type == ACTION_ACCEPTED && t->accepted_value == COMMIT_COMMITTED));
 }
 
 static void action_do(struct commit *c, const struct action *action)
@@ -348,7 +347,7 @@ static void action_do(struct commit *c, const struct action *action)
 		return;
 	switch (action->type) {
 	case ACTION_VOTE:
-		if (t && t->voted && !is_promised(t))
+		if (t && !is_promised(t))
 			vote_send(c, t, action->to);
 		return;
 	case ACTION_PROMISED:
@@ -401,8 +400,7 @@ static void action_do(struct commit *c, const struct action *action)
 			message_send(c, 1u << action->to, COMMIT_WITHDRAWN, t->id);
 		return;
 	case ACTION_OWN_WITHDRAWN:
-		if (t && t->withdrawn)
-			coordinator_withdrawn(c, c->options.region, &(struct commit_message){.id = t->id});
+		coordinator_withdrawn(c, c->options.region, &(struct commit_message){.id = action->id});
 		return;
 	case ACTION_COMMITTED:
 		/* The slot was kept for this: what was replaced has to be told with it. */
@@ -427,7 +425,7 @@ static void action_do(struct commit *c, const struct action *action)
 		effect_add(c, COMMIT_EFFECT_ANSWER)->answer = action->answer;
 		return;
 	case ACTION_PREPARED:
-		if (t && t->coordinating && !t->sent)
+		if (t && t->coordinating)
 			coordinator_send(c, t);
 		return;
 	}
@@ -570,17 +568,16 @@ static void transaction_timer(struct commit *c, struct transaction *t)
 	if (t->phase == PHASE_NONE && t->coordinating && !t->promised) {
 		bool is_due = c->now_ns >= t->next_ns;
 		if (t->sent && (is_due || (!t->withdrawn && coordinator_is_hopeless(c, t)))) {
-			uint64_t serial = t->serial;
 			bool was_withdrawn = t->withdrawn;
-			if (t->requests == NOBODY && !t->withdrawn)
+			if (t->requests == NOBODY)
 				withdraw(c, t, 0, false); /* from before a restart: nobody waits for it */
 			else
 				coordinator_try(c, t);
 			/* After a NO, when whoever else could vote has let several round trips pass: it is better begun again
 			 * than waited for. */
-			if (t->serial == serial && !t->committing && !t->withdrawn && t->no)
+			if (t->no)
 				withdraw(c, t, t->reason, t->reason_final);
-			if (t->serial != serial || t->committing || t->withdrawn != was_withdrawn)
+			if (t->committing || t->withdrawn != was_withdrawn)
 				return;
 			t->next_ns = c->now_ns + resend_ns(c);
 			if (t->withdrawn && ++t->attempts > WITHDRAW_ATTEMPTS)

@@ -35,8 +35,8 @@ static bool any_duplicate(const struct commit *c, const struct transaction *t)
 
 void coordinator_try(struct commit *c, struct transaction *t)
 {
-	if (!t->coordinating || !t->sent || t->committing || t->withdrawn || is_promised(t))
-		return;
+	if (!t->sent || is_promised(t))
+		return; /* its own withdrawal is such a promise */
 	uint32_t yes = BROKEN(M2) ? t->yes_messages : (uint32_t)__builtin_popcount(t->yes);
 	if (yes < votes_needed(c, t) || (t->body.ack_all && t->no))
 		return;
@@ -51,11 +51,8 @@ void coordinator_try(struct commit *c, struct transaction *t)
 		withdraw(c, t, check.reason, check.final);
 		return;
 	}
-	for (uint32_t i = 0; i < t->body.operation_count; i++) {
-		struct commit_id own = c->keys[t->operations[i].key].row.stamp;
-		if (commit_id_compare(own, t->operations[i].previous) > 0)
-			t->operations[i].previous = own;
-	}
+	for (uint32_t i = 0; i < t->body.operation_count; i++)
+		previous_raise(t, i, c->keys[t->operations[i].key].row.stamp);
 	decide(c, t, COMMIT_COMMITTED, true, false);
 }
 
@@ -98,7 +95,7 @@ static void voted_no(struct commit *c, struct transaction *t, uint8_t from, cons
 void coordinator_vote(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	struct transaction *t = transaction_find(c, m->id);
-	if (!t || !t->coordinating || t->committing) {
+	if (!t || !t->coordinating) {
 		if (decided_find(c, m->id))
 			later(c, ACTION_DECIDED, NULL, m->id)->to = from;
 		return;
@@ -113,8 +110,7 @@ void coordinator_vote(struct commit *c, uint8_t from, const struct commit_messag
 			t->behind = older_of(t->behind, m->read);
 		}
 		for (uint32_t i = 0; i < m->seen_count; i++)
-			if (commit_id_compare(m->seen[i].stamp, t->operations[i].previous) > 0)
-				t->operations[i].previous = m->seen[i].stamp;
+			previous_raise(t, i, m->seen[i].stamp);
 		coordinator_try(c, t);
 	} else if (m->vote == COMMIT_NO && !(t->yes & 1u << from)) {
 		voted_no(c, t, from, m);

@@ -180,7 +180,7 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 
 static bool can_be_withdrawn(const struct transaction *t)
 {
-	return t->coordinating && !t->committing && !t->withdrawn && !t->promised && !t->accepted_ballot && !t->decided_known;
+	return t->coordinating && !t->promised && !t->accepted_ballot;
 }
 
 bool make_way(struct commit *c, struct transaction *h)
@@ -240,8 +240,7 @@ void participant_try(struct commit *c, struct transaction *t)
 		return;
 	}
 	for (uint32_t i = 0; i < t->body.operation_count; i++)
-		if (commit_id_compare(c->keys[t->operations[i].key].row.stamp, t->operations[i].previous) > 0)
-			t->operations[i].previous = c->keys[t->operations[i].key].row.stamp;
+		previous_raise(t, i, c->keys[t->operations[i].key].row.stamp);
 	t->voted = true;
 	t->waited_ns = c->now_ns - t->since_ns;
 	hold(c, t);
@@ -427,8 +426,7 @@ void decide(struct commit *c, struct transaction *t, uint8_t value, bool ours, b
 		c->counts.commits++;
 		if (!in_log)
 			append(c, COMMIT_ENTRY_COMMIT, t, 0, COMMIT_COMMITTED, true, ours);
-		for (uint32_t i = 0; i < t->body.operation_count; i++)
-			c->head.previous[i] = t->operations[i].previous;
+		/* What each replaced, as the entry has it, which is in the log already or since a moment. */
 		commit_rows(c, &t->body, t->id, c->head.previous, false);
 	} else {
 		c->counts.aborts++;

@@ -47,7 +47,7 @@ static void promise_yields(struct commit *c, struct transaction *t)
 
 void recover(struct commit *c, struct transaction *t)
 {
-	if (t->decided_known || t->noted || t->committing || !actions_have_room(c))
+	if (!actions_have_room(c))
 		return;
 	/* Who does not know the body can propose nothing but ABORT, and would keep others from more: it asks them first. */
 	if (t->blank && t->attempts <= BLANK_ASKS && c->others) {
@@ -55,10 +55,9 @@ void recover(struct commit *c, struct transaction *t)
 		return;
 	}
 	if (t->phase == PHASE_PROMISING && (t->promises | t->recovery->blanks) == c->options.regions) {
-		uint64_t serial = t->serial;
 		propose(c, t); /* the streams may have caught up since */
-		if (t->serial != serial || t->phase != PHASE_PROMISING)
-			return;
+		if (t->phase != PHASE_PROMISING)
+			return; /* nor has it a phase if it is gone */
 	}
 	recover_end(c, t);
 	if (!(t->recovery = look_take(c, t))) {
@@ -220,8 +219,7 @@ static void seen_join(struct transaction *t, const struct commit_seen *seen, uin
 {
 	for (uint32_t i = 0; count == t->recovery->seen_count && i < count; i++) {
 		struct commit_seen *into = &t->recovery->seen[i];
-		if (commit_id_compare(seen[i].stamp, into->stamp) > 0)
-			into->stamp = seen[i].stamp;
+		into->stamp = newer_of(into->stamp, seen[i].stamp);
 		if (commit_id_compare(seen[i].version, into->version) > 0) {
 			into->version = seen[i].version;
 			into->live = seen[i].live;
@@ -326,8 +324,7 @@ static bool may_accept(
 static void previous_join(struct transaction *t, const struct commit_seen *seen, uint32_t count)
 {
 	for (uint32_t i = 0; t->operations && count == t->body.operation_count && i < count; i++)
-		if (commit_id_compare(seen[i].stamp, t->operations[i].previous) > 0)
-			t->operations[i].previous = seen[i].stamp;
+		previous_raise(t, i, seen[i].stamp);
 }
 
 static void accept(struct commit *c, struct transaction *t, uint64_t ballot, uint8_t value)
@@ -447,10 +444,7 @@ static void accept_count(struct commit *c, struct transaction *t)
 		struct commit_seen seen;
 		struct proof proof = {0};
 		history_below(c, &c->keys[t->operations[i].key], t->id, &seen, &proof);
-		if (commit_id_compare(t->recovery->seen[i].stamp, t->operations[i].previous) > 0)
-			t->operations[i].previous = t->recovery->seen[i].stamp;
-		if (commit_id_compare(seen.stamp, t->operations[i].previous) > 0)
-			t->operations[i].previous = seen.stamp;
+		previous_raise(t, i, newer_of(t->recovery->seen[i].stamp, seen.stamp));
 	}
 	decide(c, t, value, true, false);
 }
@@ -525,7 +519,7 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 void recover_accepted(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	struct transaction *t = transaction_find(c, m->id);
-	if (!t || t->phase != PHASE_ACCEPTING || m->ballot != t->ballot || !(t->accepts & 1u << c->options.region))
+	if (!t || m->ballot != t->ballot || !(t->accepts & 1u << c->options.region))
 		return;
 	t->accepts |= 1u << from;
 	seen_join(t, m->seen, m->seen_count);
@@ -566,7 +560,7 @@ void recover_fetch(struct commit *c, uint8_t from, const struct commit_message *
 void recover_known(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	(void)from;
-	if (!m->body || decided_find(c, m->id) || transaction_find(c, m->id))
+	if (decided_find(c, m->id) || transaction_find(c, m->id))
 		return;
 	struct transaction *t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY);
 	if (!t)

@@ -146,6 +146,17 @@ static inline bool goes_first(const struct transaction *a, const struct transact
 	return commit_id_compare(a->id, b->id) < 0;
 }
 
+static inline struct commit_id newer_of(struct commit_id a, struct commit_id b)
+{
+	return commit_id_compare(a, b) < 0 ? b : a;
+}
+
+/* Somebody saw that the operation replaces this stamp, or a newer one. */
+static inline void previous_raise(struct transaction *t, uint32_t operation, struct commit_id stamp)
+{
+	t->operations[operation].previous = newer_of(t->operations[operation].previous, stamp);
+}
+
 /* Somebody else may decide it: no vote under the coordinator's own ballot any more. */
 static inline bool is_promised(const struct transaction *t)
 {

@@ -273,7 +273,6 @@ struct transaction *transaction_new(
 	uint32_t next_free = fresh ? NOBODY : t->newer;
 	memset(t, 0, sizeof *t);
 	t->id = id;
-	t->id.share = 0;
 	if (bytes && !transaction_learn(c, t, bytes, size, claim) && claim != CLAIM_RECOVERY) {
 		t->newer = next_free;
 		return NULL;
@@ -592,7 +591,6 @@ void history_below(
 bool history_replaced(const struct commit *c, const struct key *key, struct commit_id version)
 {
 	struct commit_id at = version;
-	at.share = 0;
 	for (bool found = true; found;) {
 		const struct commit_row *row = &key->row;
 		found = commit_id_equal(row->previous, at) && !commit_id_equal(row->stamp, at);

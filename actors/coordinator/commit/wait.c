@@ -71,10 +71,11 @@ static bool is_replaced(const struct commit *c, const struct request *r)
 }
 
 /* A request may be committed under another name, and an earlier copy of it may be elsewhere: then this one was not applied, and
- * yet the request may be. No refusal is certain before this has looked. */
+ * yet the request may be. No refusal is certain before this has looked; what is committed here is a duplicate of itself
+ * (requests_learn). */
 static int outcome(struct commit *c, const struct request *r, int code, const char **reason, struct commit_id *version)
 {
-	if (code == ERR_OK || (!r->duplicate && !r->uncertain))
+	if (!r->duplicate && !r->uncertain)
 		return code;
 	if (r->duplicate) {
 		*version = r->duplicate_of;
@@ -341,7 +342,7 @@ void request_timer(struct commit *c, struct request *r)
 static bool is_from_before(const struct commit *c, const struct commit_event *e)
 {
 	uint64_t up_ms = (c->now_ns - c->started_ns) / 1000000, age_ms = e->transaction.age_ms;
-	return age_ms && (age_ms >= up_ms || age_ms + AGE_SLACK_MS >= up_ms);
+	return age_ms >= up_ms || age_ms + AGE_SLACK_MS >= up_ms; /* the sum may run over */
 }
 
 /* A repeat keeps its place. */

@@ -411,6 +411,15 @@ Test(commit, messages_and_bodies_refuse_what_is_not_theirs)
 		cr_assert(code || (commit_message_encode(&m, again, sizeof again) == (long)prepare->size &&
 		                      !memcmp(again, bytes, prepare->size)));
 	}
+	/* A question without a key, or of a keyspace that cannot be. */
+	static uint8_t question[512];
+	for (uint32_t i = 0; i < 4; i++) {
+		struct commit_message ask = {.type = COMMIT_ASK, .key = (const uint8_t *)"a", .key_size = i & 1, .read = 1};
+		ask.keyspace = i & 2 ? KEYSPACES_MAX : KEYSPACES_MAX - 1;
+		long asked = commit_message_encode(&ask, question, sizeof question);
+		cr_assert_eq(
+		    commit_message_decode(&m, seen, question, (size_t)asked), i == 1 ? 0 : ERR_MALFORMED, "question %u", i);
+	}
 	/* Where a body is not needed: one of more bytes than may be, of which none is there. */
 	struct commit_message vote = {.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = {.hlc = 1}};
 	uint8_t bytes[512];
@@ -421,6 +430,18 @@ Test(commit, messages_and_bodies_refuse_what_is_not_theirs)
 		for (int i = 0; i < 4; i++)
 			bytes[size + i] = (uint8_t)(body_size >> 8 * i);
 		cr_assert_eq(commit_message_decode(&m, seen, bytes, (size_t)size + 4), ERR_MALFORMED);
+	}
+	/* The same of a key and of a value. */
+	bytes[2] = 0;
+	static const uint32_t fields[] = {256, 512};
+	for (int i = 0; i < 2; i++) {
+		uint32_t longest = i ? VALUE_SIZE_MAX : KEY_SIZE_MAX;
+		bytes[2] = (uint8_t)(fields[i] >> 8);
+		for (uint32_t given = longest + 1; given < (i ? UINT32_MAX / 2 : 0x8000u); given *= 2) {
+			bytes_put_u64(bytes + size, i ? given : given << 16);
+			cr_assert_eq(
+			    commit_message_decode(&m, seen, bytes, (size_t)size + 4), ERR_MALFORMED, "%d: %u", i, given);
+		}
 	}
 	world_free(w);
 }

@@ -55,7 +55,7 @@ Test(faults, a20_refusals_are_counted_by_their_kind)
 /* What stands behind the last sibling of a row is of another row. */
 Test(faults, a20_siblings_are_read_up_to_their_count)
 {
-	static uint8_t context[VECTOR_ENCODED_MAX];
+	static uint8_t context[DOTTED_ENCODED_MAX];
 	static struct row row;
 	for (uint64_t n = 1; n <= 20; n++)
 		write_one(5, n);
@@ -72,6 +72,25 @@ Test(faults, a20_siblings_are_read_up_to_their_count)
 	run(&e);
 	apply(lsn, (struct vector){.sequence = {[OWN] = 21}});
 	cr_assert_eq(version_of(&out.answers[0]).sequence[OWN], 21, "it has seen all that stands there");
+	/* Nor does it stand beside what the writer wrote last. */
+	struct dotted own = {.seen = seen, .dot = {.region = OWN, .sequence = 13}};
+	e = put(5, 22, "key");
+	e.operation.context = context;
+	e.operation.context_size = dotted_encode(&own, context);
+	e.operation.row = &row;
+	run(&e);
+	cr_assert_eq(out.answer_count, 0, "refused with %d", out.answers[0].code);
+}
+
+Test(faults, a20_what_has_ended_holds_nothing)
+{
+	static const struct coordinator ended;
+	struct coordinator machine;
+	struct coordinator_options options = c.options;
+	struct vector none = {0};
+	cr_assert_eq(coordinator_init(&machine, &options, &none, &none, 0), 0);
+	coordinator_deinit(&machine);
+	cr_assert_eq(memcmp(&machine, &ended, sizeof machine), 0);
 }
 
 /* So many that some share a hash, whoever is asked for and by which number. */

@@ -1138,9 +1138,28 @@ static void clock_ahead(void)
 	put(5);
 	cr_assert(refused == 0 && answer_count == 1, "behind: it refuses nothing");
 	now.wall_ms += 2 * 86400000ull;
-	now.monotonic_ns += 4 * SECOND;
+	now.monotonic_ns += 3 * SECOND;
 	put(6);
-	cr_assert(refused == 0 && answer_count == 1, "alone: nobody says that it is wrong");
+	cr_assert(refused == ERR_CLOCK_AHEAD && answer_count == 2, "heard so recently, they count");
+	now.monotonic_ns++;
+	put(7);
+	cr_assert(refused == 0 && answer_count == 2, "alone: nobody says that it is wrong");
+}
+
+/* Three seconds after the machine has started, nobody has been heard so recently. */
+static void clock_after_boot(void)
+{
+	clocks_heard(0);
+	now.monotonic_ns = SECOND;
+	for (size_t id = 0; id < REGIONS_MAX; id++)
+		atomic_store(&layout->peers[id].answered_at_ns, 0);
+	put(1);
+	cr_assert(refused == 0 && answer_count == 0 && atomic_load(&layout->coordinator.clock_heard) == 0);
+}
+
+Test(port, a20_who_was_never_heard_has_no_clock)
+{
+	cr_assert_eq(run(clock_after_boot), 0);
 }
 
 Test(port, c5_own_writes_are_refused_while_the_clock_is_ahead)

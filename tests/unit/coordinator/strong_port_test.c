@@ -657,6 +657,19 @@ Test(strong_port, D7_marks_follow_the_growth_of_the_log_and_not_the_clock)
 	cr_assert_eq(append_count, 2);
 }
 
+Test(strong_port, a20_without_strong_keyspaces_nothing_starts)
+{
+	struct commit *started = port.strong.machine;
+	uint32_t made = machine.made;
+	port.strong.machine = NULL;
+	port.strong.wanted = false;
+	strong_upkeep(&port);
+	cr_assert(machine.made == made && !port.strong.machine && !append_count && !gates);
+	port.strong.wanted = true;
+	strong_upkeep(&port);
+	cr_assert(machine.made == made + 1 && port.strong.machine == started && gates == 1);
+}
+
 Test(strong_port, counts_are_published_once)
 {
 	machine_counts = (struct commit_counts){.commits = 1, .aborts = 2, .recovered = 3, .requeued = 4, .reads = 5};

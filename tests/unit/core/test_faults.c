@@ -63,3 +63,16 @@ Test(core_faults, a20_a_row_is_not_read_beyond_its_end)
 		free(exact);
 	}
 }
+
+/* What stands behind a text is no part of it. */
+Test(core_faults, a20_a_mark_is_whole_or_none)
+{
+	static const char utf8[] = "\xef\xbb\xbf", *const utf16[] = {"\xff\xfe", "\xfe\xff"};
+	for (size_t size = 0; size <= 3; size++)
+		cr_assert_eq(bytes_mark_size(utf8, size), size == 3 ? 3 : 0, "%zu bytes", size);
+	cr_assert_eq(bytes_mark_size("\xef\xbb\xbe", 3), 0);
+	for (size_t size = 0; size <= 2; size++)
+		for (size_t i = 0; i < 2; i++)
+			cr_assert_eq(bytes_are_utf16(utf16[i], size), size == 2, "%zu bytes", size);
+	cr_assert_not(bytes_are_utf16("\xff\xff", 2));
+}
