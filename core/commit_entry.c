@@ -116,6 +116,18 @@ void commit_body_operation(const struct commit_body *body, uint32_t *at, struct 
 	*at = (uint32_t)(cursor.at - body->bytes);
 }
 
+uint64_t commit_body_keyspaces(const struct commit_body *body)
+{
+	uint64_t keyspaces = 0;
+	uint32_t at = body->operations_at;
+	for (uint32_t i = 0; i < body->operation_count; i++) {
+		struct commit_operation operation;
+		commit_body_operation(body, &at, &operation);
+		keyspaces |= 1ull << operation.keyspace;
+	}
+	return keyspaces;
+}
+
 size_t commit_operation_size(const struct commit_operation *o)
 {
 	return 1 + 1 + 2 + 2 + 2 + (size_t)o->key_size + 4 + o->value_size + (o->condition == COMMIT_IF_VERSION ? 11 : 0);

@@ -132,6 +132,7 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 /* Walk: *at starts at requests_at or operations_at of an opened body. */
 void commit_body_request(const struct commit_body *body, uint32_t *at, struct commit_request_name *name);
 void commit_body_operation(const struct commit_body *body, uint32_t *at, struct commit_operation *operation);
+uint64_t commit_body_keyspaces(const struct commit_body *body); /* that its operations are on, as a mask */
 
 struct commit_head {
 	struct commit_id id;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define XXH_INLINE_ALL
 #include "runtime/topology.h"
 
 #include <assert.h>
@@ -7,7 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "runtime/address.h"
 #include "runtime/text.h"
@@ -140,88 +138,6 @@ int topology_keyspace(const struct topology *topology, const char *name)
 		if (strcmp(topology->keyspaces[i].name, name) == 0)
 			return (int)i;
 	return -1;
-}
-
-void topology_definition(const struct topology *topology, struct text *out)
-{
-	bool by_priority = false;
-	text_add(out, "cluster %s\n", topology->cluster);
-	for (uint32_t i = 0; i < topology->keyspace_count; i++) {
-		const struct keyspace *k = &topology->keyspaces[i];
-		if (!keyspace_is_there(k))
-			continue;
-		text_add(out, "keyspace %u %s %s %s %s\n", i, k->name, level_name(k->level), strategy_name(k->strategy),
-		    acknowledge_name(k->acknowledge));
-		by_priority |= k->strategy == STRATEGY_PRIORITY;
-	}
-	/* By id: the order in the file means nothing to a peer. Priorities only where they choose winners. */
-	for (uint32_t id = 0; id < REGIONS_MAX; id++) {
-		const struct region *region = topology_region_by_id(topology, id);
-		if (region)
-			text_add(out, "region %u %s %u\n", id, region->name, by_priority ? region->priority : 0);
-	}
-	text_add(out, "encryption curve\n");
-}
-
-uint64_t topology_fingerprint(const struct topology *topology)
-{
-	struct text definition = {0};
-	topology_definition(topology, &definition);
-	uint64_t fingerprint = XXH3_64bits(definition.bytes, definition.size);
-	text_deinit(&definition);
-	return fingerprint;
-}
-
-static int line_size(const char *line)
-{
-	return (int)strcspn(line, "\n");
-}
-
-static const char *line_next(const char *line)
-{
-	line += line_size(line);
-	return *line ? line + 1 : line;
-}
-
-/* The word that says what the line is of, and of keyspaces and regions the id. */
-static size_t subject_size(const char *line)
-{
-	size_t size = strcspn(line, " \n");
-	if ((strncmp(line, "keyspace ", 9) == 0 || strncmp(line, "region ", 7) == 0) && line[size] == ' ')
-		size += 1 + strcspn(line + size + 1, " \n");
-	return size;
-}
-
-/* The line of the same subject; NULL. */
-static const char *line_find(const char *definition, const char *of)
-{
-	size_t size = subject_size(of);
-	for (const char *line = definition; *line; line = line_next(line))
-		if (subject_size(line) == size && memcmp(line, of, size) == 0)
-			return line;
-	return NULL;
-}
-
-bool topology_difference(const char *here, const char *there, char out[static 256])
-{
-	for (const char *own = here; *own; own = line_next(own)) {
-		const char *other = line_find(there, own);
-		int own_size = line_size(own), other_size = other ? line_size(other) : 0;
-		if (own_size == other_size && memcmp(own, other, (size_t)own_size) == 0)
-			continue;
-		if (other)
-			snprintf(out, 256, "here '%.*s', there '%.*s'", own_size, own, other_size, other);
-		else
-			snprintf(out, 256, "there is no '%.*s' there", own_size, own);
-		return true;
-	}
-	for (const char *other = there; *other; other = line_next(other)) {
-		if (line_find(here, other))
-			continue;
-		snprintf(out, 256, "there is no '%.*s' here", line_size(other), other);
-		return true;
-	}
-	return false;
 }
 
 /* The numbers and words of a section. JSON is YAML as well: each value is written once, for both. */

@@ -68,14 +68,32 @@ const struct region *topology_region(const struct topology *topology, const char
 const struct region *topology_region_by_id(const struct topology *topology, uint32_t id);
 int topology_region_index(const struct topology *topology, uint32_t id); /* place in regions[]; -1 */
 int topology_keyspace(const struct topology *topology, const char *name); /* id; -1. Empty name: 0 */
-/* Same regions, ids, keyspaces, levels, strategies: two regions with different ones must not exchange records. */
+/* Of all that the definition below says. */
 uint64_t topology_fingerprint(const struct topology *topology);
 struct text;
-/* What the fingerprint is of: a line for the cluster, each keyspace, each region, and encryption. */
+/* What a topology means to other regions: a line for the cluster, each keyspace, each region, and encryption. */
 void topology_definition(const struct topology *topology, struct text *out);
 #define TOPOLOGY_DEFINITION_MAX (16u * 1024) /* larger than any: 64 keyspaces and 16 regions, their names 63 bytes each */
-/* Says of two definitions, this region's and one from outside, the first thing that differs. False: nothing does. */
-bool topology_difference(const char *here, const char *there, char out[static 256]);
+
+/* What must agree, so that a file can be changed in one region after the other (runtime/agreement.c):
+ *  - cluster, regions (id and name) and encryption: for anything at all to be exchanged. Quorums count regions.
+ *  - a keyspace's id, name, and whether it is strong: for its records, and for votes on its transactions. A region's stream to
+ * one that has it otherwise, or not at all, stands at the first record of it, whatever follows (streams are in order); streams
+ *    without such a record, and votes on other keyspaces, go on.
+ *  - strategy, priorities, ack, and the level below strong: for nothing. They say which of the same siblings a region shows,
+ * and what it waits for before it answers its own clients.
+ *  - the rest is not in the definition. */
+enum topology_agrees { TOPOLOGY_SAME, TOPOLOGY_ROLLS, TOPOLOGY_HOLDS, TOPOLOGY_APART };
+struct topology_agreement {
+	enum topology_agrees worst;
+	uint64_t same;  /* keyspaces by id that both have with one name and kind */
+	uint64_t other; /* that one of them has not, or otherwise */
+	char what[256]; /* the first of the worst differences, with both sides' lines; "": none */
+};
+/* Of two definitions, this region's and one from outside (any text). */
+void topology_agree(const char *here, const char *there, struct topology_agreement *out);
+/* Of that without which nothing is exchanged. */
+uint64_t topology_base_fingerprint(const struct topology *topology);
 void topology_print(const struct topology *topology, FILE *out); /* the effective configuration as YAML */
 void topology_json(const struct topology *topology, struct text *out);
 /* Endpoint "tcp://host:port" of a service of region `to`; link_base != 0: through the link emulator of the machine, which

@@ -93,6 +93,12 @@ struct shm_link { /* per peer region id */
 	_Atomic uint32_t reused;                /* 1: that region takes this one for wiped or restored */
 	_Atomic uint64_t acked_tag;             /* of this region's store when `acked` was stored; see shm_link_acked */
 	struct store_seen_slot seen;            /* that region's store, met before any was known */
+	/* Keyspaces by id, as that region's last subscription told its topology (runtime/topology.h); both 0: not told since
+	 * the start. */
+	_Atomic uint64_t keyspaces_same;  /* as here */
+	_Atomic uint64_t keyspaces_other; /* that one of the two has not, or otherwise */
+	_Atomic uint32_t outbound_held;   /* 1 + id of the keyspace at whose record the stream to it stands; 0: it does not */
+	_Atomic uint32_t inbound_held;    /* mask of origins whose records it holds back from here for such a keyspace */
 };
 
 /* The tag of a store, never 0. */

@@ -412,7 +412,7 @@ int strong_start(struct port *port, uint64_t floor, struct error_context *error)
 	if (!strong->wanted)
 		return 0;
 	strong->floor = floor;
-	strong->fingerprint = topology_fingerprint(topology);
+	strong->fingerprint = topology_base_fingerprint(topology);
 	strong->reachable = port->machine.options.regions;
 	strong->effects = calloc(1, sizeof *strong->effects);
 	strong->ticket_lsn = calloc(STRONG_TICKETS, sizeof *strong->ticket_lsn);

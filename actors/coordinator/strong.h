@@ -6,12 +6,12 @@
  * transactions and reads.
  *
  * One message to a peer holds many of the machine's, all of a turn:
- *   u8 version | u8 from | u8 to | u8 kind | u64 topology fingerprint | 16 bytes store id | u64 nonce of its start | ...
+ *   u8 version | u8 from | u8 to | u8 kind | u64 topology_base_fingerprint | 16 bytes store id | u64 nonce of its start | ...
  *   kind 0, messages: (u32 size, commit/message.h)...
  *   kind 1, the sender's starts (store/starts.h), until the other has met the last: u64 first | u64 nonce...
  *   kind 2, what it says of the other's start: u64 nonce of that | u8 enum strong_known
- * Little endian. What is not of the very store whose records are held here, and of its last start, is dropped: a region that has
- * lost its disk, or got an older copy of it, has no vote under its old id. Each region sends on a DEALER of its own to the
+ * Little endian. What is not of the very store whose records are held here, and of its last start, is dropped: a region that
+ * has lost its disk, or got an older copy of it, has no vote under its old id. Each region sends on a DEALER of its own to the
  * other's ROUTER; an answer comes the other way, but for kind 2 to an older copy: on the connection that showed its starts. */
 #ifndef GODWIT_ACTORS_COORDINATOR_STRONG_H
 #define GODWIT_ACTORS_COORDINATOR_STRONG_H

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "actors/coordinator/port.h"
@@ -110,6 +111,29 @@ static uint64_t deadline_ns(const struct port *port, uint32_t timeout_ms)
 	return port->now.monotonic_ns + (uint64_t)(timeout_ms - margin_ms) * 1000000;
 }
 
+/* Regions that are known to have the keyspace otherwise, or not at all, do not vote on it. Refused before it is begun, it is
+ * refused for certain. */
+static int keyspace_agreed(const struct port *port, uint32_t keyspace, bool by_all, const char **reason)
+{
+	static char text[160]; /* until the answer is put together */
+	const struct topology *topology = &port->process.topology;
+	const struct shm_link *links = port->process.shm.layout->links;
+	uint32_t without = 0, needed = by_all ? topology->region_count : topology->region_count / 2 + 1;
+	size_t size = (size_t)snprintf(text, sizeof text, "the topology has this keyspace not, or otherwise, in");
+	for (uint32_t i = 0; i < topology->region_count; i++) {
+		const struct region *region = &topology->regions[i];
+		if (!(atomic_load_explicit(&links[region->id].keyspaces_other, memory_order_relaxed) >> keyspace & 1))
+			continue;
+		without++;
+		if (size < sizeof text)
+			size += (size_t)snprintf(text + size, sizeof text - size, " %s", region->name);
+	}
+	if (topology->region_count - without >= needed)
+		return 0;
+	*reason = text;
+	return ERR_NO_QUORUM;
+}
+
 static int condition_take(
     struct commit_operation *out, uint32_t condition, struct request_bytes expected, const char **reason)
 {
@@ -154,7 +178,10 @@ static int step_take(struct port *port, const struct request_step *step, struct 
 		return ERR_KEY_TOO_LARGE;
 	if (step->value.size > VALUE_SIZE_MAX)
 		return ERR_VALUE_TOO_LARGE;
-	return condition_take(out, step->condition, step->expected, reason);
+	int code = condition_take(out, step->condition, step->expected, reason);
+	return code ? code
+	            : keyspace_agreed(
+	                  port, (uint32_t)keyspace, topology->keyspaces[keyspace].acknowledge == ACKNOWLEDGE_ALL, reason);
 }
 
 /* A single put or delete is a transaction of one step. Returns how many operations, or the refusal. */
@@ -214,8 +241,12 @@ static void transaction_take(struct port *port, uint64_t route, uint64_t client_
 
 static void read_take(struct port *port, uint64_t route, int keyspace, const struct request_operation *o)
 {
-	if (o->key.size > KEY_SIZE_MAX || strong_room(port)) {
-		refuse(port, route, o->number, o->key.size > KEY_SIZE_MAX ? ERR_KEY_TOO_LARGE : strong_room(port), NULL);
+	const char *reason = NULL;
+	int code = o->key.size > KEY_SIZE_MAX ? ERR_KEY_TOO_LARGE : strong_room(port);
+	if (!code)
+		code = keyspace_agreed(port, (uint32_t)keyspace, false, &reason);
+	if (code) {
+		refuse(port, route, o->number, code, reason);
 		return;
 	}
 	strong_step(port,

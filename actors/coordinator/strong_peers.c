@@ -134,6 +134,30 @@ static int envelope_check(struct port *port, const char *user, const uint8_t *by
 	return region->id;
 }
 
+/* Does the peer's topology have all keyspaces that the message is about as this region's has? As its streamer told this
+ * region's last; until then, or otherwise, this region has no say about them: its peer does not count it, and goes on with a
+ * majority without it. */
+static bool is_agreed(const struct port *port, uint8_t from, const struct commit_message *message, uint64_t *other)
+{
+	const struct shm_link *link = &port->process.shm.layout->links[from];
+	uint64_t keyspaces = message->type == COMMIT_ASK ? 1ull << message->keyspace : 0;
+	struct commit_body body;
+	if (message->body && commit_body_open(&body, message->body, message->body_size) == 0)
+		keyspaces |= commit_body_keyspaces(&body);
+	*other = keyspaces & ~atomic_load_explicit(&link->keyspaces_same, memory_order_relaxed);
+	return !*other;
+}
+
+static void not_agreed(struct port *port, const char *user, uint8_t from, uint64_t keyspaces)
+{
+	uint32_t id = (uint32_t)__builtin_ctzll(keyspaces);
+	const char *name = port->process.topology.keyspaces[id].name;
+	counter_add(port->process.counters, COUNTER_frames_refused, 1);
+	logline_distinct(LOG_LEVEL_WARN, "commit_not_agreed", (uint64_t)id << 8 | from,
+	    "from=%s keyspace=%u name=%s reason=\"the topologies differ in this keyspace; no vote on it\"", user, id,
+	    *name ? name : "-");
+}
+
 static void messages_take(struct port *port, const char *user, uint8_t from, const uint8_t *bytes, size_t size)
 {
 	struct strong *strong = &port->strong;
@@ -145,6 +169,12 @@ static void messages_take(struct port *port, const char *user, uint8_t from, con
 		    commit_message_decode(&message, strong->seen, bytes + at + 4, length) < 0) {
 			refuse(port, user, ERR_MALFORMED, "a message in it cannot be read");
 			return;
+		}
+		uint64_t other;
+		if (!is_agreed(port, from, &message, &other)) {
+			not_agreed(port, user, from, other);
+			at += 4 + length;
+			continue;
 		}
 		/* Without room nothing may be promised; what is dropped is asked for again. */
 		if (strong_room(port)) {

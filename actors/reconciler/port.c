@@ -75,6 +75,9 @@ static void port_told(struct port *p, const char *peer, const struct reconciler_
 static void port_step(struct port *p, const struct reconciler_event *event)
 {
 	struct reconciler_effects effects;
+	for (uint32_t id = 0; id < REGIONS_MAX; id++)
+		p->machine.peers[id].apart =
+		    atomic_load_explicit(&p->process.shm.layout->links[id].keyspaces_other, memory_order_acquire);
 	reconciler_step(&p->machine, event, &effects);
 	if (effects.told_count)
 		port_told(p, p->peers[event->peer].region->name, &effects);

@@ -68,18 +68,26 @@ static void peer_ask(struct reconciler *r, uint32_t id, uint64_t now_ns, struct 
 	ask->after_size = p->after_size;
 }
 
-/* On to the next keyspace, or, after the last one, to the pause. */
-static void peer_go_on(struct reconciler *r, uint32_t id, uint64_t now_ns, struct reconciler_effects *effects)
+/* Asks about the first keyspace from the present one on that both have, or, if there is none, pauses. */
+static void peer_look(struct reconciler *r, uint32_t id, uint64_t now_ns, struct reconciler_effects *effects)
 {
 	struct reconciler_peer *p = &r->peers[id];
-	p->sweeping = false;
-	p->keyspace++;
+	while (p->keyspace < r->options.keyspace_count && p->apart >> p->keyspace & 1)
+		p->comparisons[p->keyspace++].verdict = RECONCILER_UNKNOWN;
 	if (p->keyspace == r->options.keyspace_count) {
 		p->keyspace = 0;
 		p->next_ns = now_ns + r->options.compare_ns;
 	} else if (!r->draining) {
 		peer_ask(r, id, now_ns, effects);
 	}
+}
+
+/* On to the next keyspace, or, after the last one, to the pause. */
+static void peer_go_on(struct reconciler *r, uint32_t id, uint64_t now_ns, struct reconciler_effects *effects)
+{
+	r->peers[id].sweeping = false;
+	r->peers[id].keyspace++;
+	peer_look(r, id, now_ns, effects);
 }
 
 static void peer_lost(struct reconciler *r, uint32_t id, uint64_t now_ns)
@@ -103,7 +111,7 @@ static void step_tick(struct reconciler *r, uint64_t now_ns, struct reconciler_e
 		if (p->pending && now_ns >= p->asked_ns + r->options.timeout_ns)
 			peer_lost(r, id, now_ns);
 		if (!p->pending && !r->draining && now_ns >= p->next_ns)
-			peer_ask(r, id, now_ns, effects);
+			peer_look(r, id, now_ns, effects);
 	}
 }
 

@@ -59,6 +59,7 @@ struct reconciler_peer {
 	uint32_t after_size;
 	uint32_t told;
 	uint64_t found;
+	uint64_t apart; /* set by the port: keyspaces by id that its topology has not, or otherwise; they are not compared */
 	struct reconciler_comparison comparisons[KEYSPACES_MAX];
 };
 

@@ -548,6 +548,10 @@ static void peer_fill(const struct reads *reads, uint8_t id, Godwit__Client__Pee
 	if (inbound == LINK_REFUSED)
 		message->inbound_reason =
 		    (char *)(uintptr_t)error_name(atomic_load_explicit(&link->inbound_code, memory_order_relaxed));
+	uint32_t held = atomic_load_explicit(&link->outbound_held, memory_order_relaxed);
+	if (held && held <= reads->topology->keyspace_count)
+		message->outbound_held = (char *)(uintptr_t)reads->topology->keyspaces[held - 1].name;
+	message->inbound_held = atomic_load_explicit(&link->inbound_held, memory_order_relaxed) != 0;
 	static const char *const refusals[] = {
 	    [KEY_ACCEPTED] = "", [KEY_UNKNOWN_THERE] = "unknown", [KEY_OTHER_THERE] = "differs"};
 	uint32_t refusal = atomic_load_explicit(&peer->key_refusal, memory_order_relaxed);

@@ -57,6 +57,7 @@ static int parse_receivers(struct peer_message *message, const Godwit__Peer__Env
 		event->subscribe.credit = subscribe->credit;
 		event->subscribe.fingerprint = subscribe->topology;
 		event->subscribe.refused = subscribe->refused;
+		event->subscribe.keyspaces = UINT64_MAX;
 		message->definition = subscribe->definition;
 		if (strlen(subscribe->definition) > TOPOLOGY_DEFINITION_MAX)
 			return ERR_MALFORMED;
@@ -101,6 +102,8 @@ static int parse_senders(struct peer_message *message, const Godwit__Peer__Envel
 	case GODWIT__PEER__ENVELOPE__BODY_STREAM_ALIVE:
 		event->kind = STREAMER_ALIVE;
 		event->alive.epoch = envelope->stream_alive->epoch;
+		event->alive.held = envelope->stream_alive->held;
+		message->held_name = envelope->stream_alive->held_name;
 		if (stores_from(&envelope->stream_alive->stores, event->peer, event->alive.stores) != 0)
 			return ERR_MALFORMED;
 		return vector_from(&envelope->stream_alive->applied, &event->alive.applied);
@@ -209,6 +212,11 @@ size_t peer_message_pack(
 		alive.epoch = effect->epoch;
 		alive.applied = encoded;
 		alive.stores = stores;
+		alive.held = effect->origins;
+		alive.held_keyspace = effect->keyspace;
+		if (effect->origins && rules->keyspaces)
+			alive.held_name =
+			    (char *)(uintptr_t)rules->keyspaces[effect->keyspace].name; /* packing only reads it */
 		envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_STREAM_ALIVE;
 		envelope.stream_alive = &alive;
 		break;

@@ -15,6 +15,7 @@ struct peer_rules {
 	uint8_t region;
 	uint32_t peers; /* mask */
 	const char *definition; /* of the topology, borrowed; NULL: none is sent */
+	const struct keyspace *keyspaces; /* by id, borrowed; NULL: no names are sent */
 };
 
 struct peer_message {
@@ -22,6 +23,7 @@ struct peer_message {
 	struct frame frame;          /* STREAMER_FRAME: borrowed from the envelope, frame_check passed */
 	const char *reason;          /* STREAMER_REFUSAL: of the other side; from outside, to be escaped */
 	const char *definition;      /* STREAMER_SUBSCRIBE: of its topology; from outside, at most TOPOLOGY_DEFINITION_MAX */
+	const char *held_name; /* STREAMER_ALIVE: of the keyspace at which origins are held; from outside, to be escaped */
 	void *envelope;
 };
 /* from_receiver: only what a receiver sends is taken (Subscribe, Acknowledge), else only what a sender sends. 0, or

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/commit_entry.h"
 #include "core/record.h"
 
 /* Entries looked at for one frame: a stretch of other origins' records must not keep the loop from its other work. */
@@ -35,7 +36,8 @@ void outbox_deinit(struct outbox *outbox)
 	*outbox = (struct outbox){0};
 }
 
-int outbox_open(struct outbox *outbox, uint8_t peer, const struct vector *from, uint32_t origins, struct error_context *error)
+int outbox_open(struct outbox *outbox, uint8_t peer, const struct vector *from, uint32_t origins, uint64_t keyspaces,
+    struct error_context *error)
 {
 	struct outbox_stream *stream = &outbox->streams[peer];
 	outbox_close(outbox, peer);
@@ -51,6 +53,7 @@ int outbox_open(struct outbox *outbox, uint8_t peer, const struct vector *from, 
 	stream->open = true;
 	stream->number = ++outbox->streams_opened;
 	stream->origins = origins;
+	stream->keyspaces = keyspaces;
 	stream->from = *from;
 	stream->lsn = log_reader_lsn(stream->reader);
 	return 0;
@@ -66,7 +69,8 @@ void outbox_close(struct outbox *outbox, uint8_t peer)
 
 static bool frame_fits_stream(const struct outbox_frame *frame, uint8_t peer, const struct outbox_stream *stream)
 {
-	if (!frame->used || frame->start_lsn != stream->lsn || frame->origins != stream->origins)
+	if (!frame->used || frame->start_lsn != stream->lsn || frame->origins != stream->origins ||
+	    frame->keyspaces != stream->keyspaces)
 		return false;
 	if (frame->peer == peer && frame->stream == stream->number)
 		return true;
@@ -105,6 +109,34 @@ static void frame_note_dot(struct outbox_frame *frame, struct dot dot)
 	frame->last.sequence[dot.region] = dot.sequence;
 }
 
+/* The keyspaces that the record writes to, as a mask. */
+static uint64_t keyspaces_of(const struct log_entry *entry)
+{
+	struct record record;
+	struct commit_head head;
+	struct commit_body body;
+	if (record_decode(&record, entry->body, entry->size) < 0)
+		return UINT64_MAX;
+	if (!record.entry)
+		return 1ull << record.keyspace;
+	if (commit_entry_open(record.entry, record.entry_size, &head, &body) < 0)
+		return UINT64_MAX;
+	return body.bytes ? commit_body_keyspaces(&body) : 0;
+}
+
+/* Is the record not for this subscriber? Then its origin stands from here on. */
+static bool frame_holds(struct outbox_frame *frame, const struct log_entry *entry, uint8_t origin)
+{
+	if (frame->keyspaces == UINT64_MAX)
+		return false;
+	uint64_t not_there = keyspaces_of(entry) & ~frame->keyspaces;
+	if (!not_there)
+		return false;
+	frame->held |= 1u << origin;
+	frame->held_keyspace = (uint32_t)__builtin_ctzll(not_there);
+	return true;
+}
+
 static int frame_build(struct outbox *outbox, struct outbox_stream *stream, struct outbox_frame *frame, uint64_t limit_lsn,
     struct error_context *error)
 {
@@ -122,10 +154,10 @@ static int frame_build(struct outbox *outbox, struct outbox_stream *stream, stru
 			if (record_peek(entry->body, entry->size, &dot) != 0 || dot.region >= REGIONS_MAX)
 				return error_set(error, ERR_CORRUPT, "a log entry at %llu that is no record",
 				    (unsigned long long)entry->lsn);
-			bool wanted = stream->origins >> dot.region & 1;
+			bool wanted = (stream->origins & ~frame->held) >> dot.region & 1;
 			bool covered = wanted && vector_covers_dot(&stream->from, dot);
 			frame->shared = frame->shared && !covered;
-			if (wanted && !covered) {
+			if (wanted && !covered && !frame_holds(frame, entry, dot.region)) {
 				if (frame_builder_add(&builder, entry->body, entry->size) != 0) {
 					stream->carried = true;
 					break;
@@ -160,6 +192,7 @@ int outbox_frame(
 	*frame = (struct outbox_frame){.shared = true,
 	    .peer = peer,
 	    .origins = stream->origins,
+	    .keyspaces = stream->keyspaces,
 	    .start_lsn = stream->lsn,
 	    .end_lsn = stream->lsn,
 	    .stream = stream->number,
@@ -177,4 +210,5 @@ void outbox_advance(struct outbox *outbox, uint8_t peer, const struct outbox_fra
 	struct outbox_stream *stream = &outbox->streams[peer];
 	assert(stream->open && frame->start_lsn == stream->lsn);
 	stream->lsn = frame->end_lsn;
+	stream->origins &= ~frame->held;
 }

@@ -18,6 +18,9 @@ struct outbox_frame {
 	bool shared;  /* no record was left out because one subscriber has it already */
 	uint8_t peer; /* made for */
 	uint32_t origins, records;
+	uint32_t held;          /* origins that come to a stand in it: nothing of them is taken from there on */
+	uint32_t held_keyspace; /* whose record that was, of the last of them */
+	uint64_t keyspaces;
 	uint64_t start_lsn, end_lsn;
 	uint64_t stream;           /* of the maker, see outbox_stream.number */
 	struct vector first, last; /* lowest and highest sequence in it by origin; 0 none */
@@ -28,7 +31,8 @@ struct outbox_frame {
 struct outbox_stream {
 	bool open;
 	uint64_t number; /* of all streams ever opened, so that a frame of an earlier one is not taken for this one's */
-	uint32_t origins;
+	uint32_t origins;   /* less those that stand */
+	uint64_t keyspaces; /* by id: whose records it may have */
 	struct vector from; /* records covered by it are left out */
 	uint64_t lsn;       /* everything before it is sent */
 	struct log_reader *reader;
@@ -49,7 +53,8 @@ struct outbox {
 int outbox_init(struct outbox *outbox, const char *log_dir, bool compress);
 void outbox_deinit(struct outbox *outbox);
 /* ERR_NEEDS_RESYNC when the log begins behind what is wanted; what the log reader says otherwise. */
-int outbox_open(struct outbox *outbox, uint8_t peer, const struct vector *from, uint32_t origins, struct error_context *error);
+int outbox_open(struct outbox *outbox, uint8_t peer, const struct vector *from, uint32_t origins, uint64_t keyspaces,
+    struct error_context *error);
 void outbox_close(struct outbox *outbox, uint8_t peer);
 /* The frame that begins where the stream stands, from entries that end at or before limit_lsn. records may be 0: then nothing
  * is to be sent for this stretch. Borrowed until the next call. ERR_EMPTY: nothing there. */

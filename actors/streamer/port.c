@@ -60,6 +60,7 @@ struct port {
 	/* The message being handled, for effects that answer it. */
 	const struct message *message;
 	const struct frame *frame;
+	const char *held_name;
 	/* Events that arose while effects were applied. */
 	bool stepping;
 	uint32_t pending_count;
@@ -100,6 +101,35 @@ static void apply_publish(struct port *port, const struct streamer_effect *effec
 	    peer_name(port, effect->peer), link_state_text(effect->state), error_name(effect->code), error_text(effect->code));
 }
 
+static void apply_held(struct port *port, const struct streamer_effect *effect)
+{
+	struct shm_link *link = &port->process.shm.layout->links[effect->peer];
+	const char *name = peer_name(port, effect->peer);
+	if (effect->kind == STREAMER_PUBLISH_HELD_IN)
+		atomic_store_explicit(&link->inbound_held, effect->origins, memory_order_relaxed);
+	else
+		atomic_store_explicit(&link->outbound_held, effect->origins ? effect->keyspace + 1 : 0, memory_order_relaxed);
+	if (!effect->origins) {
+		logline(LOG_LEVEL_INFO, "stream_goes_on", "peer=%s", name);
+	} else if (effect->kind == STREAMER_PUBLISH_HELD_OUT) {
+		logline(LOG_LEVEL_WARN, "stream_held",
+		    "to=%s keyspace=%s origins=%u reason=\"its topology has not this keyspace, or otherwise; what was written "
+		    "from "
+		    "there on waits in this log\"",
+		    name, port->process.topology.keyspaces[effect->keyspace].name, effect->origins);
+	} else {
+		struct text keyspace = {0};
+		const char *held = port->held_name ? port->held_name : "";
+		text_add_json_string(&keyspace, held, strnlen(held, NAME_SIZE_MAX));
+		logline(LOG_LEVEL_WARN, "stream_held",
+		    "from=%s keyspace=%s origins=%u reason=\"this topology has not this keyspace, or otherwise; what was "
+		    "written from "
+		    "there on waits in its log\"",
+		    name, keyspace.bytes ? keyspace.bytes : "", effect->origins);
+		text_deinit(&keyspace);
+	}
+}
+
 static void apply_open(struct port *port, const struct streamer_effect *effect)
 {
 	struct subscriber *subscriber = &port->subscribers[effect->peer];
@@ -109,7 +139,7 @@ static void apply_open(struct port *port, const struct streamer_effect *effect)
 	subscriber->allowance_too_small = 0;
 	subscriber->retry_ns = 0;
 	struct error_context error = {0};
-	int code = outbox_open(&port->outbox, effect->peer, &effect->vector, effect->origins, &error);
+	int code = outbox_open(&port->outbox, effect->peer, &effect->vector, effect->origins, effect->keyspaces, &error);
 	CRASH_POINT(stream_opened);
 	if (!code) {
 		port_feed(port, (struct streamer_event){.kind = STREAMER_OPENED, .peer = effect->peer});
@@ -217,6 +247,10 @@ static void port_apply(struct port *port, const struct streamer_effect *effect)
 			    "peer=%s reason=\"it holds other records of this region than this region does: wiped or restored\"",
 			    peer_name(port, effect->peer));
 		break;
+	case STREAMER_PUBLISH_HELD_IN:
+	case STREAMER_PUBLISH_HELD_OUT:
+		apply_held(port, effect);
+		break;
 	case STREAMER_PUBLISH_SEEN:
 		store_seen_write(&port->process.shm.layout->links[effect->peer].seen, &port->store, &effect->store);
 		doorbell_ring(&port->process.bells[ACTOR_COORDINATOR]);
@@ -252,15 +286,26 @@ static void message_refuse(struct port *port, const char *from, int code, const 
 	    error_name(code), error->text);
 }
 
-/* Its subscription is about to be refused: the code says that the topologies differ, this line in what (G20). */
-static void difference_tell(struct port *port, const struct peer_message *message)
+/* What its topology shares with this one, for the stream to it and for the coordinator's votes; what differs is told (G20). */
+static void topologies_compare(struct port *port, struct peer_message *message)
 {
-	char what[256];
-	if (message->event.kind != STREAMER_SUBSCRIBE || message->event.subscribe.fingerprint == port->fingerprint ||
-	    !*message->definition || !topology_difference(port->definition.bytes, message->definition, what))
+	static const char *const effects[] = {[TOPOLOGY_SAME] = "",
+	    [TOPOLOGY_ROLLS] = "nothing stops",
+	    [TOPOLOGY_HOLDS] = "records and votes of such a keyspace wait",
+	    [TOPOLOGY_APART] = "nothing is exchanged"};
+	struct topology_agreement agreement;
+	if (message->event.kind != STREAMER_SUBSCRIBE)
 		return;
-	logline_distinct(LOG_LEVEL_ERROR, "topology_differs", logline_subject(what), "peer=%s reason=\"%s\"",
-	    peer_name(port, message->event.peer), what);
+	struct shm_link *link = &port->process.shm.layout->links[message->event.peer];
+	topology_agree(port->definition.bytes, message->definition, &agreement);
+	message->event.subscribe.keyspaces = ~agreement.other;
+	atomic_store_explicit(&link->keyspaces_same, agreement.same, memory_order_relaxed);
+	atomic_store_explicit(&link->keyspaces_other, agreement.other, memory_order_release);
+	if (agreement.worst == TOPOLOGY_SAME)
+		return;
+	logline_distinct(agreement.worst == TOPOLOGY_APART ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "topology_differs",
+	    logline_subject(agreement.what) + message->event.peer, "peer=%s reason=\"%s\" effect=\"%s\"",
+	    peer_name(port, message->event.peer), agreement.what, effects[agreement.worst]);
 }
 
 /* Who the key belongs to has to be who the message says that it is from. */
@@ -281,7 +326,7 @@ static void server_handle(struct port *port, struct message *message)
 	if (code == 0) {
 		code = server_check_user(port, message, parsed.event.peer, &error);
 		if (code == 0) {
-			difference_tell(port, &parsed);
+			topologies_compare(port, &parsed);
 			port_feed(port, parsed.event);
 		}
 		peer_message_close(&parsed);
@@ -341,7 +386,9 @@ static void peer_handle(struct port *port, uint8_t peer, struct message *message
 		return;
 	}
 	port->frame = &parsed.frame;
+	port->held_name = parsed.held_name;
 	port_feed(port, parsed.event);
+	port->held_name = NULL;
 	port->frame = NULL;
 	peer_message_close(&parsed);
 }
@@ -508,6 +555,9 @@ static bool subscriber_turn(struct port *port, uint8_t peer)
 	}
 	subscriber->allowance_too_small = 0;
 	outbox_advance(&port->outbox, peer, frame);
+	if (frame->held)
+		port_feed(port,
+		    (struct streamer_event){.kind = STREAMER_HELD, .peer = peer, .held = {frame->held, frame->held_keyspace}});
 	atomic_store_explicit(&port->process.shm.layout->links[peer].sent_lsn, stream->lsn, memory_order_relaxed);
 	return true;
 }
@@ -648,9 +698,10 @@ static int port_start(struct port *port, struct error_context *error)
 	for (uint32_t i = 0; i < p->topology.region_count; i++)
 		peers |= p->topology.regions[i].id != p->region->id ? 1u << p->topology.regions[i].id : 0;
 	port->rules = (struct peer_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = peers};
-	port->fingerprint = topology_fingerprint(&p->topology);
+	port->fingerprint = topology_base_fingerprint(&p->topology);
 	topology_definition(&p->topology, &port->definition);
 	port->rules.definition = port->definition.bytes;
+	port->rules.keyspaces = p->topology.keyspaces;
 	port->now_ns = now.monotonic_ns;
 	port->send_deadline_ns = LOOP_NEVER;
 	streamer_init(&port->machine, &(struct streamer_options){.region = p->region->id,
@@ -667,6 +718,8 @@ static int port_start(struct port *port, struct error_context *error)
 		atomic_store_explicit(&layout->links[peer].inbound, LINK_DOWN, memory_order_relaxed);
 		atomic_store_explicit(&layout->links[peer].outbound, LINK_DOWN, memory_order_relaxed);
 		atomic_store_explicit(&layout->links[peer].reused, 0, memory_order_relaxed);
+		atomic_store_explicit(&layout->links[peer].outbound_held, 0, memory_order_relaxed);
+		atomic_store_explicit(&layout->links[peer].inbound_held, 0, memory_order_relaxed);
 	}
 	char log_dir[300];
 	snprintf(log_dir, sizeof log_dir, "%s/log", p->region_dir);

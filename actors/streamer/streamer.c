@@ -32,9 +32,19 @@ void streamer_init(struct streamer *s, const struct streamer_options *options)
 
 /* ---- inbound -------------------------------------------------------------------------------------------------------- */
 
+static void inbound_hold(struct streamer *s, uint8_t p, uint32_t origins, struct streamer_effects *effects)
+{
+	if (s->inbound[p].held == origins)
+		return;
+	s->inbound[p].held = origins;
+	effect_add(effects, STREAMER_PUBLISH_HELD_IN, p)->origins = origins;
+}
+
 static void inbound_publish(struct streamer *s, uint8_t p, enum link_state state, int code, struct streamer_effects *effects)
 {
 	struct streamer_inbound *in = &s->inbound[p];
+	if (state != LINK_SUBSCRIBED)
+		inbound_hold(s, p, 0, effects);
 	if (in->state == state && in->code == code)
 		return;
 	in->state = state;
@@ -121,7 +131,7 @@ static const char *inbound_stalled(const struct streamer *s, uint8_t p, uint64_t
 	if (!s->ready || in->received_bytes != in->delivered_bytes || s->draining)
 		return NULL;
 	for (uint32_t origin = 0; origin < REGIONS_MAX; origin++)
-		if ((in->origins & bit(origin)) && s->known[p].sequence[origin] > s->applied.sequence[origin] &&
+		if ((in->origins & ~in->held & bit(origin)) && s->known[p].sequence[origin] > s->applied.sequence[origin] &&
 		    since(now_ns, later_of(in->subscribed_ns, s->progress_ns[origin])) > STREAMER_STALL_NS)
 			return "stall";
 	return NULL;
@@ -210,6 +220,7 @@ static void step_alive(struct streamer *s, const struct streamer_event *event, s
 	identity_publish_reused(s, event->peer, false, effects);
 	inbound_served(s, event->peer, event->now_ns, effects);
 	vector_join(&s->known[event->peer], &event->alive.applied);
+	inbound_hold(s, event->peer, event->alive.held & in->origins, effects);
 	if (since(event->now_ns, in->subscribed_ns) > STREAMER_STALL_NS)
 		in->backoff_ns = STREAMER_BACKOFF_MIN_NS;
 }
@@ -270,6 +281,19 @@ static void outbound_alive(struct streamer *s, uint8_t p, uint64_t now_ns, struc
 	effect->epoch = s->outbound[p].epoch;
 	effect->vector = s->applied;
 	effect->stores = s->stores;
+	effect->origins = s->outbound[p].held;
+	effect->keyspace = s->outbound[p].held_keyspace;
+}
+
+static void outbound_hold(struct streamer *s, uint8_t p, uint32_t origins, uint32_t keyspace, struct streamer_effects *effects)
+{
+	if (s->outbound[p].held == origins)
+		return;
+	s->outbound[p].held = origins;
+	s->outbound[p].held_keyspace = keyspace;
+	struct streamer_effect *effect = effect_add(effects, STREAMER_PUBLISH_HELD_OUT, p);
+	effect->origins = origins;
+	effect->keyspace = keyspace;
 }
 
 static struct streamer_effect *outbound_refuse(
@@ -286,6 +310,7 @@ static void outbound_end(struct streamer *s, uint8_t p, enum link_state state, i
 {
 	if (s->outbound[p].state == LINK_SUBSCRIBED)
 		effect_add(effects, STREAMER_CLOSE_STREAM, p);
+	outbound_hold(s, p, 0, 0, effects);
 	outbound_publish(s, p, state, code, effects);
 }
 
@@ -317,6 +342,7 @@ static void step_subscribe(struct streamer *s, const struct streamer_event *even
 		outbound_end(s, p, code == ERR_UNREACHABLE ? LINK_DOWN : LINK_REFUSED, code, effects);
 		return;
 	}
+	outbound_hold(s, p, 0, 0, effects);
 	*out = (struct streamer_outbound){.state = out->state,
 	    .code = out->code,
 	    .opening = true,
@@ -328,6 +354,7 @@ static void step_subscribe(struct streamer *s, const struct streamer_event *even
 	struct streamer_effect *effect = effect_add(effects, STREAMER_OPEN_STREAM, p);
 	effect->vector = event->subscribe.from;
 	effect->origins = event->subscribe.origins;
+	effect->keyspaces = event->subscribe.keyspaces;
 	effect_add(effects, STREAMER_PUBLISH_ACKED, p)->vector = out->acked;
 }
 
@@ -366,6 +393,15 @@ static void step_sent(struct streamer *s, const struct streamer_event *event)
 	out->sent_bytes += event->sent.raw_size;
 	out->frame_ns = event->now_ns;
 	assert(out->sent_bytes <= out->credit);
+}
+
+/* Told at once: the receiver would take it for a stall. */
+static void step_held(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
+{
+	struct streamer_outbound *out = &s->outbound[event->peer];
+	assert(out->state == LINK_SUBSCRIBED);
+	outbound_hold(s, event->peer, out->held | event->held.origins, event->held.keyspace, effects);
+	outbound_alive(s, event->peer, event->now_ns, effects);
 }
 
 static void step_send_failed(struct streamer *s, const struct streamer_event *event, struct streamer_effects *effects)
@@ -517,6 +553,9 @@ void streamer_step(struct streamer *s, const struct streamer_event *event, struc
 		break;
 	case STREAMER_SEND_FAILED:
 		step_send_failed(s, event, effects);
+		break;
+	case STREAMER_HELD:
+		step_held(s, event, effects);
 		break;
 	case STREAMER_DRAIN:
 		s->draining = true;

@@ -8,6 +8,11 @@
  * back-off. Outbound (this region sends): one stream a subscriber, within its credit. Relay: a peer's own records are asked of
  * itself; while it does not serve, of another peer that has more of them.
  *
+ * Held: a subscriber gets no record of a keyspace that it does not have, or otherwise (runtime/topology.h says what that
+ * means). The stream of that origin stands there, since a region applies an origin's records in order; other origins go on. It
+ * is no stall and no silence; the next subscription, which a region with another file makes, begins from its applied vector,
+ * and looks again.
+ *
  * Identity: records of a region are taken, from itself or through another, only from the store that this region knows as that
  * region's. Which that is, the coordinator keeps in the log; the streamer tells it whom it has met, and answers "not ready"
  * until it has. Another store under that id was wiped or restored: its numbers mean other writes. */
@@ -48,6 +53,7 @@ enum streamer_event_kind {
 	STREAMER_NOT_SENT,    /* the last SEND_SUBSCRIBE found no connection */
 	STREAMER_SENT,        /* a frame went out to a subscriber */
 	STREAMER_SEND_FAILED, /* a subscriber's stream cannot go on */
+	STREAMER_HELD,        /* a subscriber's stream stands at a record that it must not have */
 	STREAMER_DRAIN,
 };
 
@@ -66,6 +72,7 @@ struct streamer_event {
 			struct vector from;
 			uint64_t epoch, credit, fingerprint, refused;
 			uint32_t origins;
+			uint64_t keyspaces; /* whose records it may have, by id here */
 			struct store_id stores[REGIONS_MAX];
 		} subscribe;
 		struct {
@@ -79,6 +86,7 @@ struct streamer_event {
 		struct {
 			struct vector applied;
 			uint64_t epoch;
+			uint32_t held; /* origins that it holds back */
 			struct store_id stores[REGIONS_MAX];
 		} alive;
 		struct {
@@ -96,15 +104,18 @@ struct streamer_event {
 		struct {
 			int code;
 		} send_failed;
+		struct {
+			uint32_t origins, keyspace;
+		} held;
 	};
 };
 
 enum streamer_effect_kind {
 	STREAMER_SEND_SUBSCRIBE,   /* epoch, vector (from), origins, credit */
 	STREAMER_SEND_ACKNOWLEDGE, /* epoch, vector (applied), credit */
-	STREAMER_SEND_ALIVE,       /* epoch, vector (applied) */
+	STREAMER_SEND_ALIVE,       /* epoch, vector (applied), origins (held), keyspace */
 	STREAMER_SEND_REFUSAL,     /* epoch, code; to whoever sent the message being handled, or to the subscriber */
-	STREAMER_OPEN_STREAM,      /* vector (from), origins: read the log for this subscriber from there */
+	STREAMER_OPEN_STREAM,      /* vector (from), origins, keyspaces: read the log for this subscriber from there */
 	STREAMER_CLOSE_STREAM,
 	STREAMER_TAKE_FRAME,       /* open the frame being handled, keep its records for the ring; origins */
 	STREAMER_REFUSE_FRAME,     /* count it */
@@ -114,6 +125,8 @@ enum streamer_effect_kind {
 	STREAMER_PUBLISH_ACKED,    /* vector */
 	STREAMER_PUBLISH_REUSED,   /* reused: the peer takes this region for wiped or restored */
 	STREAMER_PUBLISH_SEEN,     /* store: of region `peer`, and none is known yet */
+	STREAMER_PUBLISH_HELD_IN,  /* origins that the peer holds back; 0: none any more */
+	STREAMER_PUBLISH_HELD_OUT, /* origins (0: none any more), keyspace */
 };
 
 struct streamer_effect {
@@ -123,8 +136,8 @@ struct streamer_effect {
 	const char *why; /* SEND_SUBSCRIBE: what ended a subscription that was served; NULL: none was */
 	int code;
 	enum link_state state;
-	uint32_t origins;
-	uint64_t epoch, credit, refused;
+	uint32_t origins, keyspace;
+	uint64_t epoch, credit, refused, keyspaces;
 	struct vector vector;
 	bool reused, of_itself;
 	struct store_id store;
@@ -148,6 +161,7 @@ struct streamer_inbound {
 	uint64_t epoch;   /* 0: no subscription stands; the next is made at retry_ns */
 	uint64_t retry_ns, backoff_ns;
 	uint32_t origins;
+	uint32_t held;   /* of these, what the peer holds back */
 	uint64_t number; /* of the last frame taken */
 	uint64_t received_bytes, delivered_bytes, credit;
 	uint64_t subscribed_ns, served_ns, acknowledged_ns;
@@ -167,6 +181,7 @@ struct streamer_outbound {
 	int code;
 	bool opening;
 	uint64_t epoch, number, credit, sent_bytes;
+	uint32_t held, held_keyspace; /* origins that stand, and at whose record the last of them came to */
 	uint64_t heard_ns, alive_ns, frame_ns;
 	struct vector acked;
 };
@@ -193,7 +208,7 @@ struct streamer {
 struct streamer_options {
 	uint8_t region;
 	uint32_t peers;
-	uint64_t fingerprint; /* of the topology */
+	uint64_t fingerprint; /* topology_base_fingerprint */
 	uint64_t epoch_start; /* must rise from one process to the next: wall clock, ns */
 	uint64_t linger_ns;
 	uint64_t now_ns;

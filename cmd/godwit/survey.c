@@ -66,7 +66,9 @@ static void about_take(struct survey_region *r, const Godwit__Client__Region *ab
 		    .lag_ms = p->lag_ms,
 		    .age_ms = p->age_ms,
 		    .lag_known = p->lag_known,
-		    .silent_ms = p->silent_ms};
+		    .silent_ms = p->silent_ms,
+		    .inbound_held = p->inbound_held};
+		snprintf(peer->outbound_held, sizeof peer->outbound_held, "%.63s", p->outbound_held);
 		snprintf(peer->state, sizeof peer->state, "%.15s", p->state);
 		snprintf(peer->outbound, sizeof peer->outbound, "%.15s", p->outbound);
 		snprintf(peer->inbound, sizeof peer->inbound, "%.15s", p->inbound);
@@ -255,10 +257,20 @@ const char *survey_peer_state(const struct survey_peer *p, char reason[static 25
 		snprintf(reason, 256, "it does not take this region's stream");
 	else if (strcmp(p->inbound, "down") == 0)
 		snprintf(reason, 256, "its stream does not come");
+	else if (p->outbound_held[0])
+		snprintf(reason, 256,
+		    "the topologies differ in keyspace %s: what was written from its first record on waits here",
+		    p->outbound_held);
+	else if (p->inbound_held)
+		snprintf(
+		    reason, 256, "the topologies differ in a keyspace: what was written from its first record on waits there");
 	else if ((strcmp(p->state, "lagging") == 0 || strcmp(p->state, "drained") == 0) && p->lag_known)
 		snprintf(reason, 256, "the oldest record that it is missing is %.1f s old", (double)p->lag_ms / 1000);
 	if (strcmp(p->outbound, "needs_resync") == 0 && strcmp(p->state, "down") != 0)
 		return "needs_resync";
+	bool is_streamed = strcmp(p->outbound, "subscribed") == 0 && strcmp(p->inbound, "subscribed") == 0;
+	if (survey_peer_is_heard(p) && is_streamed && (p->outbound_held[0] || p->inbound_held))
+		return "held";
 	if (strcmp(p->state, "up") == 0 && reason[0])
 		return strcmp(p->outbound, "refused") == 0 || strcmp(p->inbound, "refused") == 0 ? "refused" : "unstreamed";
 	return p->state;

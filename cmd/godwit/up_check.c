@@ -14,6 +14,7 @@
 #include "runtime/descriptors.h"
 #include "runtime/keyspaces.h"
 #include "shm/layout.h"
+#include "store/rows.h"
 
 #define IPC_PATH_MAX     107u
 #define IPC_NAME_LONGEST "coordinator.admin"
@@ -105,6 +106,31 @@ static void port_look(struct check *c, const char *address, const char *host, ui
 		mistake(c, "%s: %s", owner, reason.text);
 }
 
+/* The region would not start again: its coordinator looks at the same (a level is for life, runtime/topology.h). */
+static void kinds_check(struct check *c, const struct topology *resolved, const struct region *region, const char *dir)
+{
+	char path[340];
+	struct rows *rows = NULL;
+	struct rows_view *view = NULL;
+	struct rows_options options = {.dir = path, .read_only = true, .region = region->id};
+	snprintf(path, sizeof path, "%s/rows", dir);
+	if (rows_open(&rows, &options, NULL) != 0)
+		return; /* none yet; or whatever it is, the start tells it */
+	if (rows_view_new(rows, &view, NULL) == 0 && rows_view_begin(view, NULL) == 0) {
+		for (uint16_t id = 0; id < resolved->keyspace_count; id++) {
+			const struct keyspace *k = &resolved->keyspaces[id];
+			bool is_strong = k->level == LEVEL_STRONG;
+			if (keyspace_is_there(k) && rows_kind_differs(view, id, is_strong) > 0)
+				mistake(c, "%s: keyspace %s holds rows that are %s; a keyspace with rows cannot become %s",
+				    region->name, k->name, is_strong ? "not strong" : "strong", level_name(k->level));
+		}
+		rows_view_end(view);
+	}
+	if (view)
+		rows_view_free(view);
+	rows_close(rows);
+}
+
 static void regions_check(struct check *c)
 {
 	struct cli *cli = c->cli;
@@ -125,9 +151,12 @@ static void regions_check(struct check *c)
 		bool runs = processes_running(dir, SUPERVISOR);
 		/* Of what runs, too: it may be about to be stopped. That it runs with another topology is told once. */
 		resolved = cli->topology;
-		if (!(runs && c->is_other_topology) && access(dir, F_OK) == 0 &&
-		    keyspaces_resolve(&resolved, dir, false, &reason) != 0)
-			mistake(c, "%s: %s", region->name, reason.text);
+		if (!(runs && c->is_other_topology) && access(dir, F_OK) == 0) {
+			if (keyspaces_resolve(&resolved, dir, false, &reason) != 0)
+				mistake(c, "%s: %s", region->name, reason.text);
+			else
+				kinds_check(c, &resolved, region, dir);
+		}
 		if (runs)
 			continue;
 		if (!host->address[0])
@@ -215,15 +244,20 @@ bool up_topology_is_kept(struct cli *cli, char kept[static 300])
 int up_topology_fits(struct cli *cli, uint32_t leaving, struct error_context *error)
 {
 	static struct topology running;
-	char kept[300], what[256] = "";
+	struct topology_agreement agreement;
+	char kept[300];
 	struct text here = {0}, there = {0};
 	if (up_topology_is_kept(cli, kept) || topology_load(&running, kept, NULL, NULL) != 0 || !up_anything_runs(cli, leaving) ||
 	    topology_fingerprint(&running) == topology_fingerprint(&cli->topology))
 		return ERR_OK;
+	/* The link emulator knows no keyspaces. */
+	if (!up_regions_run(cli, leaving) && topology_base_fingerprint(&running) == topology_base_fingerprint(&cli->topology))
+		return ERR_OK;
 	topology_definition(&running, &here);
 	topology_definition(&cli->topology, &there);
-	topology_difference(here.bytes, there.bytes, what);
+	topology_agree(here.bytes, there.bytes, &agreement);
 	text_deinit(&here);
 	text_deinit(&there);
-	return error_set(error, ERR_CONFIGURATION, "regions run with another topology: %.150s; `godwit down` first (%.100s)", what, kept);
+	return error_set(error, ERR_CONFIGURATION, "regions run with another topology: %.150s; `godwit down` first (%.100s)",
+	    agreement.what, kept);
 }

@@ -470,8 +470,10 @@ static void status_answer(
 			list[i] = &peers[i];
 			peers[i].id = (uint32_t)i + 1;
 			peers[i].state = (char *)(uintptr_t)(i ? "down" : peer_state);
-			peers[i].outbound = (char *)(uintptr_t)(i ? "subscribed" : peer_out);
-			peers[i].inbound = (char *)(uintptr_t)(i ? "subscribed" : peer_in);
+			peers[i].outbound_held = (char *)(uintptr_t)(!i && strcmp(peer_out, "held") == 0 ? "carts" : "");
+			peers[i].inbound_held = !i && strcmp(peer_in, "held") == 0;
+			peers[i].outbound = (char *)(uintptr_t)(i || strcmp(peer_out, "held") == 0 ? "subscribed" : peer_out);
+			peers[i].inbound = (char *)(uintptr_t)(i || strcmp(peer_in, "held") == 0 ? "subscribed" : peer_in);
 			peers[i].inbound_reason = (char *)(uintptr_t) "WHY";
 			peers[i].key_refusal = (char *)(uintptr_t)(i ? "" : peer_key);
 			peers[i].round_trip_us = 75500;
@@ -577,6 +579,12 @@ Test(regions, F24_status_words)
 	    {"ready", "", "lagging", "subscribed", "subscribed", "", 0, "us to eu is lagging: the oldest record that it is missing is 1.3 s old"},
 	    {"ready", "", "drained", "subscribed", "subscribed", "", 0,
 	        "us to eu is drained: the oldest record that it is missing is 1.3 s old"},
+	    {"ready", "", "lagging", "held", "subscribed", "", 0,
+	        "us to eu is held: the topologies differ in keyspace carts: what was written from its first record on waits "
+	        "here"},
+	    {"ready", "", "up", "subscribed", "held", "", 0,
+	        "us to eu is held: the topologies differ in a keyspace: what was written from its first record on waits there"},
+	    {"ready", "", "down", "held", "held", "", 0, "us to eu is down: silent for 0.0 s"},
 	    {"ready", "", "unknown", "subscribed", "subscribed", "", 0, "us to eu is unknown"},
 	    {"ready", "", "down", "down", "down", "", 0, "us to eu is down: silent for 0.0 s"},
 	    {"ready", "", "down", "down", "down", "unknown", 0,

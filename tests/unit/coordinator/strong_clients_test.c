@@ -16,6 +16,7 @@
 
 static struct port port;
 static struct counter_block counters;
+static struct shm_layout *layout;
 static struct commit_event event; /* the newest */
 static struct commit_operation operations[COMMIT_OPERATIONS_MAX];
 static uint32_t event_count, answer_count, read_adds, write_adds;
@@ -140,12 +141,22 @@ static void begin(void)
 	}
 	port.strong.wanted = true;
 	port.strong.machine = (struct commit *)&event;
+	layout = aligned_alloc(4096, (sizeof *layout + 4095) / 4096 * 4096);
+	cr_assert(layout);
+	memset(layout, 0, offsetof(struct shm_layout, inbound_bytes));
+	port.process.shm.layout = layout;
+	t->region_count = 3;
+	for (uint8_t i = 0; i < 3; i++) {
+		t->regions[i].id = i + 1;
+		snprintf(t->regions[i].name, sizeof t->regions[i].name, "r%u", i + 1);
+	}
 }
 
 static void end(void)
 {
 	if (told)
 		godwit__client__answer__free_unpacked(told, NULL);
+	free(layout);
 }
 
 TestSuite(clients, .init = begin, .fini = end);
@@ -495,4 +506,27 @@ Test(clients, T53_what_is_in_doubt)
 	port.strong.machine = NULL;
 	cr_assert(strong_operation(&port, 8, 9, &o));
 	cr_assert(told->n_in_doubt == 0 && !told->more);
+}
+
+/* ---- G20: what a majority has otherwise is refused before it is begun ---- */
+
+Test(clients, G20_a_keyspace_needs_a_majority_that_has_it_as_here)
+{
+	static const struct {
+		uint64_t other[2]; /* in the two other regions */
+		int strong, all, read_all;
+	} cases[] = {{{0, 0}, 0, 0, 0}, {{2, 0}, 0, 0, 0}, {{2, 2}, ERR_NO_QUORUM, 0, 0}, {{4, 0}, 0, ERR_NO_QUORUM, 0},
+	    {{4, 2}, 0, ERR_NO_QUORUM, 0}, {{6, 6}, ERR_NO_QUORUM, ERR_NO_QUORUM, ERR_NO_QUORUM}, {{~6ull, ~6ull}, 0, 0, 0}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		atomic_store(&layout->links[1].keyspaces_other, cases[i].other[0]);
+		atomic_store(&layout->links[3].keyspaces_other, cases[i].other[1]);
+		struct request_operation put = request(GODWIT__CLIENT__KIND__PUT), get = request(GODWIT__CLIENT__KIND__GET);
+		cr_expect_eq(run(&put), cases[i].strong, "%zu", i);
+		if (cases[i].strong)
+			cr_expect_str_eq(answer.reason, "the topology has this keyspace not, or otherwise, in r1 r3");
+		cr_expect_eq(run(&get), cases[i].strong, "%zu", i);
+		put.keyspace = get.keyspace = text("all");
+		cr_expect_eq(run(&put), cases[i].all, "%zu", i);
+		cr_expect_eq(run(&get), cases[i].read_all, "%zu", i);
+	}
 }

@@ -11,6 +11,7 @@
 #include "actors/coordinator/port.h"
 #include "core/bytes.h"
 #include "runtime/logline.h"
+#include "tests/unit/core/commit_sample.h"
 
 #define MS          1000000ull
 #define SECOND      1000000000ull
@@ -880,4 +881,60 @@ Test(peers, this_start_is_shown_until_it_is_known)
 	strong_starts_show(&port);
 	cr_assert_eq(sent_count, 3);
 	cr_assert_eq(port.strong.starts_at_ns, port.now.monotonic_ns + SECOND);
+}
+
+/* ---- G20: no say on keyspaces that the peer has not as they are here ---- */
+
+static size_t prepare_put(uint8_t *out, uint16_t first, uint16_t second)
+{
+	static uint8_t body[512];
+	const struct commit_operation operations[] = {commit_write(first, "a", "x"), commit_write(second, "b", "y")};
+	struct commit_message m = {.type = COMMIT_PREPARE, .id = {.hlc = 9, .region = 5}, .body = body};
+	m.body_size = (uint32_t)commit_body_sample(body, NULL, 0, operations, 2);
+	size_t size = commit_message_size(&m);
+	bytes_put_u16(out, (uint16_t)size);
+	bytes_put_u16(out + 2, 0);
+	cr_assert_eq(commit_message_encode(&m, out + 4, size), (long)size);
+	return 4 + size;
+}
+
+static size_t ask_put(uint8_t *out, uint16_t keyspace)
+{
+	struct commit_message m = {.type = COMMIT_ASK,
+	    .id = {.hlc = 9, .region = 5},
+	    .keyspace = keyspace,
+	    .key = (const uint8_t *)"k",
+	    .key_size = 1};
+	size_t size = commit_message_size(&m);
+	bytes_put_u16(out, (uint16_t)size);
+	bytes_put_u16(out + 2, 0);
+	cr_assert_eq(commit_message_encode(&m, out + 4, size), (long)size);
+	return 4 + size;
+}
+
+Test(peers, G20_a_keyspace_that_the_peer_has_otherwise_gets_no_vote_and_the_others_do)
+{
+	static const struct {
+		uint64_t same;
+		uint16_t first, second;
+		uint32_t taken;
+	} cases[] = {
+	    {0, 1, 1, 0}, {2, 1, 1, 1}, {2, 1, 4, 0}, {2, 4, 1, 0}, {18, 1, 4, 1}, {~2ull, 1, 1, 0}, {~2ull, 4, 63, 1}};
+	struct shm_link *links = layout->links;
+	uint8_t bytes[1024];
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		atomic_store(&links[5].keyspaces_same, cases[i].same);
+		atomic_store(&links[2].keyspaces_same, ~cases[i].same); /* of another peer: says nothing */
+		uint64_t before = refused();
+		size_t size = envelope(bytes, 5, STRONG_MESSAGES);
+		size += prepare_put(bytes + size, cases[i].first, cases[i].second);
+		size += message_put(bytes + size, 2); /* about no keyspace */
+		receive("r5", bytes, size);
+		cr_expect_eq(event_count, cases[i].taken + 1, "%zu", i);
+		cr_expect_eq(refused() - before, !cases[i].taken, "%zu", i);
+		size = envelope(bytes, 5, STRONG_MESSAGES);
+		size += ask_put(bytes + size, cases[i].first);
+		receive("r5", bytes, size);
+		cr_expect_eq(event_count, cases[i].same >> cases[i].first & 1, "%zu", i);
+	}
 }

@@ -247,7 +247,7 @@ struct start starts_last(const struct start_history *history)
 	return (struct start){.nonce = history->nonces[0]};
 }
 
-uint64_t topology_fingerprint(const struct topology *topology)
+uint64_t topology_base_fingerprint(const struct topology *topology)
 {
 	cr_assert_eq(topology, &port.process.topology);
 	return 4711;

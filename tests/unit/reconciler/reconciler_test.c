@@ -359,3 +359,34 @@ Test(reconciler, pages_that_no_honest_peer_sends_are_refused)
 	rows[0].key_size = RECONCILER_KEY_MAX + 1;
 	cr_assert_not(reconciler_page_is_valid(&page, NULL, 0), "key too long");
 }
+
+/* G20: an id that stands for something else there is not compared, and what comes behind it is. */
+Test(reconciler, G20_a_keyspace_that_the_peer_has_otherwise_is_not_compared)
+{
+	static struct reconciler r;
+	struct reconciler_effects effects;
+	struct digest buckets[DIGEST_BUCKETS] = {{0}};
+	struct vector applied = {{1}};
+	struct reconciler_options options = {
+	    .self = 0, .peers = 1u << 1, .keyspace_count = 5, .compare_ns = 2000 * MS, .timeout_ns = 5000 * MS, .seed = 100};
+	for (uint64_t apart = 0; apart < 32; apart++) {
+		uint64_t asked = 0;
+		reconciler_init(&r, &options);
+		r.peers[1].apart = apart;
+		reconciler_step(&r, &(struct reconciler_event){.kind = RECONCILER_TICK, .now_ns = 10}, &effects);
+		while (effects.ask_count) {
+			asked |= 1ull << effects.asks[0].keyspace;
+			struct reconciler_event e = {.kind = RECONCILER_DIGESTS,
+			    .now_ns = 10,
+			    .peer = 1,
+			    .number = effects.asks[0].number,
+			    .own_applied = &applied,
+			    .peer_applied = &applied,
+			    .own_buckets = buckets,
+			    .peer_buckets = buckets};
+			reconciler_step(&r, &e, &effects);
+		}
+		cr_assert_eq(asked, ~apart & 31);
+		cr_assert_eq(reconciler_deadline_ns(&r), 10 + 2000 * MS, "a pause follows");
+	}
+}

@@ -247,24 +247,128 @@ Test(topology, fingerprint)
 	cr_assert_neq(topology_fingerprint(&b), by_priority);
 }
 
-Test(topology, G20_a_difference_is_named)
+Test(topology, G20_a_difference_is_named_the_worst_first)
 {
 	static const char here[] = "cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 0\nencryption curve\n";
+#define REST "region 1 e 0\nencryption curve"
+#define A    "keyspace 1 a strong lww all\n"
+#define B    "keyspace 12 b eventual lww one\n"
 	static const struct {
-		const char *there, *what;
-	} cases[] = {{"cluster d\nkeyspace 1 a strong lww all\n", "here 'cluster c', there 'cluster d'"},
-	    {"cluster c\nkeyspace 1 a strong lww one\n", "here 'keyspace 1 a strong lww all', there 'keyspace 1 a strong lww one'"},
-	    {"cluster c\nkeyspace 12 b eventual lww one\n", "there is no 'keyspace 1 a strong lww all' there"},
-	    {"encryption curve\nregion 1 e 0\nkeyspace 12 b eventual lww one\nkeyspace 1 a strong lww all\ncluster c\nkeyspace 2 n",
-	        "there is no 'keyspace 2 n' here"},
-	    {"cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 9\nencryption curve", "here 'region 1 e 0', there 'region 1 e 9'"},
-	    {"cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 0\nencryption none\nregion 2 w 0", "here 'encryption curve', there 'encryption none'"},
-	    {"\n \n", "there is no 'cluster c' there"},
-	    {here, NULL}};
+		const char *there;
+		enum topology_agrees worst;
+		uint64_t same, other;
+		const char *what;
+	} cases[] = {{here, TOPOLOGY_SAME, 1u << 1 | 1u << 12, 0, ""},
+	    {"encryption curve\nregion 1 e 0\n" B A "cluster c\n", TOPOLOGY_SAME, 1u << 1 | 1u << 12, 0, ""},
+	    {"cluster c\nnews of 2030\n" A B REST, TOPOLOGY_ROLLS, 1u << 1 | 1u << 12, 0, "there is no 'news of 2030' here"},
+	    {"cluster c\nkeyspace 1 a strong fww quorum\n" B REST, TOPOLOGY_ROLLS, 1u << 1 | 1u << 12, 0,
+	        "here 'keyspace 1 a strong lww all', there 'keyspace 1 a strong fww quorum'"},
+	    {"cluster c\n" A "keyspace 12 b causal priority all\nregion 1 e 7\nencryption curve", TOPOLOGY_ROLLS,
+	        1u << 1 | 1u << 12, 0, "here 'keyspace 12 b eventual lww one', there 'keyspace 12 b causal priority all'"},
+	    {"cluster c\nkeyspace 1 a eventual lww all\n" B REST, TOPOLOGY_HOLDS, 1u << 12, 1u << 1,
+	        "here 'keyspace 1 a strong lww all', there 'keyspace 1 a eventual lww all'"},
+	    {"cluster c\n" A "keyspace 12 b strong lww all\n" REST, TOPOLOGY_HOLDS, 1u << 1, 1u << 12,
+	        "here 'keyspace 12 b eventual lww one', there 'keyspace 12 b strong lww all'"},
+	    {"cluster c\n" A "keyspace 12 bb eventual lww one\n" REST, TOPOLOGY_HOLDS, 1u << 1, 1u << 12,
+	        "here 'keyspace 12 b eventual lww one', there 'keyspace 12 bb eventual lww one'"},
+	    {"cluster c\n" A "keyspace 13 b eventual lww one\n" REST, TOPOLOGY_HOLDS, 1u << 1, 3u << 12,
+	        "there is no 'keyspace 12 b eventual lww one' there"},
+	    {"cluster c\n" A B "keyspace 2 n eventual lww one\n" REST, TOPOLOGY_HOLDS, 1u << 1 | 1u << 12, 1u << 2,
+	        "there is no 'keyspace 2 n eventual lww one' here"},
+	    /* Ids that are none are nobody's. */
+	    {"cluster c\n" A B "keyspace 64 n eventual lww one\nkeyspace x\nkeyspace 3\nkeyspace\n" REST, TOPOLOGY_ROLLS,
+	        1u << 1 | 1u << 12, 0, "there is no 'keyspace 64 n eventual lww one' here"},
+	    {"cluster d\nkeyspace 1 a eventual lww one\n" B REST, TOPOLOGY_APART, 1u << 12, 1u << 1,
+	        "here 'cluster c', there 'cluster d'"},
+	    {"cluster c\n" B "region 1 f 0\nencryption curve", TOPOLOGY_APART, 1u << 12, 1u << 1,
+	        "here 'region 1 e 0', there 'region 1 f 0'"},
+	    {"cluster c\n" A B REST "\nregion 2 w 0", TOPOLOGY_APART, 1u << 1 | 1u << 12, 0, "there is no 'region 2 w 0' here"},
+	    {"cluster c\n" A B "encryption curve", TOPOLOGY_APART, 1u << 1 | 1u << 12, 0, "there is no 'region 1 e 0' there"},
+	    {"cluster c\n" A B "region 1 e 0\nencryption none", TOPOLOGY_APART, 1u << 1 | 1u << 12, 0,
+	        "here 'encryption curve', there 'encryption none'"},
+	    {"", TOPOLOGY_APART, 0, 1u << 1 | 1u << 12, "there is no 'cluster c' there"},
+	    {"\n \n", TOPOLOGY_APART, 0, 1u << 1 | 1u << 12, "there is no 'cluster c' there"}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		char what[256] = "";
-		cr_assert_eq(topology_difference(here, cases[i].there, what), cases[i].what != NULL, "%zu", i);
-		cr_assert_str_eq(what, cases[i].what ? cases[i].what : "", "%zu", i);
+		struct topology_agreement agreement;
+		topology_agree(here, cases[i].there, &agreement);
+		cr_expect_eq(agreement.worst, cases[i].worst, "%zu", i);
+		cr_expect_eq(agreement.same, cases[i].same, "%zu", i);
+		cr_expect_eq(agreement.other, cases[i].other, "%zu", i);
+		cr_expect_str_eq(agreement.what, cases[i].what, "%zu", i);
+	}
+}
+
+/* Every field of a topology, changed in one region: what it does to the others (docs/operating.md has this table). */
+Test(topology, G20_each_field_rolls_holds_or_cuts)
+{
+#define REGIONS(bind, primary, priority, port)                                                                                 \
+	"regions:\n  - { name: e, id: 0, datacenter: D, nodes: [\"a:" port "\"], " bind "is_primary: " primary                 \
+	", priority: " priority " }\n  - { name: w, id: 1, nodes: [\"b:1\"] }\n"
+#define COMMON "cluster: c\n" REGIONS("", "true", "5", "1")
+#define SPACES                                                                                                                 \
+	"keyspaces:\n  - { name: s, id: 1, level: strong }\n  - { name: p, id: 2, level: eventual, strategy: priority }\n"
+	static const struct {
+		const char *yaml;
+		enum topology_agrees worst;
+		uint64_t other;
+	} cases[] = {{COMMON SPACES, TOPOLOGY_SAME, 0},
+	    {"cluster: d\n" REGIONS("", "true", "5", "1") SPACES, TOPOLOGY_APART, 0},
+	    {"cluster: c\nregions:\n  - { name: e, id: 0, nodes: [\"a:1\"], priority: 5 }\n" SPACES, TOPOLOGY_APART, 0},
+	    {"cluster: c\nregions:\n  - { name: e, id: 1, nodes: [\"a:1\"], priority: 5 }\n  - { name: w, id: 0, nodes: "
+	     "[\"b:1\"] }\n" SPACES,
+	        TOPOLOGY_APART, 0},
+	    {"cluster: c\nregions:\n  - { name: n, id: 0, nodes: [\"a:1\"], priority: 5 }\n  - { name: w, id: 1, nodes: "
+	     "[\"b:1\"] }\n" SPACES,
+	        TOPOLOGY_APART, 0},
+	    {"cluster: c\n" REGIONS("bind: \"1.2.3.4\", ", "true", "5", "1") SPACES, TOPOLOGY_SAME, 0},
+	    {"cluster: c\n" REGIONS("", "false", "5", "1") SPACES, TOPOLOGY_SAME, 0},
+	    {"cluster: c\n" REGIONS("", "true", "6", "1") SPACES, TOPOLOGY_ROLLS, 0},
+	    {"cluster: c\n" REGIONS("", "true", "5", "9") SPACES, TOPOLOGY_SAME, 0},
+	    {COMMON SPACES "replication: { compression: none, max_lag_ms: 9, drain_factor: 3 }\n", TOPOLOGY_SAME, 0},
+	    {COMMON SPACES "limits: { cross_region_timeout_ms: 9, max_clock_drift_ms: 9, log_disk_mib: 999 }\n", TOPOLOGY_SAME,
+	        0},
+	    {COMMON SPACES "  - { name: new, level: eventual }\n", TOPOLOGY_HOLDS, 8},
+	    {COMMON "keyspaces:\n  - { name: s, id: 1, level: strong }\n", TOPOLOGY_HOLDS, 4},
+	    {COMMON "keyspaces:\n  - { name: s, id: 1, level: strong, ack: all }\n  - { name: p, id: 2, level: eventual, "
+	            "strategy: priority }\n",
+	        TOPOLOGY_ROLLS, 0},
+	    {COMMON
+	        "keyspaces:\n  - { name: s, id: 1, level: strong }\n  - { name: p, id: 2, level: eventual, strategy: lww }\n",
+	        TOPOLOGY_ROLLS, 0},
+	    {COMMON "keyspaces:\n  - { name: s, id: 1, level: strong }\n  - { name: p, id: 2, level: session, strategy: "
+	            "priority }\n",
+	        TOPOLOGY_ROLLS, 0},
+	    {COMMON "keyspaces:\n  - { name: s, id: 1, level: eventual }\n  - { name: p, id: 2, level: eventual, strategy: "
+	            "priority }\n",
+	        TOPOLOGY_HOLDS, 2},
+	    {COMMON "keyspaces:\n  - { name: s, id: 1, level: strong }\n  - { name: p, id: 2, level: strong, strategy: "
+	            "priority }\n",
+	        TOPOLOGY_HOLDS, 4},
+	    {COMMON "keyspaces:\n  - { name: s, id: 2, level: strong }\n  - { name: p, id: 1, level: eventual, strategy: "
+	            "priority }\n",
+	        TOPOLOGY_HOLDS, 6},
+	    {COMMON "keyspaces:\n  - { name: s, id: 1, level: strong }\n  - { name: q, id: 2, level: eventual, strategy: "
+	            "priority }\n",
+	        TOPOLOGY_HOLDS, 4}};
+	struct topology a, b;
+	load(&a, COMMON SPACES);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct text here = {0}, there = {0};
+		struct topology_agreement ab, ba;
+		load(&b, cases[i].yaml);
+		topology_definition(&a, &here);
+		topology_definition(&b, &there);
+		topology_agree(here.bytes, there.bytes, &ab);
+		topology_agree(there.bytes, here.bytes, &ba);
+		cr_expect_eq(ab.worst, cases[i].worst, "%zu: %s", i, ab.what);
+		cr_expect_eq(ab.other, cases[i].other, "%zu", i);
+		/* Both sides see the same. */
+		cr_expect(ba.worst == ab.worst && ba.same == ab.same && ba.other == ab.other, "%zu", i);
+		cr_expect_eq(
+		    topology_base_fingerprint(&a) == topology_base_fingerprint(&b), ab.worst < TOPOLOGY_APART, "%zu", i);
+		cr_expect_eq(topology_fingerprint(&a) == topology_fingerprint(&b), ab.worst == TOPOLOGY_SAME, "%zu", i);
+		text_deinit(&here);
+		text_deinit(&there);
 	}
 }
 
@@ -273,9 +377,7 @@ Test(topology, G20_the_largest_definition_fits)
 {
 	static struct topology t;
 	struct text text = {0}, other = {0};
-	char name[64], what[256];
-	memset(name, 'n', 63);
-	name[63] = 0;
+	struct topology_agreement agreement;
 	strcpy(t.cluster, "c");
 	memset(t.cluster, 'c', sizeof t.cluster - 1);
 	t.keyspace_count = KEYSPACES_MAX;
@@ -295,8 +397,8 @@ Test(topology, G20_the_largest_definition_fits)
 	cr_assert_leq(text.size, TOPOLOGY_DEFINITION_MAX);
 	t.keyspaces[KEYSPACES_MAX - 1].strategy = STRATEGY_LWW;
 	topology_definition(&t, &other);
-	cr_assert(topology_difference(text.bytes, other.bytes, what));
-	cr_assert(strstr(what, "here 'keyspace 63 ") && strstr(what, "there 'keyspace 63 "));
+	topology_agree(text.bytes, other.bytes, &agreement);
+	cr_assert(strstr(agreement.what, "here 'keyspace 63 ") && strstr(agreement.what, "there 'keyspace 63 "));
 	text_deinit(&text);
 	text_deinit(&other);
 }

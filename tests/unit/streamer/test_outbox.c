@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "actors/streamer/outbox.h"
+#include "core/bytes.h"
+#include "tests/unit/core/commit_sample.h"
 #include "tests/unit/streamer/sample.h"
 
 static char dir[256];
@@ -63,7 +65,7 @@ static void sync_all(void)
 static void open_for(uint8_t peer, struct vector from, uint32_t origins)
 {
 	struct error_context error;
-	cr_assert_eq(outbox_open(&outbox, peer, &from, origins, &error), 0, "%s", error.text);
+	cr_assert_eq(outbox_open(&outbox, peer, &from, origins, UINT64_MAX, &error), 0, "%s", error.text);
 }
 
 /* Reads all that there is for the peer; checks that the origin's records come in order from `next`. */
@@ -195,8 +197,96 @@ Test(outbox, T22_records_that_were_dropped_need_a_resync)
 	struct vector from = {0};
 	append_thousand(10000);
 	cr_assert_gt(log_drop_before(store, durable_lsn), 0);
-	cr_assert_eq(outbox_open(&outbox, 1, &from, 1, NULL), ERR_NEEDS_RESYNC);
+	cr_assert_eq(outbox_open(&outbox, 1, &from, 1, UINT64_MAX, NULL), ERR_NEEDS_RESYNC);
 	cr_assert_not(outbox.streams[1].open);
 	from.sequence[0] = 999;
-	cr_assert_eq(outbox_open(&outbox, 1, &from, 1, NULL), 0);
+	cr_assert_eq(outbox_open(&outbox, 1, &from, 1, UINT64_MAX, NULL), 0);
+}
+
+/* ---- G20: keyspaces that the subscriber does not have, or otherwise ---- */
+
+static void append_in(uint16_t keyspace, uint8_t region, uint64_t sequence)
+{
+	uint32_t size = sample_record(region, sequence, 10, 0, bytes);
+	bytes_put_u16(bytes + 2, keyspace);
+	cr_assert_eq(log_append(store, LOG_RECORD, bytes, size, &end_lsn), 0);
+}
+static void append_transaction(uint16_t first, uint16_t second, uint8_t region, uint64_t sequence)
+{
+	uint8_t entry[512];
+	const struct commit_operation operations[] = {commit_write(first, "a", "x"), commit_write(second, "b", "y")};
+	const struct commit_head head = {.id = {.hlc = 77, .region = region}, .value = COMMIT_COMMITTED, .previous_count = 2};
+	size_t size = commit_head_put(entry, &head, true);
+	size += commit_body_sample(entry + size, NULL, 0, operations, 2);
+	struct record record = {.dot = {.sequence = sequence, .region = region},
+	    .hlc = 77,
+	    .flags = RECORD_TRANSACTION,
+	    .entry = entry,
+	    .entry_size = (uint32_t)size};
+	long encoded = record_encode(&record, bytes, sizeof bytes);
+	cr_assert_gt(encoded, 0);
+	cr_assert_eq(log_append(store, LOG_RECORD, bytes, (size_t)encoded, &end_lsn), 0);
+}
+static void open_with(uint8_t peer, uint32_t origins, uint64_t keyspaces)
+{
+	cr_assert_eq(outbox_open(&outbox, peer, &(struct vector){0}, origins, keyspaces, NULL), 0);
+}
+
+Test(outbox, G20_an_origin_stands_at_the_first_record_that_is_not_for_the_subscriber)
+{
+	const struct outbox_frame *frame;
+	append_in(0, 0, 1);
+	append_in(3, 1, 1);
+	append_in(3, 0, 2); /* here region 0 stops */
+	append_in(0, 0, 3);
+	append_in(0, 1, 2);
+	sync_all();
+	open_with(1, 3, ~(1ull << 3));
+	cr_assert_eq(outbox_frame(&outbox, 1, durable_lsn, &frame, NULL), 0);
+	cr_assert_eq(frame->records, 1, "%u", frame->records); /* region 1 stops at its first */
+	cr_assert(frame->held == 3 && frame->held_keyspace == 3 && frame->last.sequence[0] == 1 && !frame->last.sequence[1]);
+	/* Not sent yet, it is the same frame again: what comes before the stop is not lost. */
+	const struct outbox_frame *again;
+	cr_assert_eq(outbox_frame(&outbox, 1, durable_lsn, &again, NULL), 0);
+	cr_assert(again == frame && again->records == 1);
+	outbox_advance(&outbox, 1, frame);
+	append_in(0, 0, 4);
+	append_in(0, 2, 1);
+	sync_all();
+	cr_assert_eq(outbox_frame(&outbox, 1, durable_lsn, &frame, NULL), 0);
+	cr_assert_eq(frame->records, 0, "nothing follows of an origin that stands");
+	/* Whoever has the keyspace gets all of it, and shares no frame with whoever has not. */
+	open_with(2, 3, UINT64_MAX);
+	cr_assert_eq(outbox_frame(&outbox, 2, durable_lsn, &frame, NULL), 0);
+	cr_assert(frame->records == 6 && !frame->held, "%u", frame->records);
+}
+
+Test(outbox, G20_one_origin_stands_and_another_goes_on)
+{
+	const struct outbox_frame *frame;
+	append_in(5, 0, 1);
+	append_in(0, 1, 1);
+	append_in(0, 0, 2);
+	append_in(1, 1, 2);
+	sync_all();
+	open_with(2, 3, ~(1ull << 5));
+	cr_assert_eq(outbox_frame(&outbox, 2, durable_lsn, &frame, NULL), 0);
+	cr_assert(frame->records == 2 && frame->held == 1 && frame->held_keyspace == 5);
+	cr_assert(frame->last.sequence[1] == 2 && !frame->last.sequence[0]);
+}
+
+Test(outbox, G20_a_transaction_stands_by_any_of_its_keyspaces)
+{
+	const struct outbox_frame *frame;
+	append_transaction(2, 7, 0, 1);
+	sync_all();
+	static const struct {
+		uint64_t keyspaces;
+		uint32_t held;
+	} cases[] = {{UINT64_MAX, 0}, {~(1ull << 3), 0}, {~(1ull << 2), 1}, {~(1ull << 7), 1}, {~(1ull << 0), 0}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		open_with(1, 1, cases[i].keyspaces);
+		cr_assert_eq(outbox_frame(&outbox, 1, durable_lsn, &frame, NULL), 0);
+		cr_expect(frame->held == cases[i].held && frame->records == !cases[i].held, "%zu", i);
+	}
 }

@@ -775,3 +775,71 @@ Test(inbound, a_sender_that_restarted_is_subscribed_to_at_once)
 	tick(0);
 	cr_assert(find(STREAMER_SEND_SUBSCRIBE, 1));
 }
+
+/* ---- G20: the stream of an origin stands at a keyspace that the receiver has not, or otherwise ---- */
+
+static void alive_holding(uint8_t peer, struct vector of_peer, uint32_t held)
+{
+	struct streamer_event event = {
+	    .kind = STREAMER_ALIVE, .peer = peer, .alive = {.epoch = s.inbound[peer].epoch, .applied = of_peer, .held = held}};
+	memcpy(event.alive.stores, stores, sizeof stores);
+	step(event);
+}
+
+Test(inbound, G20_what_is_held_is_no_stall_and_is_told_once)
+{
+	struct vector more = applied;
+	more.sequence[1] += 5;
+	alive_holding(1, more, 2);
+	cr_assert_eq(find(STREAMER_PUBLISH_HELD_IN, 1)->origins, 2);
+	for (uint32_t i = 0; i < 20; i++) {
+		alive_holding(1, more, 2);
+		cr_assert_not(find(STREAMER_PUBLISH_HELD_IN, 1));
+		alive(2, applied);
+		tick(500);
+		cr_assert_not(find(STREAMER_SEND_SUBSCRIBE, 1), "after %u", i);
+		cr_assert_eq(s.inbound[1].state, LINK_SUBSCRIBED);
+	}
+	/* Not held any more, what does not come is a stall again. */
+	alive_holding(1, more, 0);
+	cr_assert_eq(find(STREAMER_PUBLISH_HELD_IN, 1)->origins, 0);
+	bool again = false;
+	for (uint32_t i = 0; i < 6 && !again; i++) {
+		alive(1, more);
+		tick(500);
+		again = find(STREAMER_SEND_SUBSCRIBE, 1) != NULL;
+	}
+	cr_assert(again);
+}
+
+Test(inbound, G20_a_peer_holds_only_what_was_asked_of_it_and_only_while_it_is_there)
+{
+	alive_holding(1, applied, 1u << 5 | 1u << 2);
+	cr_assert_not(find(STREAMER_PUBLISH_HELD_IN, 1));
+	alive_holding(1, applied, 2);
+	cr_assert_eq(find(STREAMER_PUBLISH_HELD_IN, 1)->origins, 2);
+	tick(2500);
+	cr_assert_eq(find(STREAMER_PUBLISH_INBOUND, 1)->state, LINK_DOWN);
+	cr_assert_eq(find(STREAMER_PUBLISH_HELD_IN, 1)->origins, 0);
+}
+
+Test(steps, G20_a_held_origin_is_told_at_once_and_with_every_sign_of_life)
+{
+	subscribe(1, 7, applied, 1000);
+	step((struct streamer_event){.kind = STREAMER_HELD, .peer = 1, .held = {1, 9}});
+	cr_assert(find(STREAMER_SEND_ALIVE, 1)->origins == 1 && find(STREAMER_SEND_ALIVE, 1)->keyspace == 9);
+	cr_assert(find(STREAMER_PUBLISH_HELD_OUT, 1)->origins == 1 && find(STREAMER_PUBLISH_HELD_OUT, 1)->keyspace == 9);
+	tick(500);
+	cr_assert(find(STREAMER_SEND_ALIVE, 1)->origins == 1 && find(STREAMER_SEND_ALIVE, 1)->keyspace == 9);
+	cr_assert_not(find(STREAMER_PUBLISH_HELD_OUT, 1));
+	/* A new subscription looks again. */
+	struct streamer_event event = {.kind = STREAMER_SUBSCRIBE,
+	    .peer = 1,
+	    .subscribe = {.epoch = 8, .from = applied, .origins = 1, .credit = 1000, .fingerprint = 42, .keyspaces = 5}};
+	memcpy(event.subscribe.stores, stores, sizeof stores);
+	step(event);
+	cr_assert_eq(find(STREAMER_PUBLISH_HELD_OUT, 1)->origins, 0);
+	cr_assert_eq(find(STREAMER_OPEN_STREAM, 1)->keyspaces, 5);
+	step((struct streamer_event){.kind = STREAMER_OPENED, .peer = 1});
+	cr_assert_eq(find(STREAMER_SEND_ALIVE, 1)->origins, 0);
+}
