@@ -47,7 +47,7 @@ static const struct option option_table[] = {
         "strong: share of the writes that are compare-and-sets, of what this client saw last of the key (0)"},
     {"delete-ratio", 0, OPTION_TEXT, offsetof(struct flags, delete_ratio), 0, 0, "0..1",
         "share of the writes that are deletes (0)"},
-    {"txn-keys", 0, OPTION_U32, offsetof(struct flags, transaction_keys), 1, GW_STEPS_MAX, "N",
+    {"txn-keys", 0, OPTION_U32, offsetof(struct flags, transaction_keys), 1, GW_OPERATIONS_MAX, "N",
         "strong: each write is a transaction of N keys; 1: a plain one (1)"},
     {"zipf", 0, OPTION_TEXT, offsetof(struct flags, zipf), 0, 0, "0..5", "exponent of key popularity; 0: all alike (0)"},
     {"seconds", 's', OPTION_U32, offsetof(struct flags, seconds), 1, 86400, "S", "measured (10)"},

@@ -163,8 +163,8 @@ void operation_learn(const struct operation *o, const struct client_result *resu
 
 static void transaction_note(const struct operation *o, struct history_line *line, struct history *history)
 {
-	struct history_step steps[2 * GW_STEPS_MAX];
-	char keys[GW_STEPS_MAX][BENCH_KEY_TEXT_SIZE];
+	struct history_step steps[2 * GW_OPERATIONS_MAX];
+	char keys[GW_OPERATIONS_MAX][BENCH_KEY_TEXT_SIZE];
 	line->op = "txn";
 	line->steps = steps;
 	for (uint32_t i = 0; i < o->step_count; i++) {

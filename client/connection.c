@@ -22,12 +22,6 @@ _Static_assert(
     (int)GW_IF_VERSION == GODWIT__CLIENT__CONDITION__IF_VERSION && (int)GW_LEVEL_STRONG == GODWIT__CLIENT__LEVEL__STRONG,
     "conditions and levels as on the wire");
 
-_Static_assert((int)GW_OK == ERR_OK && (int)GW_NOT_FOUND == ERR_NOT_FOUND && (int)GW_CHECK_FAILED == ERR_CHECK_FAILED &&
-                   (int)GW_OVERLOADED == ERR_OVERLOADED && (int)GW_NO_QUORUM == ERR_NO_QUORUM &&
-                   (int)GW_UNKNOWN == ERR_UNKNOWN_OUTCOME && (int)GW_UNREACHABLE == ERR_UNREACHABLE &&
-                   (int)GW_FULL == ERR_FULL && (int)GW_EXPIRED == ERR_EXPIRED && (int)GW_ROW_DAMAGED == ERR_ROW_DAMAGED,
-    "codes as in core/error.h");
-
 uint64_t connection_now_ns(void)
 {
 	struct timespec t;
@@ -35,25 +29,9 @@ uint64_t connection_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-const char *gw_error_name(int code)
-{
-	return error_name(code);
-}
-
-const char *gw_error_text(int code)
-{
-	return error_text(code);
-}
-
 uint32_t gw_pending(const struct gw_connection *connection)
 {
 	return connection->pending;
-}
-
-void gw_traffic(const struct gw_connection *connection, uint64_t *sent, uint64_t *received)
-{
-	*sent = connection->bytes_sent;
-	*received = connection->bytes_received;
 }
 
 int gw_fd(const struct gw_connection *connection)
@@ -324,28 +302,4 @@ int client_call(struct gw_connection *c, const struct client_operation *operatio
 		nanosleep(&pause, NULL);
 		pause_ms = pause_ms < 160 ? pause_ms * 2 : 320;
 	}
-}
-
-int client_put(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, const void *value,
-    size_t value_size, struct client_result *result)
-{
-	struct client_operation operation = {.kind = CLIENT_PUT,
-	    .keyspace = keyspace,
-	    .key = key,
-	    .key_size = key_size,
-	    .value = value,
-	    .value_size = value_size};
-	return client_call(c, &operation, result);
-}
-
-int client_get(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, struct client_result *result)
-{
-	struct client_operation operation = {.kind = CLIENT_GET, .keyspace = keyspace, .key = key, .key_size = key_size};
-	return client_call(c, &operation, result);
-}
-
-int client_delete(struct gw_connection *c, const char *keyspace, const void *key, size_t key_size, struct client_result *result)
-{
-	struct client_operation operation = {.kind = CLIENT_DELETE, .keyspace = keyspace, .key = key, .key_size = key_size};
-	return client_call(c, &operation, result);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside libgodwit: the state of one connection, shared by connection.c (the public calls), exchange.c (what goes over the
- * socket) and link.c (the socket itself). */
+ * Inside libgodwit: the state of one connection, shared by connection.c (one turn and what starts it), exchange.c (what goes
+ * over the socket) and link.c (the socket itself). public.c, transaction.c and scan.c turn the calls of include/godwit.h into
+ * those of client/admin.h. */
 #ifndef GODWIT_CLIENT_CONNECTION_H
 #define GODWIT_CLIENT_CONNECTION_H
 #include <time.h>
@@ -78,7 +79,6 @@ struct gw_connection {
 	zmq_msg_t held; /* the last message received: results point into it */
 	bool held_open;
 	struct arena arena;
-	uint64_t bytes_sent, bytes_received;
 	char reason[256];
 };
 
@@ -97,6 +97,9 @@ uint64_t connection_now_ns(void);
 /* transaction.c: 0 or how they are refused. */
 int condition_check(const struct client_operation *operation);
 int steps_check(const struct client_operation *steps, size_t count);
+
+/* public.c: client_call, with what an application gets to see of its result, which may be NULL. */
+int call_public(struct gw_connection *c, const struct client_operation *operation, struct gw_result *result);
 
 /* link.c */
 int connection_open(struct gw_connection *c, struct error_context *error);

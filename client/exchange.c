@@ -149,7 +149,6 @@ int connection_send(struct gw_connection *c, uint64_t now_ns)
 			zmq_msg_close(&message);
 			return ERR_OVERLOADED;
 		}
-		c->bytes_sent += size;
 		c->scan_from = behind;
 		c->queued -= picked;
 		for (uint32_t i = 0; i < picked; i++) {
@@ -299,7 +298,6 @@ void connection_receive(struct gw_connection *c, struct receiver *receiver)
 		}
 		uint64_t now_ns = connection_now_ns();
 		bool whole = !zmq_msg_more(&message);
-		c->bytes_received += zmq_msg_size(&message);
 		c->heard_ns = now_ns;
 		c->silence_ms = CONNECTION_SILENCE_MS;
 		if (c->held_open)

@@ -9,14 +9,14 @@
 
 #define TIMEOUT_SECS_DEFAULT 30u
 
-_Static_assert(GW_STEPS_MAX == COMMIT_OPERATIONS_MAX, "the public header says the same");
+_Static_assert(GW_OPERATIONS_MAX == COMMIT_OPERATIONS_MAX, "the public header says the same");
 
 struct gw_transaction {
 	struct gw_connection *connection;
 	uint32_t timeout_ms;
 	size_t step_count;
-	struct client_operation steps[GW_STEPS_MAX];
-	void *copies[GW_STEPS_MAX]; /* what each step points to */
+	struct client_operation steps[GW_OPERATIONS_MAX];
+	void *copies[GW_OPERATIONS_MAX]; /* what each step points to */
 };
 
 int condition_check(const struct client_operation *o)
@@ -47,7 +47,7 @@ static int step_check(const struct client_operation *o)
 int steps_check(const struct client_operation *steps, size_t count)
 {
 	size_t size = COMMIT_BODY_BEGIN_SIZE + COMMIT_REQUEST_NAME_SIZE + 2;
-	if (count == 0 || count > GW_STEPS_MAX)
+	if (count == 0 || count > GW_OPERATIONS_MAX)
 		return ERR_USAGE;
 	for (size_t i = 0; i < count; i++) {
 		const struct client_operation *step = &steps[i];
@@ -96,20 +96,21 @@ static const void *copy_part(uint8_t **at, const void *bytes, size_t size)
 	return copy;
 }
 
-int gw_add_operation(struct gw_transaction *t, const struct client_operation *step)
+int gw_add_operation(struct gw_transaction *t, const struct gw_operation *operation)
 {
-	if (t->step_count == GW_STEPS_MAX)
+	if (t->step_count == GW_OPERATIONS_MAX)
 		return ERR_FULL;
 	struct client_operation *kept = &t->steps[t->step_count];
-	*kept = (struct client_operation){.kind = step->kind,
-	    .keyspace = keyspace_of(step),
-	    .key = step->key,
-	    .key_size = step->key_size,
-	    .value = step->value,
-	    .value_size = step->value_size,
-	    .condition = step->condition,
-	    .expected = step->expected,
-	    .expected_size = step->expected_size};
+	*kept = (struct client_operation){.kind = (enum client_kind)operation->kind,
+	    .keyspace = operation->options.keyspace,
+	    .key = operation->key.data,
+	    .key_size = operation->key.size,
+	    .value = operation->value.data,
+	    .value_size = operation->value.size,
+	    .condition = operation->options.condition,
+	    .expected = operation->options.expected.data,
+	    .expected_size = operation->options.expected.size};
+	kept->keyspace = keyspace_of(kept);
 	int code = steps_check(t->steps, t->step_count + 1);
 	for (size_t i = 0; !code && i < t->step_count; i++)
 		code = same_key(&t->steps[i], kept) ? ERR_USAGE : ERR_OK;
@@ -127,11 +128,48 @@ int gw_add_operation(struct gw_transaction *t, const struct client_operation *st
 	return ERR_OK;
 }
 
-int gw_commit_global(struct gw_transaction *t, struct client_result *result)
+static int step_add(struct gw_transaction *t, enum gw_kind kind, struct gw_bytes key, struct gw_bytes value,
+    const struct gw_step_options *options)
 {
-	struct client_operation operation = {
+	struct gw_operation operation = {.kind = kind, .key = key, .value = value};
+	if (options)
+		operation.options = *options;
+	return gw_add_operation(t, &operation);
+}
+
+int gw_transaction_put(
+    struct gw_transaction *transaction, struct gw_bytes key, struct gw_bytes value, const struct gw_step_options *options)
+{
+	return step_add(transaction, GW_PUT, key, value, options);
+}
+
+int gw_transaction_delete(struct gw_transaction *transaction, struct gw_bytes key, const struct gw_step_options *options)
+{
+	return step_add(transaction, GW_DELETE, key, gw_data(NULL, 0), options);
+}
+
+int gw_transaction_check(struct gw_transaction *transaction, struct gw_bytes key, const struct gw_step_options *options)
+{
+	return step_add(transaction, GW_CHECK, key, gw_data(NULL, 0), options);
+}
+
+static struct client_operation whole(const struct gw_transaction *t)
+{
+	return (struct client_operation){
 	    .kind = CLIENT_TRANSACTION, .steps = t->steps, .step_count = t->step_count, .timeout_ms = t->timeout_ms};
-	return client_call(t->connection, &operation, result);
+}
+
+int gw_commit_global(struct gw_transaction *t, struct gw_result *result)
+{
+	struct client_operation operation = whole(t);
+	return call_public(t->connection, &operation, result);
+}
+
+int gw_submit_commit_global(struct gw_transaction *t, void *user)
+{
+	struct client_operation operation = whole(t);
+	operation.user = user;
+	return client_submit(t->connection, &operation);
 }
 
 void gw_transaction_free(struct gw_transaction *t)

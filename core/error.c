@@ -8,12 +8,13 @@
 struct error_row {
 	int code;
 	int exit_code;
+	enum error_outcome outcome;
 	const char *name;
 	const char *text;
 };
 
 static const struct error_row error_rows[] = {
-#define X(name, value, exit_code, text) {value, exit_code, #name, text},
+#define X(name, value, exit_code, outcome, text) {value, exit_code, ERROR_OUTCOME_##outcome, #name, text},
     ERROR_TABLE(X)
 #undef X
 };
@@ -45,6 +46,12 @@ int error_exit_code(int code)
 	const struct error_row *row = error_find(code);
 	/* An unknown code says nothing about what happened, so the outcome is not known either. */
 	return row ? row->exit_code : error_exit_code(ERR_UNKNOWN_OUTCOME);
+}
+
+enum error_outcome error_outcome(int code)
+{
+	const struct error_row *row = error_find(code);
+	return row ? row->outcome : ERROR_OUTCOME_UNKNOWN;
 }
 
 int error_set(struct error_context *e, int code, const char *format, ...)

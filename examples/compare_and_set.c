@@ -5,11 +5,10 @@
  *
  *   godwit up --topology FILE                          with a keyspace "orders" of level strong
  *   compare_and_set [DIR [US-ENDPOINT AP-ENDPOINT]]    DIR: the data directory that `godwit up` made; default ./godwit-data */
+#include <godwit.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "client/admin.h"
 
 #define KEYSPACE "orders"
 #define KEY      "example/counter"
@@ -17,12 +16,12 @@
 
 static struct gw_connection *connect_to(const char *dir, const char *region, const char *endpoint)
 {
-	char key_dir[512], error[320];
+	char key_dir[512], reason[GW_REASON_SIZE];
 	struct gw_connection *connection;
 	snprintf(key_dir, sizeof key_dir, "%s/keys", dir);
 	struct gw_options options = {.endpoint = endpoint, .key_dir = key_dir, .region = region};
-	if (gw_connect(&connection, &options, error) != 0) {
-		fprintf(stderr, "%s: %s\n", region, error);
+	if (gw_connect(&connection, &options, reason) != GW_OK) {
+		fprintf(stderr, "%s: %s\n", region, reason);
 		return NULL;
 	}
 	return connection;
@@ -34,44 +33,41 @@ struct counter {
 	size_t version_size; /* 0: there is none */
 };
 
+static const struct gw_read_options orders = {.keyspace = KEYSPACE};
+
 static int counter_read(struct gw_connection *connection, struct counter *counter)
 {
-	struct client_result result;
+	struct gw_result result;
 	char text[32];
 	*counter = (struct counter){0};
-	int code = client_get(connection, KEYSPACE, KEY, strlen(KEY), &result);
+	int code = gw_get(connection, gw_text(KEY), &orders, &result);
 	if (code == GW_NOT_FOUND)
 		return 0;
-	if (code != 0) {
+	if (code != GW_OK) {
 		fprintf(stderr, "get: %s: %s\n", gw_error_name(code), result.reason);
 		return code;
 	}
-	snprintf(text, sizeof text, "%.*s", (int)result.value_size, (const char *)result.value);
+	snprintf(text, sizeof text, "%.*s", (int)result.value.size, (const char *)result.value.data);
 	counter->value = strtol(text, NULL, 10);
-	memcpy(counter->version, result.version, result.version_size); /* the result is gone with the next call */
-	counter->version_size = result.version_size;
+	memcpy(counter->version, result.version.data, result.version.size); /* the result is gone with the next call */
+	counter->version_size = result.version.size;
 	return 0;
 }
 
 /* Writes it only if it still is as it was read. */
-static int counter_write(struct gw_connection *connection, const struct counter *read, long value, struct client_result *result)
+static int counter_write(struct gw_connection *connection, const struct counter *read, long value, struct gw_result *result)
 {
 	char text[32];
-	struct client_operation operation = {.kind = CLIENT_PUT,
-	    .keyspace = KEYSPACE,
-	    .key = KEY,
-	    .key_size = strlen(KEY),
-	    .value = text,
-	    .value_size = (size_t)snprintf(text, sizeof text, "%ld", value),
+	struct gw_write_options options = {.keyspace = KEYSPACE,
 	    .condition = read->version_size ? GW_IF_VERSION : GW_IF_ABSENT,
-	    .expected = read->version,
-	    .expected_size = read->version_size};
-	return client_call(connection, &operation, result);
+	    .expected = gw_data(read->version, read->version_size)};
+	snprintf(text, sizeof text, "%ld", value);
+	return gw_put(connection, gw_text(KEY), gw_text(text), &options, result);
 }
 
 static int counter_raise(struct gw_connection *connection)
 {
-	struct client_result result;
+	struct gw_result result;
 	struct counter counter;
 	int code;
 	do {
@@ -79,7 +75,7 @@ static int counter_raise(struct gw_connection *connection)
 			return 1;
 		code = counter_write(connection, &counter, counter.value + 1, &result);
 	} while (code == GW_CHECK_FAILED); /* certainly not written: read again */
-	if (code != 0)                     /* with GW_UNKNOWN it may be written: to do it again might count twice */
+	if (code != GW_OK)                 /* if gw_outcome is unknown it may be written: to do it again might count twice */
 		fprintf(stderr, "put: %s: %s\n", gw_error_name(code), result.reason);
 	return code;
 }
@@ -89,7 +85,7 @@ int main(int argc, char **argv)
 	const char *dir = argc > 1 ? argv[1] : "./godwit-data";
 	struct gw_connection *us = connect_to(dir, "us-east-1", argc > 2 ? argv[2] : "tcp://127.0.0.1:7400");
 	struct gw_connection *ap = us ? connect_to(dir, "ap-south-1", argc > 3 ? argv[3] : "tcp://127.0.0.1:7420") : NULL;
-	struct client_result result;
+	struct gw_result result;
 	struct counter first, stale, last;
 	int exit_code = 1;
 	if (!us || !ap || counter_read(us, &first) != 0)

@@ -5,18 +5,18 @@
  *
  *   godwit up --topology FILE                      with a keyspace "orders" of level strong
  *   transaction [DIR [US-ENDPOINT AP-ENDPOINT]]    DIR: the data directory that `godwit up` made; default ./godwit-data */
+#include <godwit.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "client/admin.h"
-
 #define KEYSPACE  "orders"
 #define TRANSFERS 10
 #define OPENING   100
 
+static const struct gw_read_options orders = {.keyspace = KEYSPACE};
 static const char *const names[2] = {"example/account/alice", "example/account/bob"};
 
 struct account {
@@ -27,47 +27,45 @@ struct account {
 
 static int account_read(struct gw_connection *connection, const char *name, struct account *account)
 {
-	struct client_result result;
+	struct gw_result result;
 	char text[32];
-	int code = client_get(connection, KEYSPACE, name, strlen(name), &result);
+	int code = gw_get(connection, gw_text(name), &orders, &result);
 	if (code != 0) {
 		fprintf(stderr, "get: %s: %s\n", gw_error_name(code), result.reason);
 		return code;
 	}
-	snprintf(text, sizeof text, "%.*s", (int)result.value_size, (const char *)result.value);
+	snprintf(text, sizeof text, "%.*s", (int)result.value.size, (const char *)result.value.data);
 	account->balance = strtol(text, NULL, 10);
-	memcpy(account->version, result.version, result.version_size); /* the result is gone with the next call */
-	account->version_size = result.version_size;
+	memcpy(account->version, result.version.data, result.version.size); /* the result is gone with the next call */
+	account->version_size = result.version.size;
 	return 0;
 }
 
-static int account_add(struct gw_transaction *transaction, const char *name, const struct account *read, long balance)
+/* read NULL: whatever is there now. */
+static int account_set(struct gw_transaction *transaction, const char *name, const struct account *read, long balance)
 {
 	char text[32];
-	struct client_operation step = {.kind = CLIENT_PUT,
-	    .keyspace = KEYSPACE,
-	    .key = name,
-	    .key_size = strlen(name),
-	    .value = text,
-	    .value_size = (size_t)snprintf(text, sizeof text, "%ld", balance),
-	    .condition = read ? GW_IF_VERSION : GW_ALWAYS,
-	    .expected = read ? read->version : NULL,
-	    .expected_size = read ? read->version_size : 0};
-	return gw_add_operation(transaction, &step); /* copies all of it */
+	struct gw_step_options options = {.keyspace = KEYSPACE};
+	snprintf(text, sizeof text, "%ld", balance);
+	if (read) {
+		options.condition = GW_IF_VERSION;
+		options.expected = gw_data(read->version, read->version_size);
+	}
+	return gw_transaction_put(transaction, gw_text(name), gw_text(text), &options); /* copies all of it */
 }
 
 /* Both accounts, or none. accounts NULL: whatever they are now. */
 static int accounts_write(
-    struct gw_connection *connection, const struct account *accounts, long first, long second, struct client_result *result)
+    struct gw_connection *connection, const struct account *accounts, long first, long second, struct gw_result *result)
 {
 	struct gw_transaction *transaction;
 	int code = gw_begin_global_transaction(connection, 0, &transaction);
 	if (code == 0)
-		code = account_add(transaction, names[0], accounts, first);
+		code = account_set(transaction, names[0], accounts, first);
 	if (code == 0)
-		code = account_add(transaction, names[1], accounts ? accounts + 1 : NULL, second);
-	*result = (struct client_result){.code = code, .reason = gw_error_text(code)};
-	if (code == 0)
+		code = account_set(transaction, names[1], accounts ? accounts + 1 : NULL, second);
+	*result = (struct gw_result){.code = code, .reason = gw_error_text(code)};
+	if (code == GW_OK)
 		code = gw_commit_global(transaction, result);
 	gw_transaction_free(transaction);
 	return code;
@@ -82,7 +80,7 @@ struct transfers {
 static int transfer(struct transfers *t)
 {
 	struct account accounts[2];
-	struct client_result result;
+	struct gw_result result;
 	for (unsigned attempt = 0; attempt < 200; attempt++) {
 		for (int i = 0; i < 2; i++)
 			if (account_read(t->connection, names[i], &accounts[i]) != 0)
@@ -91,7 +89,7 @@ static int transfer(struct transfers *t)
 		    t->connection, accounts, accounts[0].balance - t->amount, accounts[1].balance + t->amount, &result);
 		if (code == 0)
 			return 0;
-		if (code != GW_CHECK_FAILED) { /* with GW_UNKNOWN it may be done: to do it again might move it twice */
+		if (code != GW_CHECK_FAILED) { /* if gw_outcome is unknown it may be done: to do it again might move it twice */
 			fprintf(stderr, "commit: %s: %s\n", gw_error_name(code), result.reason);
 			return 1;
 		}
@@ -112,12 +110,12 @@ static void *transfers_run(void *argument)
 
 static struct gw_connection *connect_to(const char *dir, const char *region, const char *endpoint)
 {
-	char key_dir[512], error[320];
+	char key_dir[512], reason[GW_REASON_SIZE];
 	struct gw_connection *connection;
 	snprintf(key_dir, sizeof key_dir, "%s/keys", dir);
 	struct gw_options options = {.endpoint = endpoint, .key_dir = key_dir, .region = region};
-	if (gw_connect(&connection, &options, error) != 0) {
-		fprintf(stderr, "%s: %s\n", region, error);
+	if (gw_connect(&connection, &options, reason) != GW_OK) {
+		fprintf(stderr, "%s: %s\n", region, reason);
 		return NULL;
 	}
 	return connection;
@@ -128,7 +126,7 @@ int main(int argc, char **argv)
 	const char *dir = argc > 1 ? argv[1] : "./godwit-data";
 	struct transfers us = {.amount = 3}, ap = {.amount = -1};
 	struct account accounts[2];
-	struct client_result result;
+	struct gw_result result;
 	pthread_t thread;
 	int exit_code = 1;
 	us.connection = connect_to(dir, "us-east-1", argc > 2 ? argv[2] : "tcp://127.0.0.1:7400");

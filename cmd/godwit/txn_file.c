@@ -127,9 +127,9 @@ static struct client_operation *step_of(struct parser *p, const char *keyspace, 
 		    strcmp(keyspace_name(o->keyspace), keyspace_name(keyspace)) == 0)
 			return o;
 	}
-	if (file->count == GW_STEPS_MAX) {
+	if (file->count == GW_OPERATIONS_MAX) {
 		if (!p->full)
-			mistake(p, "more than %u keys in one transaction", GW_STEPS_MAX);
+			mistake(p, "more than %u keys in one transaction", GW_OPERATIONS_MAX);
 		p->full = true;
 		return NULL;
 	}

@@ -25,8 +25,8 @@ struct txn_step {
 };
 struct txn_file {
 	uint32_t count;
-	struct client_operation operations[GW_STEPS_MAX]; /* steps, pointing into words and the keyspace given */
-	struct txn_step steps[GW_STEPS_MAX];
+	struct client_operation operations[GW_OPERATIONS_MAX]; /* steps, pointing into words and the keyspace given */
+	struct txn_step steps[GW_OPERATIONS_MAX];
 	char *words;
 	uint64_t mistakes;
 };

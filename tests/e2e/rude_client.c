@@ -19,9 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/admin.h"
 #include "proto/client.pb-c.h"
 #include "runtime/socket.h"
+#include "tests/unit/client/short.h"
 
 #define OPERATIONS_MAX 4096u
 #define GETS_A_MESSAGE 64u

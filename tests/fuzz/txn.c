@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	int code = txn_file_parse(&file, (char *)copy, taken, "file", NULL, out);
 	fclose(out);
 	free(copy);
-	CHECK((code == 0) == (file.mistakes == 0) && (code == 0 || code == ERR_USAGE) && file.count <= GW_STEPS_MAX);
+	CHECK((code == 0) == (file.mistakes == 0) && (code == 0 || code == ERR_USAGE) && file.count <= GW_OPERATIONS_MAX);
 	uint64_t lines = 0;
 	for (const char *at = said; *at; at = strchr(at, '\n') + 1, lines++)
 		CHECK(strncmp(at, "file:", 5) == 0 && strchr(at, '\n') != NULL);

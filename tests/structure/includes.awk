@@ -10,14 +10,15 @@ BEGIN {
 	may["store"] = "store core shm"
 	may["runtime"] = "runtime core shm proto"
 	may["check"] = "check core"
-	may["client"] = "client core runtime proto"
+	may["include"] = "" # what applications get: libc alone
+	may["client"] = "client include core runtime proto"
 	may["link"] = "link core shm runtime"
 	may["actors"] = "core shm store runtime proto" # and its own role
-	may["cmd"] = "cmd core shm proto store runtime check client link actors"
-	may["bench"] = "bench core shm proto store runtime client"
-	may["examples"] = "examples client"
+	may["cmd"] = "cmd core shm proto store runtime check client include link actors"
+	may["bench"] = "bench core shm proto store runtime client include"
+	may["examples"] = "" # <godwit.h>, as outside of this tree
 	may["tools"] = "tools core shm proto store runtime client link actors cmd"
-	may["tests"] = "tests core shm proto store runtime check client link actors cmd bench examples tools"
+	may["tests"] = "tests core shm proto store runtime check client include link actors cmd bench examples tools"
 	# What a state machine (actors/ROLE/ROLE.h, ROLE.c and what these include of their own folder) must not see.
 	impure = "^(zmq|lmdb|sodium|time|unistd|fcntl|poll|signal|pthread|threads|dirent)\\.h$|^(sys|netinet|arpa)/|" \
 		"^runtime/(socket|loop|process|admin|keys|logline)\\.h$|^store/"

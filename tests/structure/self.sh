@@ -28,6 +28,8 @@ good_tree() {
 	put actors/router/router.c '#include "actors/router/router.h"'
 	put actors/router/port.c '#include "actors/router/router.h"' '#include "runtime/socket.h"' '#include <time.h>'
 	put actors/monitor/monitor.h '#include "core/a.h"'
+	put include/public.h '#ifndef PUBLIC_H' '#define PUBLIC_H' '#include <stdint.h>' 'uint32_t public_one(void);' '#endif'
+	put examples/e.c '#include <public.h>'
 	put tests/unit/t.c '#include "actors/router/router.h"' '#include "store/c.h"'
 }
 run() { sh "$here/structure.sh" "$work/tree" "$work" "$@" >"$work/output" 2>&1; }
@@ -72,6 +74,14 @@ good_tree; put shm/bad.h 'struct bad { uint32_t n; };'
 reported "a header that needs another first" "shm/bad.h:1: does not compile alone"
 good_tree; put shm/bad.h 'struct bad { int n; };'
 reported "a header without a guard" "shm/bad.h:1: does not compile alone"
+good_tree; put include/bad.h '#include "core/a.h"'
+reported "libgodwit: the public header shows an internal one" "include/bad.h:2: include must not include core: core/a.h"
+good_tree; put examples/bad.c '#include "client/admin.h"'
+reported "libgodwit: an example uses what applications do not have" "examples/bad.c:2: examples must not include client: client/admin.h"
+good_tree; put include/bad.h 'enum bad { BAD };' '_Static_assert(BAD == 0, "C11");'
+reported "libgodwit: the public header needs C11" "include/bad.h:1: does not compile alone as c -std=c99"
+good_tree; put include/bad.h 'int bad(int new);'
+reported "libgodwit: the public header is no C++" "include/bad.h:1: does not compile alone as c++ -std=c++11"
 good_tree; put core/bad.c '#include <stdlib.h>' 'void *bad_new(void);' 'void *bad_new(void) { return malloc(9); }'
 reported "core allocates" "core/bad.c:1: core must not call malloc"
 good_tree; mkdir -p "$work/tree/tools"; printf 'need="build-essential\nlibclang-rt-14-dev meson"\n' >"$work/tree/tools/setup"

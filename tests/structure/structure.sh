@@ -36,6 +36,16 @@ for header in $(grep '\.h$' "$work/sources"); do
 		{ echo "$header:1: does not compile alone"; head -n 5 "$work/errors"; failed=1; }
 done
 
+# What applications include: nothing of this tree or of GNU in it, a warning in it is one in their build. C++ comes with
+# Debian's build-essential.
+for header in $(grep '^include/.*\.h$' "$work/sources"); do
+	for language in 'c -std=c99' 'c++ -std=c++11'; do
+		printf '#include <%s>\nint main(void) { return 0; }\n' "${header#include/}" >"$work/alone.c"
+		"$@" -x $language -Wall -Wextra -pedantic -Werror -I include -fsyntax-only "$work/alone.c" 2>"$work/errors" ||
+			{ echo "$header:1: does not compile alone as $language"; head -n 5 "$work/errors"; failed=1; }
+	done
+done
+
 # Undefined symbols of one source: what it calls outside itself. Arguments: source, compiler...
 calls() {
 	calls_file=$1

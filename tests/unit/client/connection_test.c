@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "proto/request.h"
 #include "tests/unit/client/fake_region.h"
+#include "tests/unit/client/short.h"
 
 static uint64_t now_ms(void)
 {

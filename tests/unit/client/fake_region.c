@@ -61,11 +61,42 @@ static void text_copy(char *out, size_t size, const ProtobufCBinaryData *bytes)
 	snprintf(out, size, "%.*s", (int)bytes->len, (const char *)bytes->data);
 }
 
+/* One page of a scan, in memory of the caller. */
+#define PAGE_MAX 64u
+struct page {
+	Godwit__Client__Row rows[PAGE_MAX], *list[PAGE_MAX];
+	char keys[PAGE_MAX][80];
+};
+static void page_fill(
+    const struct fake_region *fake, const struct seen *seen, struct page *page, Godwit__Client__Answer *answer)
+{
+	answer->rows = page->list;
+	for (uint32_t i = 0; i < fake->rows; i++) {
+		char *key = page->keys[answer->n_rows];
+		snprintf(key, sizeof page->keys[0], "%s%02u", seen->key, i);
+		if (strcmp(key, seen->after) <= 0 && !fake->rows_again)
+			continue;
+		answer->more = answer->n_rows == seen->limit;
+		if (answer->more)
+			return;
+		must(answer->n_rows < PAGE_MAX, "rows");
+		Godwit__Client__Row *row = &page->rows[answer->n_rows];
+		godwit__client__row__init(row);
+		row->key = (ProtobufCBinaryData){strlen(key), (uint8_t *)key};
+		row->value = (ProtobufCBinaryData){strlen(key), (uint8_t *)key};
+		row->version = answer->version;
+		row->hlc = 100 + i;
+		row->siblings = 1;
+		page->list[answer->n_rows++] = row;
+	}
+}
+
 static void react(struct fake_region *fake, void *socket, zmq_msg_t *identity, const struct seen *seen)
 {
 	uint8_t version[] = {1, 0, 7};
 	Godwit__Client__Answer answer = GODWIT__CLIENT__ANSWER__INIT, *list[1] = {&answer};
 	struct reaction reaction = fake->script(fake, seen);
+	struct page page;
 	answer.number = seen->number;
 	answer.token = fake->token;
 	answer.version = (ProtobufCBinaryData){sizeof version, version};
@@ -92,6 +123,8 @@ static void react(struct fake_region *fake, void *socket, zmq_msg_t *identity, c
 		answer_send(socket, identity, 1, list, 1);
 		break;
 	case ANSWER_OK:
+		if (seen->kind == GODWIT__CLIENT__KIND__SCAN)
+			page_fill(fake, seen, &page, &answer);
 		break;
 	}
 	answer_send(socket, identity, 1, list, 1);
@@ -122,11 +155,16 @@ static void request_take(struct fake_region *fake, void *socket)
 		    .timeout_ms = o->timeout_ms,
 		    .condition = o->condition,
 		    .level = o->level,
+		    .limit = o->limit,
 		    .steps = (uint32_t)o->n_steps,
 		    .moved = o->moved,
 		    .copy = fake_copies(fake, o->number) + 1};
 		text_copy(seen->key, sizeof seen->key, &o->key);
 		text_copy(seen->value, sizeof seen->value, &o->value);
+		text_copy(seen->after, sizeof seen->after, &o->after);
+		text_copy(seen->context, sizeof seen->context, &o->context);
+		text_copy(seen->expected, sizeof seen->expected, &o->expected);
+		snprintf(seen->keyspace, sizeof seen->keyspace, "%s", o->keyspace);
 		fake->seen_count = place + 1;
 		react(fake, socket, &identity, seen);
 	}

@@ -15,10 +15,10 @@
 
 struct seen {
 	uint64_t number, settled, age_ms, client_id, token;
-	uint32_t kind, timeout_ms, condition, level, steps;
+	uint32_t kind, timeout_ms, condition, level, steps, limit;
 	bool moved;
 	uint32_t copy; /* 1 for the first time that this number came */
-	char key[64], value[64];
+	char key[64], value[64], after[64], context[64], expected[64], keyspace[64];
 };
 enum what { ANSWER_OK, ANSWER_NOTHING, ANSWER_TWICE, ANSWER_GARBAGE, ANSWER_CODE, ANSWER_CODE_OF_NONE, ANSWER_PROTOCOL };
 struct reaction {
@@ -32,6 +32,8 @@ struct fake_region {
 	struct reaction (*script)(struct fake_region *fake, const struct seen *seen);
 	_Atomic int phase; /* for scripts */
 	uint64_t token;    /* in the next answer: for scripts */
+	uint32_t rows;     /* of a scan: PREFIX00, PREFIX01 and so on, with values of their own */
+	bool rows_again;   /* each page begins with the first row */
 	_Atomic bool stop;
 	_Atomic uint32_t seen_count, rebind, operations_most; /* in one message */
 	struct seen seen[SEEN_MAX];

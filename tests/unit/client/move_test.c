@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "tests/unit/client/fake_region.h"
+#include "tests/unit/client/short.h"
 
 static struct fake_region mars, venus;
 static int codes[64];

@@ -35,6 +35,12 @@ static struct reaction lose_then_phase(struct fake_region *f, const struct seen 
 	return seen->copy == 1 ? (struct reaction){ANSWER_NOTHING, 0} : (struct reaction){ANSWER_CODE, f->phase};
 }
 
+static void ignore(void *context, const struct gw_result *result)
+{
+	(void)context;
+	(void)result;
+}
+
 static struct client_operation write_of(const char *key)
 {
 	return (struct client_operation){
@@ -172,29 +178,35 @@ Test(transaction, refusals_of_a_repeat_are_not_certain)
 
 Test(transaction, builder_keeps_copies_and_commits_them_together, .fini = stop)
 {
-	struct client_result result;
+	struct gw_result result;
 	struct gw_transaction *t;
 	char key[16] = "account/1", value[16] = "100";
+	const struct gw_step_options orders = {.keyspace = "orders"}, named = {.keyspace = "default"};
+	const struct gw_step_options absent = {.keyspace = "orders", .condition = GW_IF_ABSENT};
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
 	cr_assert_eq(gw_begin_global_transaction(c, 0, &t), 0);
-	cr_assert_eq(gw_commit_global(t, &result), ERR_USAGE, "nothing in it");
-	struct client_operation step = {
-	    .kind = CLIENT_PUT, .keyspace = "orders", .key = key, .key_size = 9, .value = value, .value_size = 3};
-	cr_assert_eq(gw_add_operation(t, &step), 0);
+	cr_assert_eq(gw_commit_global(t, &result), GW_USAGE, "nothing in it");
+	cr_assert_eq(gw_transaction_put(t, gw_data(key, 9), gw_data(value, 3), &orders), 0);
 	memset(key, 'x', sizeof key);
-	cr_assert_eq(gw_add_operation(t, &step), 0, "another key: the first was copied");
-	cr_assert_eq(gw_add_operation(t, &step), ERR_USAGE, "a key twice");
-	step.keyspace = NULL;
-	cr_assert_eq(gw_add_operation(t, &step), 0, "the same key elsewhere");
-	step.keyspace = "default";
-	cr_assert_eq(gw_add_operation(t, &step), ERR_USAGE);
+	cr_assert_eq(
+	    gw_transaction_put(t, gw_data(key, 9), gw_data(value, 3), &orders), 0, "another key: the first was copied");
+	cr_assert_eq(gw_transaction_put(t, gw_data(key, 9), gw_data(value, 3), &orders), GW_USAGE, "a key twice");
+	cr_assert_eq(gw_transaction_put(t, gw_data(key, 9), gw_data(value, 3), NULL), 0, "the same key elsewhere");
+	cr_assert_eq(gw_transaction_delete(t, gw_data(key, 9), &named), GW_USAGE);
+	cr_assert_eq(gw_transaction_check(t, gw_text("c"), &orders), GW_USAGE, "a check of nothing");
+	cr_assert_eq(gw_transaction_check(t, gw_text("c"), &absent), 0);
+	cr_assert_eq(gw_transaction_delete(t, gw_text("d"), &orders), 0);
 	cr_assert_eq(gw_commit_global(t, &result), 0, "%s", result.reason);
-	cr_assert_gt(result.version_size, 0);
-	cr_assert(fake.seen[0].kind == CLIENT_TRANSACTION && fake.seen[0].steps == 3 && fake.seen[0].timeout_ms == 30000);
+	cr_assert(result.kind == GW_TRANSACTION && result.version.size > 0);
+	cr_assert(fake.seen[0].kind == CLIENT_TRANSACTION && fake.seen[0].steps == 5 && fake.seen[0].timeout_ms == 30000);
+	cr_assert_eq(gw_submit_commit_global(t, NULL), 0);
 	gw_transaction_free(t);
+	while (gw_pending(c))
+		gw_poll(c, 100, ignore, NULL);
+	cr_assert(fake.seen[1].kind == CLIENT_TRANSACTION && fake.seen[1].steps == 5, "copied when it was submitted");
 	gw_transaction_free(NULL);
-	cr_assert_eq(gw_begin_global_transaction(c, UINT32_MAX, &t), ERR_USAGE);
+	cr_assert_eq(gw_begin_global_transaction(c, UINT32_MAX, &t), GW_USAGE);
 	cr_assert_null(t);
 	gw_close(c);
 }
@@ -202,35 +214,29 @@ Test(transaction, builder_keeps_copies_and_commits_them_together, .fini = stop)
 Test(transaction, builder_is_bounded, .fini = stop)
 {
 	static char large[VALUE_SIZE_MAX + 1];
-	struct client_result result;
+	struct gw_result result;
 	struct gw_transaction *t;
 	char key[16];
 	fake_start(&fake, say_ok);
 	struct gw_connection *c = fake_connect(&fake, 4000, 0, 0);
 	cr_assert_eq(gw_begin_global_transaction(c, 7, &t), 0);
-	for (uint32_t i = 0; i <= GW_STEPS_MAX; i++) {
+	for (uint32_t i = 0; i <= GW_OPERATIONS_MAX; i++) {
 		snprintf(key, sizeof key, "%u", i);
-		struct client_operation step = write_of(key);
-		cr_assert_eq(gw_add_operation(t, &step), i < GW_STEPS_MAX ? 0 : ERR_FULL);
+		cr_assert_eq(gw_transaction_put(t, gw_text(key), gw_text("v"), NULL), i < GW_OPERATIONS_MAX ? 0 : GW_FULL);
 	}
 	cr_assert_eq(gw_commit_global(t, &result), 0, "%s", result.reason);
-	cr_assert(fake.seen[0].steps == GW_STEPS_MAX && fake.seen[0].timeout_ms == 7000);
+	cr_assert(fake.seen[0].steps == GW_OPERATIONS_MAX && fake.seen[0].timeout_ms == 7000);
 	gw_transaction_free(t);
 
 	/* The largest value there is, and then no other; what was refused is not in it. */
 	cr_assert_eq(gw_begin_global_transaction(c, 0, &t), 0);
-	struct client_operation step = write_of("k");
-	step.value = large;
-	step.value_size = sizeof large;
-	cr_assert_eq(gw_add_operation(t, &step), ERR_VALUE_TOO_LARGE);
-	step.value_size = VALUE_SIZE_MAX;
-	cr_assert_eq(gw_add_operation(t, &step), 0);
-	step.key = "l";
-	cr_assert_eq(gw_add_operation(t, &step), ERR_VALUE_TOO_LARGE);
-	step.value_size = COMMIT_BODY_MAX - VALUE_SIZE_MAX; /* with names and sizes too much by a little */
-	cr_assert_eq(gw_add_operation(t, &step), ERR_VALUE_TOO_LARGE);
-	step.value_size -= 100;
-	cr_assert_eq(gw_add_operation(t, &step), 0);
+	cr_assert_eq(gw_transaction_put(t, gw_text("k"), gw_data(large, sizeof large), NULL), GW_VALUE_TOO_LARGE);
+	cr_assert_eq(gw_transaction_put(t, gw_text("k"), gw_data(large, VALUE_SIZE_MAX), NULL), 0);
+	cr_assert_eq(gw_transaction_put(t, gw_text("l"), gw_data(large, VALUE_SIZE_MAX), NULL), GW_VALUE_TOO_LARGE);
+	/* With names and sizes too much by a little. */
+	size_t rest = COMMIT_BODY_MAX - VALUE_SIZE_MAX;
+	cr_assert_eq(gw_transaction_put(t, gw_text("l"), gw_data(large, rest), NULL), GW_VALUE_TOO_LARGE);
+	cr_assert_eq(gw_transaction_put(t, gw_text("l"), gw_data(large, rest - 100), NULL), 0);
 	cr_assert_eq(gw_commit_global(t, &result), 0, "%s", result.reason);
 	cr_assert_eq(fake.seen[1].steps, 2);
 	gw_transaction_free(t);

@@ -155,7 +155,7 @@ Test(txn_file, size_is_bounded)
 {
 	size_t size = 0;
 	char *text = malloc(3 * 1024 * 1024);
-	for (uint32_t i = 0; i < GW_STEPS_MAX + 2; i++)
+	for (uint32_t i = 0; i < GW_OPERATIONS_MAX + 2; i++)
 		size += (size_t)sprintf(text + size, "del %u\n", i);
 	cr_assert_eq(parse(text), ERR_USAGE);
 	cr_assert_str_eq(said, "f:257: more than 256 keys in one transaction\n");

@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/admin.h"
 #include "core/error.h"
 #include "core/hlc.h"
 #include "core/record.h"
@@ -28,6 +27,7 @@
 #include "runtime/keys.h"
 #include "runtime/loop.h"
 #include "shm/layout.h"
+#include "tests/unit/client/short.h"
 
 #define REGION "here"
 #define OTHER  "there" /* never started */

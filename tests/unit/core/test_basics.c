@@ -20,7 +20,7 @@ Test(core_error, table)
 	cr_assert_eq(error_exit_code(12345), 4, "a code that nobody knows says nothing about the outcome");
 	/* No code twice, none but OK at or above 0. */
 	static const int codes[] = {
-#define X(name, value, exit_code, text) value,
+#define X(name, value, exit_code, outcome, text) value,
 	    ERROR_TABLE(X)
 #undef X
 	};
