@@ -7,29 +7,11 @@
 #include "actors/coordinator/commit/message.h"
 #include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
-#include "core/hlc.h"
+#include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-
-/* A stamp that is so much ahead of all that the world has given out. */
-static struct commit_id ahead(uint64_t ahead_ms, uint8_t region)
-{
-	return (struct commit_id){.hlc = hlc_pack(1900000000000ull + 100000 + ahead_ms, 0), .region = region};
-}
-
-/* About a transaction that puts `key`, with its body. */
-static struct commit_message about(uint8_t type, struct commit_id id, const char *key)
-{
-	static uint8_t bytes[512];
-	struct commit_request_name name = {.client_id = 0x7000 + id.hlc, .number = 1, .after = 1};
-	struct commit_operation o = world_operation(COMMIT_PUT, key, "x");
-	uint8_t *out = commit_request_name_put(commit_body_begin(bytes, false, 1, 1, 1), &name);
-	bytes_put_u16(out, 1);
-	out = commit_operation_put(out + 2, &o);
-	return (struct commit_message){.type = type, .id = id, .body = bytes, .body_size = (uint32_t)(out - bytes)};
-}
 
 /* Region 1 has decided so many to be aborted that it does not remember whether that one was among them. Nothing was ever
  * committed on its key, so all that is open is an ABORT: whoever asks is told so, its coordinator is not said to be here, and
@@ -150,6 +132,13 @@ Test(faults, a20_what_a_region_without_a_say_says)
 			world_say(w, 2, 1, accept);
 			cr_assert_eq(
 			    world_pending(w, COMMIT_ACCEPTED), !damaged || value == COMMIT_ABORTED, "%u, %d", value, damaged);
+			static struct commit_head head;
+			struct commit_body unused;
+			const struct world_entry *last = &w->regions[1].entries[w->regions[1].count - 1];
+			cr_assert_eq(commit_entry_open(last->bytes, last->size, &head, &unused), 0);
+			cr_assert(last->type == COMMIT_ENTRY_ACCEPT && head.value == value);
+			cr_assert_eq(
+			    head.previous_count, value == COMMIT_COMMITTED ? 2 : 0, "what an ABORT replaces is nothing");
 		}
 		world_free(w);
 	}
@@ -289,11 +278,13 @@ Test(faults, a20_who_may_not_have_it_is_asked_again_in_time)
 		world_drop(w, r, 255, 0);
 	world_streams(w);
 	world_drop(w, 255, 255, 0);
-	uint64_t asked = 0;
+	uint64_t asked = 0, turns = 0;
 	for (uint32_t i = 0; i < 40; i++) {
 		world_tick(w, 0, 25 * MS);
+		turns += world_pending(w, COMMIT_FETCH) > 0;
 		asked += world_drop(w, 0, 255, COMMIT_FETCH);
 	}
+	cr_assert_eq(turns, 10, "not each 100 ms: %u times", (unsigned)turns);
 	cr_assert(asked >= 4 * 2 && asked <= 4 * 12, "asked %u times in a second", (unsigned)asked);
 	world_drop(w, 255, 255, 0);
 	for (uint64_t i = 2; i <= 4; i++)
@@ -331,8 +322,10 @@ Test(faults, a20_of_looks_the_oldest_gives_way)
 		c->now_ns = WORLD_SECOND + c->options.in_doubt_ns - 1;
 		cr_assert_null(look_take(c, next));
 		for (uint32_t age = 0; age < 8; age++, next++) {
-			c->now_ns = 100 * WORLD_SECOND + age;
-			cr_assert(next->recovery = look_take(c, next));
+			c->now_ns = age ? 100 * WORLD_SECOND + age : WORLD_SECOND + c->options.in_doubt_ns;
+			next->recovery = look_take(c, next);
+			cr_assert(next->recovery, "%u", age);
+			next->recovery->begun_ns = 200 * WORLD_SECOND; /* younger than all of these */
 			for (uint32_t j = 0; j < 8; j++)
 				cr_assert_eq(
 				    by_age[j]->recovery == NULL, j <= age, "the look of age %u, when %u had ended", j, age);
@@ -527,4 +520,43 @@ Test(faults, a20_what_nobody_says_is_refused)
 		cr_assert_eq(
 		    commit_message_decode(&decoded, into, bytes, (size_t)size + 1), ERR_MALFORMED, "more than %s", what[i]);
 	}
+}
+
+/* ---- queues ---- */
+
+/* The first of three waits elsewhere for a version that is still to come, and is in line again when the second, whose
+ * transaction is withdrawn, goes back: between it and the third. */
+Test(faults, a20_who_comes_back_stands_where_it_stood)
+{
+	struct world *w = world_new(3);
+	struct commit *c = w->regions[0].machine;
+	world_put_without_0(w, 1, "a");
+	struct commit_operation o = world_operation(COMMIT_PUT, "a", "first");
+	o.condition = COMMIT_IF_VERSION;
+	o.expected = world_answer(w, 1)->version;
+	world_transaction(w, 0, 2, 7, 1, 1, &o);
+	world_put(w, 0, 3, "a", "second");
+	world_put(w, 0, 4, "a", "third");
+	struct commit_message no = {.type = COMMIT_VOTE, .vote = COMMIT_NO, .reason = ERR_OVERLOADED};
+	no.id = world_waiting(w, COMMIT_PREPARE).id;
+	world_drop(w, 255, 255, 0);
+	for (uint32_t i = 0; i < 20 && c->queued_keys < 2; i++)
+		world_tick(w, 0, 5 * MS);
+	cr_assert_eq(c->queued_keys, 2, "the first is not back");
+	world_drop(w, 255, 255, 0);
+	world_say(w, 1, 0, no);
+	world_say(w, 2, 0, no);
+	world_deliver(w, 3, COMMIT_WITHDRAW);
+	world_deliver(w, 3, COMMIT_WITHDRAWN);
+	struct commit_message next = world_waiting(w, COMMIT_PREPARE);
+	struct commit_body body;
+	cr_assert_eq(commit_body_open(&body, next.body, next.body_size), 0);
+	cr_assert(!commit_id_equal(next.id, no.id) && body.request_count == 2);
+	uint32_t at = body.requests_at;
+	for (uint64_t i = 3; i <= 4; i++) {
+		struct commit_request_name name;
+		commit_body_request(&body, &at, &name);
+		cr_assert_eq(name.client_id, 1000 + i);
+	}
+	world_free(w);
 }

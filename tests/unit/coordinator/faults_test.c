@@ -82,6 +82,24 @@ Test(faults, a20_siblings_are_read_up_to_their_count)
 	cr_assert_eq(out.answer_count, 0, "refused with %d", out.answers[0].code);
 }
 
+/* Each refusal that its code alone does not explain has a text. */
+Test(faults, a20_a_refusal_says_why)
+{
+	enum { CLIENT, NUMBER, STRONG, QUORUM, CONDITION, VERSION, CASES };
+	for (int which = 0; which < CASES; which++) {
+		struct coordinator_event e = put(which == CLIENT ? 0 : 5, which != NUMBER, "key");
+		e.operation.keyspace = which == STRONG ? 1 : which == QUORUM ? 2 : 0;
+		e.operation.conditional = which == CONDITION;
+		if (which == VERSION) {
+			e.operation.context = (const uint8_t *)"\377\377";
+			e.operation.context_size = 2;
+		}
+		run(&e);
+		cr_assert(out.answer_count == 1 && out.answers[0].code < 0 && out.answers[0].reason, "%d", which);
+		cr_assert_gt(strlen(out.answers[0].reason), 20);
+	}
+}
+
 Test(faults, a20_what_has_ended_holds_nothing)
 {
 	static const struct coordinator ended;

@@ -24,6 +24,25 @@ Test(memory, keeps_exactly_the_newest)
 	memory_deinit(&m);
 }
 
+/* The first sending is told in whole milliseconds, and nothing was sent before the machine started. */
+Test(memory, a20_what_may_be_forgotten_goes_by_the_first_sending)
+{
+	struct memory m;
+	cr_assert_eq(memory_init(&m, 64), 0);
+	m.now_ns = 5500000;
+	cr_assert_not(memory_may_have_forgotten(&m, 1000), "nothing is forgotten yet");
+	static const struct {
+		uint64_t complete_ns, age_ms;
+		bool may;
+	} rows[] = {{1, 5, true}, {1, 6, true}, {1, UINT64_MAX, true}, {1, 4, false}, {1, 0, false}, {1500000, 4, true},
+	    {1499999, 4, false}, {5500000, 0, true}, {5499999, 0, false}};
+	for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		m.complete_ns = rows[i].complete_ns;
+		cr_assert_eq(memory_may_have_forgotten(&m, rows[i].age_ms), rows[i].may, "row %u", i);
+	}
+	memory_deinit(&m);
+}
+
 /* However many come after it: what is not answered yet is still found, in its place, and is no mark for its client. */
 Test(memory, never_forgets_what_is_parked)
 {

@@ -34,7 +34,7 @@ static struct ring producer;
 
 static struct {
 	enum log_type type;
-	uint8_t bytes[512];
+	uint8_t bytes[2048];
 	size_t size;
 	uint64_t end_lsn;
 } entries[ENTRIES];
@@ -50,7 +50,7 @@ static struct row row;
 static uint32_t views;
 static bool row_is_there;
 
-static uint8_t request_bytes[8][1024];
+static uint8_t request_bytes[8][4096];
 static size_t request_sizes[8];
 static uint32_t request_count, request_at, closed;
 static int receive_code;
@@ -339,7 +339,7 @@ void rows_view_end(struct rows_view *view)
 int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size_t key_size, struct row *out)
 {
 	(void)view;
-	cr_assert(keyspace == 1 && key_size == 1 && key[0] == 'k');
+	cr_assert(keyspace == 1 && (key_size == 1 || key_size == KEY_SIZE_MAX) && key[0] == 'k');
 	*out = row;
 	return row_is_there ? 0 : ERR_NOT_FOUND;
 }
@@ -679,8 +679,12 @@ static void a_failing_log(void)
 	cr_assert(answers[0].code == ERR_OVERLOADED && answers[1].code == ERR_DISK_FULL);
 	cr_assert_eq(stopped, 0);
 	append_code = ERR_IO;
-	put(4);
-	cr_assert_eq(stopped, ERR_IO);
+	Godwit__Client__Operation last = put_of(4, "k"), beyond = put_of(5, "k");
+	request_of(1, &last);
+	request_of(1, &beyond);
+	socket_drain(port, now, 8);
+	cr_assert(stopped == ERR_IO && request_at == 1, "it goes on after it has failed");
+	request_count = request_at = 0;
 	durable();
 	actor.persist(port, now);
 	for (uint32_t i = 0; i < answer_count; i++)
@@ -894,6 +898,16 @@ static void contexts(void)
 	}
 	cr_assert_eq(answers[0].code, ERR_CONTEXT_AHEAD);
 	cr_assert_eq(entry_count, 2);
+	/* Of the longest key, too. */
+	char longest[KEY_SIZE_MAX + 1];
+	memset(longest, 'k', KEY_SIZE_MAX);
+	longest[KEY_SIZE_MAX] = 0;
+	Godwit__Client__Operation long_one = put_of(9, longest);
+	long_one.keyspace = (char *)(uintptr_t) "other";
+	long_one.context = (ProtobufCBinaryData){.len = vector_encode(&seen, bytes), .data = bytes};
+	request_of(1, &long_one);
+	take();
+	cr_assert(answer_count == 1 && entry_count == 3);
 	/* No row is looked for in a keyspace that is not there (rows_get() knows one only). */
 	Godwit__Client__Operation o = put_of(3, "k");
 	o.keyspace = (char *)(uintptr_t) "nobody's";

@@ -938,3 +938,22 @@ Test(peers, G20_a_keyspace_that_the_peer_has_otherwise_gets_no_vote_and_the_othe
 		cr_expect_eq(event_count, cases[i].same >> cases[i].first & 1, "%zu", i);
 	}
 }
+
+/* Bits and loops begin with it. */
+Test(peers, a20_the_first_region_is_a_peer_like_the_others)
+{
+	struct strong_peer *peers = port.strong.peers;
+	peers[0] = peers[2];
+	memset(&peers[2], 0, sizeof peers[2]);
+	port.unsent[0] = port.unsent[2];
+	port.now.monotonic_ns += 2 * SECOND;
+	peers[0].heard_ns = port.now.monotonic_ns;
+	strong_peers_look(&port);
+	cr_assert(event_count == 1 && events[0].peers == (1u << 0 | 1u << 3));
+	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 250 * MS + 1);
+	const struct commit_message m = {.type = COMMIT_FETCH, .id = {.hlc = 1, .region = 5}};
+	sent_count = 0;
+	strong_send(&port, 1u << 0, &m);
+	strong_send_all(&port);
+	cr_assert_eq(sent_count, 1);
+}

@@ -365,6 +365,7 @@ Test(upkeep, a_snapshot_that_fails_comes_again)
 		fake.snapshot_code = ERR_IO;
 		upkeep(&port);
 		cr_assert_eq(fake.snapshots_begun, 1);
+		cr_assert_eq(port.snapshot == NULL, at_start, "what never began is not waited for");
 		upkeep(&port);
 		cr_assert_null(port.snapshot);
 		cr_assert_eq(port.snapshot_lsn, 40 * MIB);
