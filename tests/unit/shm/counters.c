@@ -2,6 +2,7 @@
 #include "shm/counters.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,23 @@ Test(counters, names_are_those_of_the_table)
 	for (uint32_t i = 0; i < COUNTERS; i++)
 		for (uint32_t j = 0; j < i; j++)
 			cr_assert_str_neq(counter_name((enum counter)i), counter_name((enum counter)j));
+}
+
+Test(counters, the_page_has_the_tables)
+{
+	static char page[65536], wanted[65536];
+	FILE *in = fopen(METRICS_PAGE, "re");
+	cr_assert(in && fread(page, 1, sizeof page - 1, in) > 0);
+	fclose(in);
+	size_t at = (size_t)sprintf(wanted, "| counter | meaning |\n|---|---|\n");
+	for (uint32_t i = 0; i < COUNTERS; i++)
+		at += (size_t)snprintf(wanted + at, sizeof wanted - at, "| `%s` | %s |\n", counter_name((enum counter)i),
+		    counter_meaning((enum counter)i));
+	at += (size_t)snprintf(wanted + at, sizeof wanted - at, "\n| histogram | meaning |\n|---|---|\n");
+	for (uint32_t i = 0; i < HISTOGRAMS; i++)
+		at += (size_t)snprintf(wanted + at, sizeof wanted - at, "| `%s` | %s |\n", histogram_name((enum histogram)i),
+		    histogram_meaning((enum histogram)i));
+	cr_assert(strstr(page, wanted), "docs/metrics.md needs:\n%s", wanted);
 }
 
 Test(histogram, buckets_join_without_gap_or_overlap_and_hold_the_promised_error)
