@@ -83,13 +83,14 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 	body->born = take_u64(&cursor);
 	body->since = take_u64(&cursor);
 	body->request_count = take_u16(&cursor);
-	if (cursor.bad || version != BODY_VERSION || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
+	/* What is cut off reads as 0, and neither count may be that. */
+	if (version != BODY_VERSION || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
 		return ERR_MALFORMED;
 	body->requests_at = (uint32_t)(cursor.at - bytes);
 	take(&cursor, (size_t)body->request_count * COMMIT_REQUEST_NAME_SIZE);
 	body->operation_count = take_u16(&cursor);
 	body->operations_at = (uint32_t)(cursor.at - bytes);
-	if (cursor.bad || !body->operation_count || body->operation_count > COMMIT_OPERATIONS_MAX)
+	if (!body->operation_count || body->operation_count > COMMIT_OPERATIONS_MAX)
 		return ERR_MALFORMED;
 	for (uint32_t i = 0; i < body->operation_count; i++) {
 		struct commit_operation operation;

@@ -79,13 +79,13 @@ void vector_format(const struct vector *v, char out[static VECTOR_TEXT_MAX])
 		strcpy(out, "-");
 }
 
-/* A decimal number without sign, blank or leading zero. Returns what follows it; NULL for none, or one above 64 bits. */
+/* A decimal number without sign, blank or leading zero. Returns what follows it; NULL, and the number 0, for none, or one above
+ * 64 bits. */
 static const char *number_parse(const char *text, uint64_t *value)
 {
-	if (*text < '1' || *text > '9') {
-		*value = 0;
+	*value = 0;
+	if (*text < '1' || *text > '9')
 		return *text == '0' ? text + 1 : NULL;
-	}
 	uint64_t v = 0;
 	for (; *text >= '0' && *text <= '9'; text++) {
 		uint64_t digit = (uint64_t)(*text - '0');
@@ -108,7 +108,7 @@ int vector_parse(struct vector *v, const char *text)
 		if (!text || *text != ':' || region >= REGIONS_MAX || v->sequence[region])
 			return ERR_MALFORMED;
 		text = number_parse(text + 1, &sequence);
-		if (!text || !sequence)
+		if (!sequence)
 			return ERR_MALFORMED;
 		v->sequence[region] = sequence;
 		if (!*text)

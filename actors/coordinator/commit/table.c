@@ -84,6 +84,18 @@ void look_give(struct commit *c, struct recovery *look)
 		blob_free(c, look);
 }
 
+#define TABLES 20u
+
+/* What malloc gave, or would have. */
+static void tables_list(const struct commit *c, void *all[static TABLES])
+{
+	void *const list[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads,
+	    c->waiting_reads, c->waiting_read_buckets, c->actions, c->committed.list, c->committed.buckets, c->aborted.list,
+	    c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->looks, c->looks_free};
+	static_assert(sizeof list == TABLES * sizeof *list, "each table");
+	memcpy(all, list, sizeof list);
+}
+
 int tables_init(struct commit *c)
 {
 	struct commit_options *o = &c->options;
@@ -119,11 +131,12 @@ int tables_init(struct commit *c)
 	c->look_count = c->look_free_count = o->transactions / 64 > 8 ? o->transactions / 64 : 8;
 	c->looks = malloc(c->look_count * LOOK_SIZE);
 	c->looks_free = calloc(c->look_count, sizeof *c->looks_free);
-	if (!c->transactions || !c->transaction_buckets || !c->requests || !c->keys || !c->long_keys || !c->key_buckets ||
-	    !c->reads || !c->waiting_reads || !c->waiting_read_buckets || !c->actions || !c->committed.list ||
-	    !c->committed.buckets || !c->aborted.list || !c->aborted.buckets || !c->history || !c->history_buckets ||
-	    !c->wakes || !c->body || !c->freed || !c->looks || !c->looks_free || arena_init(&c->arena, o->arena) < 0 ||
-	    arena_init(&c->spare, o->arena / 8) < 0)
+	void *all[TABLES];
+	tables_list(c, all);
+	for (size_t i = 0; i < TABLES; i++)
+		if (!all[i])
+			return ERR_NO_MEMORY;
+	if (!c->long_keys || arena_init(&c->arena, o->arena) < 0 || arena_init(&c->spare, o->arena / 8) < 0)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < c->look_count; i++)
 		c->looks_free[i] = i;
@@ -153,10 +166,9 @@ int tables_init(struct commit *c)
 
 void tables_free(struct commit *c)
 {
-	void *all[] = {c->transactions, c->transaction_buckets, c->requests, c->keys, c->key_buckets, c->reads,
-	    c->waiting_reads, c->waiting_read_buckets, c->actions, c->committed.list, c->committed.buckets, c->aborted.list,
-	    c->aborted.buckets, c->history, c->history_buckets, c->wakes, c->freed, c->body, c->looks, c->looks_free};
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+	void *all[TABLES];
+	tables_list(c, all);
+	for (size_t i = 0; i < TABLES; i++)
 		free(all[i]);
 	pages_give(c->long_keys, (size_t)c->options.keys * KEY_SIZE_MAX);
 	arena_deinit(&c->arena);

@@ -560,3 +560,26 @@ Test(faults, a20_who_comes_back_stands_where_it_stood)
 	}
 	world_free(w);
 }
+
+/* A bound is on the disk, and the lock of whatever took a stamp below it is not. After a restart with a clock that was set
+ * back, stamps go on above the bound: so nothing is named twice. */
+Test(faults, a20_stamps_go_on_above_the_stored_bound)
+{
+	struct world *w = world_new(3);
+	struct commit_in_doubt before, after;
+	w->regions[0].clock_ms = 3600000;
+	w->regions[0].slow_disk = true;
+	world_put(w, 0, 1, "a", "x");
+	cr_assert_eq(commit_in_doubt(w->regions[0].machine, &before, 1), 1);
+	cr_assert_eq(w->regions[0].entries[0].type, COMMIT_ENTRY_BOUND);
+	world_sync_to(w, 0, 1);
+	world_kill(w, 0);
+	w->regions[0].clock_ms = 0;
+	world_start(w, 0);
+	cr_assert_eq(commit_in_doubt(w->regions[0].machine, &after, 1), 0);
+	world_put(w, 0, 2, "a", "x");
+	cr_assert_eq(commit_in_doubt(w->regions[0].machine, &after, 1), 1);
+	cr_assert_gt(after.id.hlc, before.id.hlc);
+	cr_assert_gt(after.id.hlc, bytes_get_u64(w->regions[0].entries[0].bytes));
+	world_free(w);
+}
