@@ -11,8 +11,8 @@
  *   unknown    the deadline passed, or the region forgot: the write may have been applied, or may yet be
  *
  * After an unknown outcome, read the key and decide by what is there, or write again only if to write twice does no harm (the
- * same value again does none, to add to a counter does). With GW_IF_VERSION or GW_IF_ABSENT a second try is harmless: if the
- * first one was applied, the second fails with GW_CHECK_FAILED.
+ * same value again does none, to add to a counter does). With GW_IF_VERSION a second try is harmless: a version is replaced
+ * once, so if one of the two was applied, the other fails with GW_CHECK_FAILED.
  *
  * Threads: the library keeps no state between connections that a program sees. Several threads may each use a connection of
  * their own at the same time; one connection is for one thread at a time. A child made by fork uses none of its parent's
@@ -63,7 +63,7 @@ static inline struct gw_bytes gw_text(const char *text)
  * and treat a code that is not known like GW_UNKNOWN. "Refused" in the comments: certainly not applied. */
 enum gw_code {
 	GW_OK = 0,
-	GW_NOT_FOUND = -1,         /* get: there is no such key */
+	GW_NOT_FOUND = -1,         /* get: there is no such key; gw_connect: there is no such key file */
 	GW_CHECK_FAILED = -2,      /* refused: a condition does not hold; read again */
 	GW_USAGE = -3,             /* refused: the call makes no sense as it is; a mistake in the program */
 	GW_KEY_TOO_LARGE = -4,     /* refused: the key is empty or has more than 1024 bytes */
@@ -88,7 +88,7 @@ enum gw_code {
 	GW_EMPTY = -23,            /* a scan has no further row */
 	GW_NEEDS_RESYNC = -24,     /* refused: the region misses rows, and knows it; use another */
 	GW_REGION_REUSED = -25,    /* refused: the region lost its disk or was restored; use another */
-	GW_CONFIGURATION = -26,    /* gw_connect: a key file is missing or readable by others; the reason says which */
+	GW_CONFIGURATION = -26,    /* gw_connect: a key file cannot be trusted or read as a key; the reason says why */
 	GW_UNSUPPORTED = -27,      /* refused: this region cannot do that */
 	GW_EXPIRED = -28,          /* unknown: the write was sent again so late that the region forgot whether it was applied */
 	GW_ROW_DAMAGED = -29,      /* a read: the copy of the row in this region is damaged; another region's is not */
@@ -161,7 +161,7 @@ struct gw_result {
 	                          * written; of a transaction, the version of each key that it wrote. A delete has one, too */
 	uint64_t hlc;            /* of the write, or of the write that was read: milliseconds since 1970 << 16 | counter */
 	uint64_t submitted_ns, answered_ns;
-	uint32_t siblings; /* get: how many values stand side by side, 1 unless writes crossed; value is the one that won */
+	uint32_t siblings; /* get: values that stand side by side, 1 unless writes crossed; value is the one that won */
 };
 
 #define GW_VERSION_SIZE_MAX 188

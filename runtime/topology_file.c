@@ -78,7 +78,7 @@ const char *raw_text(const struct raw_section *raw, enum topology_section sectio
 	for (uint32_t i = 0; i < count; i++)
 		if (strcmp(topology_options[places[i]].key, key) == 0)
 			return raw->text[i];
-	assert(!"an option without a row");
+	assert(false && "an option without a row");
 	return NULL;
 }
 
