@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
 #include "tests/unit/commit/world.h"
 
@@ -550,6 +551,46 @@ Test(coordinate, a20_only_a_whole_yes_is_a_vote)
 	cr_assert_eq(world_code(w, 1), 1);
 	cr_assert_eq(world_pending(w, COMMIT_WITHDRAW), 0);
 	yes(w, 1, id, 1);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	world_free(w);
+}
+
+/* Half of the keys is for those who need not wait: behind a holder one waits, even if it is the first to. */
+Test(coordinate, a20_half_of_the_keys_is_for_those_who_need_not_wait)
+{
+	struct world *w = world_new(3);
+	struct commit *c = w->regions[0].machine;
+	world_put(w, 0, 1, "held", "x");
+	world_put(w, 0, 2, "queued", "x");
+	world_put(w, 0, 3, "queued", "x");
+	uint32_t queued = c->queued_keys;
+	c->queued_keys = c->options.keys / 2;
+	world_put(w, 0, 4, "held", "x");
+	cr_assert_eq(world_code(w, 4), ERR_OVERLOADED);
+	world_put(w, 0, 5, "queued", "x");
+	cr_assert_eq(world_code(w, 5), ERR_OVERLOADED);
+	world_put(w, 0, 6, "free", "x");
+	cr_assert_eq(world_code(w, 6), 1);
+	c->queued_keys = c->options.keys / 2 - 1;
+	world_put(w, 0, 7, "held", "x");
+	cr_assert_eq(world_code(w, 7), 1, "there is room for one more");
+	c->queued_keys = queued + 1;
+	world_deliver(w, ALL, 0);
+	cr_assert_eq(world_code(w, 7), ERR_OK);
+	cr_assert_eq(c->queued_keys, 0);
+	world_free(w);
+}
+
+/* What was not withdrawn is not aborted, whoever says that it agrees. */
+Test(coordinate, a20_nobody_agrees_to_what_was_not_said)
+{
+	struct world *w = world_new(3);
+	world_put(w, 0, 1, "a", "x");
+	struct commit_message m = {.type = COMMIT_WITHDRAWN, .id = world_waiting(w, COMMIT_PREPARE).id};
+	world_say(w, 1, 0, m);
+	world_say(w, 2, 0, m);
+	cr_assert_eq(commit_counts(w->regions[0].machine)->aborts, 0);
+	world_deliver(w, ALL, 0);
 	cr_assert_eq(world_code(w, 1), ERR_OK);
 	world_free(w);
 }

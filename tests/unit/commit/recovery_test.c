@@ -4,6 +4,7 @@
 
 #include "actors/coordinator/commit/state.h"
 #include "core/bytes.h"
+#include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 
 /* Region 0 is gone, and the others are told so. */
@@ -352,4 +353,113 @@ Test(recovery, a20_a_condition_is_broken_by_what_a_majority_has_seen)
 		cr_expect(!is_broken(COMMIT_IF_ABSENT, 1, 0, false, is_held), "it is not there");
 		cr_expect(!is_broken(COMMIT_ALWAYS, 1, 0, true, is_held), "without a condition");
 	}
+}
+
+/* ---- what one region says and accepts (A20) ---- */
+
+/* Region 1 holds `a` for a transaction in each of three ways, and is to accept another's COMMIT there: what it has only
+ * promised is in the way of new votes, and not of that. */
+Test(recovery, a20_a_promise_alone_blocks_no_commit)
+{
+	enum { PROMISED, ACCEPTED, VOTED, CASES };
+	for (int how = PROMISED; how < CASES; how++) {
+		struct world *w = world_new(3);
+		static const uint8_t types[] = {COMMIT_RECOVER, COMMIT_ACCEPT, COMMIT_PREPARE};
+		struct commit_message m = about(types[how], ahead(0, 0), "a");
+		m.ballot = how == VOTED ? 0 : world_ballot(3, 2);
+		m.decision = how == ACCEPTED ? COMMIT_COMMITTED : 0;
+		world_say(w, how == VOTED ? 0 : 2, 1, m);
+		cr_assert(
+		    world_pending(w, COMMIT_PROMISED) + world_pending(w, COMMIT_ACCEPTED) + world_pending(w, COMMIT_VOTE) == 1);
+		world_drop(w, 255, 255, 0);
+		m = about(COMMIT_PREPARE, ahead(1, 2), "a");
+		world_say(w, 2, 1, m);
+		cr_assert_eq(world_pending(w, COMMIT_VOTE), 0, "it votes all the same, %d", how);
+		m.type = COMMIT_ACCEPT;
+		m.ballot = world_ballot(3, 2);
+		m.decision = COMMIT_COMMITTED;
+		world_say(w, 2, 1, m);
+		cr_assert_eq(world_pending(w, COMMIT_ACCEPTED), how == PROMISED, "%d", how);
+		cr_assert_eq(world_pending(w, COMMIT_BLOCKED), how != PROMISED, "%d", how);
+		world_free(w);
+	}
+}
+
+/* After its vote a commit with a lower stamp came by stream: a promise names that as what the transaction would replace. */
+Test(recovery, a20_a_promise_names_the_row_that_came_after_the_vote)
+{
+	struct world *w = world_new(3);
+	struct commit_message m = about(COMMIT_PREPARE, ahead(0, 0), "a");
+	world_say(w, 0, 1, m);
+	cr_assert_eq(world_pending(w, COMMIT_VOTE), 1);
+	world_drop(w, 255, 255, 0);
+	world_put(w, 2, 1, "a", "below");
+	world_deliver(w, 5, COMMIT_PREPARE);
+	world_deliver(w, 5, COMMIT_VOTE);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_streams(w);
+	m.type = COMMIT_RECOVER;
+	m.ballot = world_ballot(3, 2);
+	world_say(w, 2, 1, m);
+	struct commit_message promised = world_waiting(w, COMMIT_PROMISED);
+	cr_assert(promised.vote == COMMIT_YES && promised.seen_count == 1);
+	cr_assert(commit_id_equal(promised.seen[0].stamp, world_answer(w, 1)->version), "it names an older one");
+	world_free(w);
+}
+
+/* Region 1 has been asked about a transaction whose body it does not know: the stream brings that, and all that is in it
+ * counts. */
+Test(recovery, a20_a_stream_brings_what_was_not_known)
+{
+	struct world *w = world_new(3);
+	struct commit *c = w->regions[1].machine;
+	world_put(w, 0, 1, "a", "x");
+	struct commit_id id = world_waiting(w, COMMIT_PREPARE).id;
+	world_drop(w, 0, 1, 0);
+	world_deliver(w, 5, COMMIT_PREPARE);
+	world_deliver(w, 5, COMMIT_VOTE);
+	cr_assert_eq(world_code(w, 1), ERR_OK);
+	world_drop(w, 255, 255, 0);
+	world_say(w, 2, 1, (struct commit_message){.type = COMMIT_RECOVER, .id = id, .ballot = world_ballot(3, 2)});
+	cr_assert_eq(c->transaction_count, 1);
+	cr_assert_eq(c->history_count, 0);
+	world_streams(w);
+	cr_assert_eq(c->transaction_count, 0);
+	cr_assert_eq(c->history_count, 1, "no row of it is known");
+	cr_assert_eq(c->memory.newest - c->memory.oldest, 1, "its request is not");
+	cr_assert_eq(commit_counts(c)->commits, 1);
+	world_free(w);
+}
+
+/* A vote is in the log that a start has read, and nothing was written of it since: that much of the log is kept, and a second
+ * start finds the vote. */
+Test(recovery, a20_a_vote_outlives_a_start_and_a_log_that_is_cut)
+{
+	struct world *w = world_new(3);
+	struct commit_message m = about(COMMIT_PREPARE, ahead(0, 0), "held");
+	world_put(w, 2, 1, "a", "x");
+	world_deliver(w, 6, 0);
+	world_streams(w);
+	world_say(w, 0, 1, m);
+	cr_assert_eq(world_pending(w, COMMIT_VOTE), 1);
+	world_drop(w, 255, 255, 0);
+	uint64_t vote_lsn = w->regions[1].cut + w->regions[1].count - 1;
+	world_kill(w, 1);
+	world_start(w, 1);
+	for (uint64_t i = 2; i < 6; i++) {
+		world_put(w, 2, i, "a", "x");
+		world_deliver(w, 6, 0);
+		cr_assert_eq(world_code(w, i), ERR_OK);
+	}
+	world_streams(w);
+	cr_assert_leq(commit_oldest_lsn(w->regions[1].machine), vote_lsn, "its vote may be cut away");
+	world_trim(w, 1);
+	cr_assert_gt(w->regions[1].cut, 0, "nothing was cut away");
+	world_drop(w, 255, 255, 0);
+	m.type = COMMIT_RECOVER;
+	m.ballot = world_ballot(3, 2);
+	world_say(w, 2, 1, m);
+	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_YES);
+	world_free(w);
 }

@@ -1186,6 +1186,7 @@ Test(port, c5_own_writes_are_refused_while_the_clock_is_ahead)
 static void published(void)
 {
 	struct vector v;
+	cr_assert_eq(rings, 1, "the vectors are told when it starts");
 	rings = 0;
 	actor.publish(port, now);
 	cr_assert_eq(rings, 0, "nothing has changed");

@@ -480,8 +480,11 @@ Test(strong_port, the_earliest_timer_counts)
 	silent_ns = LOOP_NEVER;
 	port.failed = ERR_IO; /* nobody looks any more: no reason to wake */
 	cr_assert_eq(strong_deadline_ns(&port), LOOP_NEVER);
-	port.failed = 0;
 	event_count = 0;
+	uint32_t looked = looks, shown = shows;
+	strong_tick(&port);
+	cr_assert(event_count == 0 && looks == looked && shows == shown, "nor to do anything");
+	port.failed = 0;
 	port.now.monotonic_ns = 150 * SECOND - 1;
 	strong_tick(&port);
 	cr_assert(event_count == 0 && looks == 1 && shows == 1);
