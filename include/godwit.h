@@ -106,7 +106,8 @@ const char *gw_error_text(int code);
 enum gw_outcome {
 	GW_OUTCOME_APPLIED = 0, /* GW_OK */
 	GW_OUTCOME_REFUSED = 1, /* certainly not applied, now or later */
-	GW_OUTCOME_UNKNOWN = 2  /* may have been applied, or may yet be: GW_UNKNOWN, GW_EXPIRED, a code that is not known */
+	GW_OUTCOME_UNKNOWN =
+	    2 /* may have been applied, or may yet be: GW_UNKNOWN, GW_EXPIRED, a failing disk, a code not known */
 };
 enum gw_outcome gw_outcome(int code);
 
@@ -160,7 +161,7 @@ struct gw_result {
 	struct gw_bytes version; /* opaque, GW_VERSION_SIZE_MAX bytes at most. get: of the row read. Writes: of what was
 	                          * written; of a transaction, the version of each key that it wrote. A delete has one, too */
 	uint64_t hlc;            /* of the write, or of the write that was read: milliseconds since 1970 << 16 | counter */
-	uint64_t submitted_ns, answered_ns;
+	uint64_t submitted_ns, answered_ns; /* 0 if it was refused before it was submitted */
 	uint32_t siblings; /* get: values that stand side by side, 1 unless writes crossed; value is the one that won */
 };
 
@@ -191,8 +192,8 @@ struct gw_write_options {
 	uint32_t timeout_ms;  /* 0: the connection's */
 	enum gw_condition condition;
 	struct gw_bytes expected; /* with GW_IF_VERSION: the version from a result; empty otherwise */
-	struct gw_bytes seen; /* eventual keyspaces: the version from the result that this write replaces; what that read had
-	                       * not seen stays beside this write. Empty: replace whatever the region holds */
+	struct gw_bytes seen; /* eventual keyspaces only: the version from the result that this write replaces; what that read
+	                       * had not seen stays beside this write. Empty: replace whatever the region holds */
 };
 
 struct gw_read_options {
@@ -222,8 +223,8 @@ int gw_submit_delete(struct gw_connection *connection, struct gw_bytes key, cons
 int gw_submit_get(struct gw_connection *connection, struct gw_bytes key, const struct gw_read_options *options, void *user);
 
 /* Sends what is queued, waits up to timeout_ms for a first result (0: does not wait), and calls `each` once for each result
- * that is there, in any order. What result points to lives until `each` returns. `each` may call gw_submit_..., and nothing
- * else with this connection. Returns the number of results; a signal ends the wait early. */
+ * that is there, in any order. What result points to lives until `each` returns. `each` may call gw_submit_... and
+ * gw_pending, and nothing else with this connection. Returns the number of results; a signal ends the wait early. */
 int gw_poll(struct gw_connection *connection, uint32_t timeout_ms, void (*each)(void *context, const struct gw_result *result),
     void *context);
 
@@ -257,13 +258,14 @@ struct gw_row {
 };
 
 /* The rows whose keys begin with prefix (empty: all), in the order of their keys' bytes, page by page. Each page is one view of
- * the rows; between two pages others may write. Sends nothing yet. GW_OK: *scan is to be freed with gw_scan_free. */
+ * the rows; between two pages others may write. Sends nothing yet, and has no pipelined form. GW_OK: *scan is to
+ * be freed with gw_scan_free. */
 int gw_scan_begin(
     struct gw_connection *connection, struct gw_bytes prefix, const struct gw_scan_options *options, struct gw_scan **scan);
 
 /* GW_OK: the next row, which lives until the next call with this scan, whatever else is done with the connection. GW_EMPTY:
  * there is none. Anything else: why the next page could not be had (gw_scan_reason says more); to call again asks for that page
- * again. */
+ * again. *row is set with GW_OK only. Blocking, as gw_get. */
 int gw_scan_next(struct gw_scan *scan, struct gw_row *row);
 
 /* One line about the last failure, "" without one; lives until the next call with this scan. */
