@@ -270,7 +270,7 @@ static void message_take(struct gw_connection *c, uint64_t now_ns, struct receiv
 	struct wire_answers answers;
 	const Godwit__Client__Answer *answer;
 	int code = wire_answers_start(&answers, zmq_msg_data(&c->held), zmq_msg_size(&c->held));
-	if (code == ERR_OK && answers.protocol != PROTOCOL_VERSION) {
+	if (code == ERR_OK && !version_is_understood(answers.protocol, PROTOCOL_VERSION)) {
 		version_refused(c, answers.protocol, now_ns, receiver);
 		return;
 	}

@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "core/version.h"
 
-#define BODY_VERSION 2u
+#define BODY_VERSION 2u /* the oldest understood, and written: core/version.h */
 
 struct cursor {
 	const uint8_t *at, *end;
@@ -84,7 +85,8 @@ int commit_body_open(struct commit_body *body, const uint8_t *bytes, size_t size
 	body->since = take_u64(&cursor);
 	body->request_count = take_u16(&cursor);
 	/* What is cut off reads as 0, and neither count may be that. */
-	if (version != BODY_VERSION || ack > 1 || !body->request_count || body->request_count > COMMIT_REQUESTS_MAX)
+	if (!version_is_understood(version, BODY_VERSION) || ack > 1 || !body->request_count ||
+	    body->request_count > COMMIT_REQUESTS_MAX)
 		return ERR_MALFORMED;
 	body->requests_at = (uint32_t)(cursor.at - bytes);
 	take(&cursor, (size_t)body->request_count * COMMIT_REQUEST_NAME_SIZE);

@@ -133,7 +133,7 @@ static void admin_handle(struct admin *admin, const uint8_t *bytes, size_t size)
 	    size <= REQUEST_SIZE_MAX ? godwit__admin__admin_request__unpack(NULL, size, bytes) : NULL;
 	if (!request)
 		code = error_set(&error, ERR_MALFORMED, "the request cannot be read");
-	else if (request->protocol != PROTOCOL_VERSION)
+	else if (!version_is_understood(request->protocol, PROTOCOL_VERSION))
 		code = error_set(
 		    &error, ERR_WRONG_VERSION, "protocol %u here, %u in the request", PROTOCOL_VERSION, request->protocol);
 	else

@@ -13,9 +13,10 @@
 #include <zmq.h>
 
 #include "core/error.h"
+#include "core/version.h"
 #include "runtime/keys.h"
 
-#define PROTOCOL_VERSION 1u
+#define PROTOCOL_VERSION  1u /* the oldest understood, of clients, admin and peers: core/version.h says who writes which */
 #define MESSAGE_SIZE_MAX (4u * 1024 * 1024) /* of any one message from a client or a peer */
 #define IDENTITY_SIZE_MAX 32u
 

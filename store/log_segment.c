@@ -12,8 +12,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "core/version.h"
+
 #define LOG_MAGIC        0x00676f6c74776467ull
-#define LOG_VERSION      3u
+#define LOG_VERSION          3u   /* the oldest understood, and written: core/version.h */
 #define LOG_HEADER_BYTES_OLD 168u /* in versions 1 and 2 */
 #define LOG_HEADER_BYTES 176u /* what the checksum covers */
 
@@ -76,7 +78,7 @@ int log_header_decode(struct log_header *header, const uint8_t bytes[static LOG_
 		return ERR_WRONG_VERSION;
 	if (magic != LOG_MAGIC || checksum != XXH3_64bits(bytes, LOG_HEADER_BYTES))
 		return ERR_CORRUPT;
-	if (version != LOG_VERSION)
+	if (!version_is_understood(version, LOG_VERSION))
 		return ERR_WRONG_VERSION;
 	memcpy(&header->region, bytes + 12, 4);
 	memcpy(&header->start_lsn, bytes + 16, 8);

@@ -14,6 +14,7 @@
 
 #include "core/broken.h"
 #include "core/bytes.h"
+#include "core/version.h"
 #include "store/rows_internal.h"
 
 #define MAP_SIZE_DEFAULT     (8ull << 30)
@@ -22,7 +23,7 @@
 #define CONFLICT_AGE_DEFAULT (30ull * 24 * 3600 * 1000)
 #define READERS_MAX          254
 #define FREE_COUNT_EVERY     256u /* transactions between two counts of free pages */
-#define STATE_VERSION        4u
+#define STATE_VERSION        4u   /* the oldest understood, and written: core/version.h */
 #define STATE_NUMBERS        (18 + REGIONS_MAX)
 #define STATE_SIZE           (8 + 16 + 8 * STATE_NUMBERS + STORE_ID_SIZE * REGIONS_MAX + ROWS_CHECK_SIZE)
 
@@ -133,7 +134,7 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	if (code != 0)
 		return rows_lmdb_error(code, "meta", error);
 	const uint8_t *at = value.mv_data;
-	if (value.mv_size < 8 || bytes_get_u64(at) != STATE_VERSION)
+	if (value.mv_size < 8 || !version_is_understood(bytes_get_u64(at), STATE_VERSION))
 		return error_set(error, ERR_WRONG_VERSION, "rows: written by another version of Godwit (format %llu, this one has %u)",
 		    (unsigned long long)(value.mv_size < 8 ? 0 : bytes_get_u64(at)), STATE_VERSION);
 	if (value.mv_size != STATE_SIZE ||

@@ -253,7 +253,7 @@ static uint32_t request_take(struct port *port, struct message *message)
 	struct request_operation operation;
 	uint64_t route = replies_route(&port->replies, message->identity, message->identity_size);
 	int code = request_open(&request, message_bytes(message), message_size(message));
-	if (!code && request.protocol != PROTOCOL_VERSION)
+	if (!code && !version_is_understood(request.protocol, PROTOCOL_VERSION))
 		code = ERR_WRONG_VERSION;
 	if (!code && request.operation_count > REQUEST_OPERATIONS_MAX)
 		code = ERR_MALFORMED;

@@ -6,7 +6,8 @@
  * transactions and reads.
  *
  * One message to a peer holds many of the machine's, all of a turn:
- *   u8 version | u8 from | u8 to | u8 kind | u64 topology_base_fingerprint | 16 bytes store id | u64 nonce of its start | ...
+ *   u8 version | u8 from | u8 to | u8 kind | u64 topology_base_fingerprint | 16 bytes store id | u64 nonce of its start |
+ *   u8 newest version that the sender understands (core/version.h; kinds 1 and 2 are in the oldest) | ...
  *   kind 0, messages: (u32 size, commit/message.h)...
  *   kind 1, the sender's starts (store/starts.h), until the other has met the last: u64 first | u64 nonce...
  *   kind 2, what it says of the other's start: u64 nonce of that | u8 enum strong_known
@@ -33,8 +34,9 @@
 #define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
 #define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
 
-#define STRONG_ENVELOPE_SIZE (4u + 8 + STORE_ID_SIZE + 8)
-#define STRONG_NONCE_AT      (STRONG_ENVELOPE_SIZE - 8)
+#define STRONG_NONCE_AT      (4u + 8 + STORE_ID_SIZE)
+#define STRONG_NEWEST_AT     (STRONG_NONCE_AT + 8)
+#define STRONG_ENVELOPE_SIZE (STRONG_NEWEST_AT + 1)
 enum strong_envelope { STRONG_MESSAGES, STRONG_STARTS, STRONG_KNOWN };
 enum strong_known { STRONG_UNMET, STRONG_MET, STRONG_OLDER };
 
@@ -43,6 +45,7 @@ struct strong_peer {
 	void *socket;
 	uint8_t *batch; /* STRONG_BATCH_MAX + STRONG_MESSAGE_MAX bytes */
 	size_t size;    /* 0: nothing to send */
+	uint32_t newest; /* version that it understands, as its last message told; 0: not told */
 	uint64_t heard_ns;
 	enum strong_known knows_us;
 	bool is_older;        /* what answers there is an older copy of the store that this region met */

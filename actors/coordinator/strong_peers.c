@@ -7,10 +7,11 @@
 #include "actors/coordinator/commit/message.h"
 #include "actors/coordinator/port.h"
 #include "core/bytes.h"
+#include "core/version.h"
 #include "runtime/logline.h"
 #include "shm/crash_point.h"
 
-#define ENVELOPE_VERSION 5u
+#define ENVELOPE_VERSION 6u /* the oldest understood */
 #define HIGH_WATER       256u
 /* A region that answered neither a heartbeat (each 100 ms) nor us for so long, and two round trips, is not counted on. A hint:
  * it refuses what could not succeed before it is begun, for then the refusal is certain. */
@@ -23,13 +24,15 @@
 
 void strong_envelope_begin(const struct port *port, uint8_t to, enum strong_envelope kind, uint8_t *out)
 {
-	out[0] = ENVELOPE_VERSION;
+	uint32_t newest = kind == STRONG_MESSAGES ? port->strong.peers[to].newest : 0;
+	out[0] = (uint8_t)version_agree(ENVELOPE_VERSION, newest);
 	out[1] = port->process.region->id;
 	out[2] = to;
 	out[3] = (uint8_t)kind;
 	bytes_put_u64(out + 4, port->strong.fingerprint);
 	memcpy(out + 12, rows_meta_now(port->rows)->store_id, STORE_ID_SIZE);
 	bytes_put_u64(out + STRONG_NONCE_AT, starts_last(&port->starts.own).nonce);
+	out[STRONG_NEWEST_AT] = (uint8_t)(ENVELOPE_VERSION + version_ahead());
 }
 
 bool strong_envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size)
@@ -111,7 +114,7 @@ static int envelope_check(struct port *port, const char *user, const uint8_t *by
 		refuse(port, user, ERR_MALFORMED, "it cannot be read");
 		return -1;
 	}
-	if (bytes[0] != ENVELOPE_VERSION) {
+	if (!version_is_understood(bytes[0], ENVELOPE_VERSION)) {
 		refuse(port, user, ERR_WRONG_VERSION, "another version");
 		return -1;
 	}
@@ -124,6 +127,7 @@ static int envelope_check(struct port *port, const char *user, const uint8_t *by
 		refuse(port, user, ERR_CONFIGURATION, "another cluster or topology");
 		return -1;
 	}
+	port->strong.peers[region->id].newest = bytes[STRONG_NEWEST_AT];
 	const struct store_id *known = &rows_meta_now(port->rows)->peer_stores[region->id];
 	if (!store_id_is_known(known))
 		return -1; /* the streams meet first; until then it counts as lost */

@@ -10,9 +10,9 @@
 static int parse_checked(struct monitor_event *event, const struct heartbeat_rules *rules,
     const Godwit__Peer__Envelope *envelope, struct error_context *error)
 {
-	if (envelope->protocol != PROTOCOL_VERSION)
-		return error_set(
-		    error, ERR_WRONG_VERSION, "protocol version %u, this is %u", envelope->protocol, PROTOCOL_VERSION);
+	if (!version_is_understood(envelope->protocol, PROTOCOL_VERSION))
+		return error_set(error, ERR_WRONG_VERSION, "protocol version %u, this build understands %u to %u",
+		    envelope->protocol, PROTOCOL_VERSION, PROTOCOL_VERSION + version_ahead());
 	if (strcmp(envelope->cluster, rules->cluster) != 0)
 		return error_set(error, ERR_CONFIGURATION, "it belongs to another cluster");
 	if (envelope->region >= REGIONS_MAX || !(rules->peers >> envelope->region & 1))
@@ -23,6 +23,7 @@ static int parse_checked(struct monitor_event *event, const struct heartbeat_rul
 	*event = (struct monitor_event){.kind = MONITOR_HEARTBEAT, .peer = (uint8_t)envelope->region};
 	event->heartbeat.number = heartbeat->number;
 	event->heartbeat.sent_ns = heartbeat->sent_ns;
+	event->heartbeat.newest = envelope->newest;
 	event->heartbeat.reply = heartbeat->reply;
 	event->heartbeat.hlc = heartbeat->hlc;
 	event->heartbeat.load_percent = heartbeat->load_percent;
@@ -59,7 +60,8 @@ size_t heartbeat_pack(const struct heartbeat_rules *rules, const struct monitor 
 	heartbeat.applied = (ProtobufCBinaryData){.data = vector, .len = vector_encode(&m->applied, vector)};
 	heartbeat.load_percent = m->load_percent;
 	heartbeat.wall_ms = wall_ms;
-	envelope.protocol = PROTOCOL_VERSION;
+	envelope.protocol = version_agree(PROTOCOL_VERSION, rules->newest[effect->peer]);
+	envelope.newest = PROTOCOL_VERSION + version_ahead();
 	envelope.cluster = (char *)(uintptr_t)rules->cluster; /* packing only reads it */
 	envelope.region = rules->region;
 	envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_HEARTBEAT;

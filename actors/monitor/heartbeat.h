@@ -13,6 +13,7 @@ struct heartbeat_rules {
 	const char *cluster; /* borrowed */
 	uint8_t region;
 	uint32_t peers; /* mask */
+	uint32_t newest[REGIONS_MAX]; /* version that each peer understands, as its last message told; 0: not told */
 };
 #define HEARTBEAT_SIZE_MAX 1024u
 /* Fills event but for its times. ERR_MALFORMED, ERR_WRONG_VERSION, ERR_CONFIGURATION (another cluster). */

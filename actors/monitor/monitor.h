@@ -43,6 +43,7 @@ struct monitor_event {
 			struct vector applied;
 			uint64_t number, sent_ns, hlc, wall_ms;
 			uint32_t load_percent;
+			uint32_t newest; /* version that the peer understands, for the port */
 			bool reply;
 		} heartbeat;
 	};

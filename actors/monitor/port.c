@@ -122,6 +122,7 @@ static void message_handle(struct port *port, struct message *message, const cha
 		return;
 	}
 	counter_add(port->process.counters, COUNTER_heartbeats_received, 1);
+	port->rules.newest[event.peer] = event.heartbeat.newest;
 	port->message = message;
 	port_feed(port, event);
 	port->message = NULL;

@@ -35,7 +35,8 @@ static struct digest digest_get(const uint8_t bytes[static DIGEST_SIZE])
 
 static void pack(struct packer *p, Godwit__Peer__Envelope *envelope)
 {
-	envelope->protocol = PROTOCOL_VERSION;
+	envelope->protocol = version_agree(PROTOCOL_VERSION, p->newest[p->to]);
+	envelope->newest = PROTOCOL_VERSION + version_ahead();
 	envelope->cluster = (char *)p->topology->cluster;
 	envelope->region = p->self;
 	p->size = godwit__peer__envelope__get_packed_size(envelope);
@@ -46,6 +47,7 @@ static void pack(struct packer *p, Godwit__Peer__Envelope *envelope)
 void pack_ask(struct packer *p, const struct reconciler_ask *ask)
 {
 	Godwit__Peer__DigestRequest request = GODWIT__PEER__DIGEST_REQUEST__INIT;
+	p->to = ask->peer;
 	request.number = ask->number;
 	request.keyspace = ask->keyspace;
 	request.bucket = ask->bucket;
@@ -107,7 +109,7 @@ void pack_page(struct packer *p, const Godwit__Peer__DigestRequest *request, con
 
 int envelope_check(const Godwit__Peer__Envelope *envelope, const struct topology *topology, uint32_t self, const char *user)
 {
-	if (envelope->protocol != PROTOCOL_VERSION)
+	if (!version_is_understood(envelope->protocol, PROTOCOL_VERSION))
 		return ERR_WRONG_VERSION;
 	const struct region *sender = topology_region_by_id(topology, envelope->region);
 	if (!sender || envelope->region == self || strcmp(envelope->cluster, topology->cluster) != 0 ||

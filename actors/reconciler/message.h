@@ -12,6 +12,8 @@
 struct packer {
 	const struct topology *topology;
 	uint32_t self;
+	uint32_t to;                  /* whom the next message is for */
+	uint32_t newest[REGIONS_MAX]; /* version that each peer understands, as its last message told; 0: not told */
 	Godwit__Peer__RowDigest row_digests[PAGE_ROWS_MAX];
 	Godwit__Peer__RowDigest *row_pointers[PAGE_ROWS_MAX];
 	uint8_t digest_bytes[PAGE_ROWS_MAX][16];
@@ -19,7 +21,7 @@ struct packer {
 	uint8_t bytes[RECONCILER_MESSAGE_MAX];
 };
 
-/* Each leaves the message in bytes and size. */
+/* Each leaves the message in bytes and size. An answer goes to region `to` of the packer.*/
 void pack_ask(struct packer *packer, const struct reconciler_ask *ask);
 void pack_digests(struct packer *packer, const Godwit__Peer__DigestRequest *request, const struct vector *applied,
     const struct digest buckets[static DIGEST_BUCKETS], uint64_t live_rows);

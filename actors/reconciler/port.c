@@ -164,6 +164,7 @@ static int port_answer(
 		logline_distinct(LOG_LEVEL_ERROR, "rows_not_read", (uint64_t)-rc, "code=%s", error_name(rc));
 		return 0;
 	}
+	p->packer.to = from;
 	if (request->bucket == -1)
 		pack_digests(&p->packer, request, &applied, p->own_buckets, live_rows);
 	else
@@ -227,6 +228,7 @@ static void port_message(struct port *p, const struct peer_socket *peer, struct 
 	if (envelope)
 		rc = envelope_check(envelope, &p->process.topology, p->process.region->id, user);
 	if (rc == 0) {
+		p->packer.newest[envelope->region] = envelope->newest;
 		if (!peer && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_DIGEST_REQUEST)
 			rc = port_answer(p, envelope->digest_request, envelope->region, message, now_ns);
 		else if (peer && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_DIGEST_REPLY)

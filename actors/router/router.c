@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/version.h"
+
 static int keyspace_find(const struct topology *topology, struct request_bytes name)
 {
 	if (!name.size)
@@ -73,7 +75,7 @@ void router_plan(struct router_plan *plan, const struct topology *topology, cons
 {
 	*plan = (struct router_plan){0};
 	plan->code = request_open(&plan->request, bytes, size);
-	if (!plan->code && plan->request.protocol != protocol)
+	if (!plan->code && !version_is_understood(plan->request.protocol, protocol))
 		plan->code = ERR_WRONG_VERSION;
 	if (!plan->code && (!plan->request.client_id || plan->request.operation_count > REQUEST_OPERATIONS_MAX))
 		plan->code = ERR_MALFORMED;

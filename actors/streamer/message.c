@@ -130,9 +130,10 @@ static int parse_checked(struct peer_message *message, const struct peer_rules *
 {
 	if (envelope->region < REGIONS_MAX && (rules->peers >> envelope->region & 1))
 		message->event.peer = (uint8_t)envelope->region;
-	if (envelope->protocol != PROTOCOL_VERSION)
-		return error_set(
-		    error, ERR_WRONG_VERSION, "protocol version %u, this is %u", envelope->protocol, PROTOCOL_VERSION);
+	message->newest = envelope->newest;
+	if (!version_is_understood(envelope->protocol, PROTOCOL_VERSION))
+		return error_set(error, ERR_WRONG_VERSION, "protocol version %u, this build understands %u to %u",
+		    envelope->protocol, PROTOCOL_VERSION, PROTOCOL_VERSION + version_ahead());
 	if (strcmp(envelope->cluster, rules->cluster) != 0)
 		return error_set(error, ERR_CONFIGURATION, "it belongs to another cluster");
 	if (message->event.peer == REGIONS_MAX)
@@ -165,9 +166,10 @@ void peer_message_close(struct peer_message *message)
 	message->envelope = NULL;
 }
 
-static size_t pack(const struct peer_rules *rules, Godwit__Peer__Envelope *envelope, uint8_t *out)
+static size_t pack(const struct peer_rules *rules, uint32_t version, Godwit__Peer__Envelope *envelope, uint8_t *out)
 {
-	envelope->protocol = PROTOCOL_VERSION;
+	envelope->protocol = version;
+	envelope->newest = PROTOCOL_VERSION + version_ahead();
 	envelope->cluster = (char *)(uintptr_t)rules->cluster; /* packing only reads it */
 	envelope->region = rules->region;
 	size_t size = godwit__peer__envelope__pack(envelope, out);
@@ -231,11 +233,13 @@ size_t peer_message_pack(
 		envelope.refusal = &refusal;
 		break;
 	}
-	return pack(rules, &envelope, out);
+	/* What opens a subscription, or refuses it, can be read by whoever is there now. */
+	bool is_open = effect->kind == STREAMER_SEND_ACKNOWLEDGE || effect->kind == STREAMER_SEND_ALIVE;
+	return pack(rules, version_agree(PROTOCOL_VERSION, is_open ? rules->newest[effect->peer] : 0), &envelope, out);
 }
 
 size_t peer_message_pack_frame(
-    const struct peer_rules *rules, uint64_t epoch, uint64_t number, const struct frame *frame, uint8_t *out)
+    const struct peer_rules *rules, uint8_t peer, uint64_t epoch, uint64_t number, const struct frame *frame, uint8_t *out)
 {
 	Godwit__Peer__Envelope envelope = GODWIT__PEER__ENVELOPE__INIT;
 	Godwit__Peer__Frame body = GODWIT__PEER__FRAME__INIT;
@@ -247,5 +251,5 @@ size_t peer_message_pack_frame(
 	body.checksum = frame->checksum;
 	envelope.body_case = GODWIT__PEER__ENVELOPE__BODY_FRAME;
 	envelope.frame = &body;
-	return pack(rules, &envelope, out);
+	return pack(rules, version_agree(PROTOCOL_VERSION, rules->newest[peer]), &envelope, out);
 }

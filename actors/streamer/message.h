@@ -15,11 +15,13 @@ struct peer_rules {
 	uint8_t region;
 	uint32_t peers; /* mask */
 	const char *definition; /* of the topology, borrowed; NULL: none is sent */
+	uint32_t newest[REGIONS_MAX];     /* version that each peer understands, as its last message told; 0: not told */
 	const struct keyspace *keyspaces; /* by id, borrowed; NULL: no names are sent */
 };
 
 struct peer_message {
 	struct streamer_event event; /* without now_ns */
+	uint32_t newest;             /* that the sender understands; also of a message of the wrong version */
 	struct frame frame;          /* STREAMER_FRAME: borrowed from the envelope, frame_check passed */
 	const char *reason;          /* STREAMER_REFUSAL: of the other side; from outside, to be escaped */
 	const char *definition;      /* STREAMER_SUBSCRIBE: of its topology; from outside, at most TOPOLOGY_DEFINITION_MAX */
@@ -38,6 +40,6 @@ void peer_message_close(struct peer_message *message);
 size_t peer_message_pack(
     const struct peer_rules *rules, const struct streamer_effect *effect, uint64_t fingerprint, uint8_t *out);
 size_t peer_message_pack_frame(
-    const struct peer_rules *rules, uint64_t epoch, uint64_t number, const struct frame *frame, uint8_t *out);
+    const struct peer_rules *rules, uint8_t peer, uint64_t epoch, uint64_t number, const struct frame *frame, uint8_t *out);
 
 #endif

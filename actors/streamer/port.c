@@ -326,6 +326,7 @@ static void server_handle(struct port *port, struct message *message)
 	if (code == 0) {
 		code = server_check_user(port, message, parsed.event.peer, &error);
 		if (code == 0) {
+			port->rules.newest[parsed.event.peer] = parsed.newest;
 			topologies_compare(port, &parsed);
 			port_feed(port, parsed.event);
 		}
@@ -385,6 +386,7 @@ static void peer_handle(struct port *port, uint8_t peer, struct message *message
 			                    .refusal = {.epoch = port->machine.inbound[peer].epoch, .code = code}});
 		return;
 	}
+	port->rules.newest[peer] = parsed.newest;
 	port->frame = &parsed.frame;
 	port->held_name = parsed.held_name;
 	port_feed(port, parsed.event);
@@ -501,7 +503,7 @@ static int subscriber_send_frame(struct port *port, uint8_t peer, const struct o
 {
 	struct subscriber *subscriber = &port->subscribers[peer];
 	const struct streamer_outbound *out = &port->machine.outbound[peer];
-	size_t size = peer_message_pack_frame(&port->rules, out->epoch, out->number + 1, &frame->frame, port->out);
+	size_t size = peer_message_pack_frame(&port->rules, peer, out->epoch, out->number + 1, &frame->frame, port->out);
 	CRASH_POINT(frame_built);
 	int code = socket_send(port->server, subscriber->identity, subscriber->identity_size, port->out, size);
 	if (code)
@@ -620,6 +622,7 @@ static void streams_json(const struct port *port, struct text *out)
 		const struct streamer_outbound *outbound = &s->outbound[peer];
 		text_add(out, "%s{\"peer\":", comma);
 		text_add_json_string(out, peer_name(port, peer), strlen(peer_name(port, peer)));
+		text_add(out, ",\"version\":%u", version_agree(PROTOCOL_VERSION, port->rules.newest[peer]));
 		text_add(out,
 		    ",\"inbound\":{\"state\":\"%s\",\"code\":\"%s\",\"epoch\":%llu,\"origins\":%u,\"frames\":%llu,"
 		    "\"received_bytes\":%llu,\"waiting_bytes\":%llu,\"credit\":%llu}",

@@ -242,7 +242,7 @@ static void frames(void)
 		memcpy(front + 1, &frame.raw_size, 4);
 		bytes_put_u64(front + 5, frame.checksum);
 		seed("frame", names[kind][0], front, sizeof front, payload, frame.payload_size);
-		size_t size = peer_message_pack_frame(&rules, 5, 1, &frame, message);
+		size_t size = peer_message_pack_frame(&rules, 1, 5, 1, &frame, message);
 		SEED("peer", names[kind][1], 1, message, size);
 	}
 }

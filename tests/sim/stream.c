@@ -248,7 +248,7 @@ static bool send_frame(struct sim *sim, struct sim_node *node, uint8_t peer)
 	}
 	const struct streamer_outbound *out = &node->streamer.outbound[peer];
 	struct peer_rules rules = rules_of(node);
-	size_t size = peer_message_pack_frame(&rules, out->epoch, out->number + 1, &frame, packed);
+	size_t size = peer_message_pack_frame(&rules, peer, out->epoch, out->number + 1, &frame, packed);
 	if (!network_send(sim, node->region, peer, SERVICE_STREAM, false, packed, size)) {
 		struct streamer_event failed = {
 		    .kind = STREAMER_SEND_FAILED, .peer = peer, .now_ns = sim->now_ns, .send_failed = {ERR_UNREACHABLE}};

@@ -302,6 +302,7 @@ static size_t envelope(uint8_t *out, uint8_t from, enum strong_envelope kind)
 	bytes_put_u64(out + 4, FINGERPRINT);
 	memset(out + 12, from, STORE_ID_SIZE);
 	bytes_put_u64(out + STRONG_NONCE_AT, port.starts.peers[from].nonce);
+	out[STRONG_NEWEST_AT] = version;
 	return STRONG_ENVELOPE_SIZE;
 }
 
@@ -367,7 +368,7 @@ Test(peers, T39_whoever_is_not_the_region_it_says_is_refused)
 		bool is_counted;
 	} wrong[] = {
 	    {"r5", 0, (uint8_t)(version - 1), true},                                    /* another version */
-	    {"r5", 0, (uint8_t)(version + 1), true}, {"r5", 1, 2, true},                /* from another than the key says */
+	    {"r5", 0, (uint8_t)(version + 2), true}, {"r5", 1, 2, true},                /* from another than the key says */
 	    {"r2", 1, 5, true}, {"r5", 1, 4, true},                                     /* there is none */
 	    {"r5", 1, 200, true}, {"r3", 1, 3, true},                                   /* from this region itself */
 	    {NULL, 1, 5, true}, {"r5", 2, 5, true},                                     /* to another */
@@ -956,4 +957,33 @@ Test(peers, a20_the_first_region_is_a_peer_like_the_others)
 	strong_send(&port, 1u << 0, &m);
 	strong_send_all(&port);
 	cr_assert_eq(sent_count, 1);
+}
+
+/* The build of this test understands `version` and the next one (tests/e2e/next_version.c). */
+Test(peers, G20_envelopes_in_the_newest_version_that_both_understand)
+{
+	static const uint8_t told[][2] = {{0, 0}, {1, 1}, {2, 1}, {0, 0}, {9, 1}}; /* above the oldest; it went back once */
+	uint8_t bytes[1024];
+	struct commit_message m = fetch(1);
+	for (uint8_t i = 0; i < sizeof told / sizeof *told; i++) {
+		for (uint8_t in = 0; in < 2; in++) {
+			size_t size = envelope(bytes, 5, STRONG_MESSAGES);
+			bytes[0] = version + in;
+			bytes[STRONG_NEWEST_AT] = version + told[i][0];
+			size += message_put(bytes + size, 1);
+			receive("r5", bytes, size);
+			cr_expect_eq(event_count, 1);
+		}
+		sent_count = 0;
+		strong_send(&port, 1u << 2 | 1u << 5, &m);
+		strong_send_all(&port);
+		cr_assert_eq(sent_count, 2);
+		for (uint32_t k = 0; k < 2; k++) {
+			cr_expect_eq(sent[k].bytes[0], version + (sent[k].bytes[2] == 5 ? told[i][1] : 0), "%u", i);
+			cr_expect_eq(sent[k].bytes[STRONG_NEWEST_AT], version + 1);
+		}
+		uint8_t start[STRONG_ENVELOPE_SIZE];
+		strong_envelope_begin(&port, 5, STRONG_STARTS, start);
+		cr_expect_eq(start[0], version, "what opens an exchange is in the oldest");
+	}
 }
