@@ -106,8 +106,7 @@ const char *gw_error_text(int code);
 enum gw_outcome {
 	GW_OUTCOME_APPLIED = 0, /* GW_OK */
 	GW_OUTCOME_REFUSED = 1, /* certainly not applied, now or later */
-	GW_OUTCOME_UNKNOWN =
-	    2 /* may have been applied, or may yet be: GW_UNKNOWN, GW_EXPIRED, a failing disk, a code not known */
+	GW_OUTCOME_UNKNOWN = 2  /* may be applied, now or later: GW_UNKNOWN, GW_EXPIRED, a failing disk, a code not known */
 };
 enum gw_outcome gw_outcome(int code);
 
