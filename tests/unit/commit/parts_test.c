@@ -536,3 +536,35 @@ Test(parts, a20_what_is_passed_over)
 	free(look);
 	world_free(w);
 }
+
+/* Whichever leaves the list of what is left for later, the others stay in it in their order, and the next is the last. */
+Test(parts, a20_what_is_left_for_later_stays_in_order)
+{
+	enum { COUNT = 4 };
+	for (uint32_t all = 0; all < 1u << COUNT; all++) {
+		struct world *w = world_new(3);
+		struct commit *c = w->regions[0].machine;
+		for (uint32_t i = 0; i < COUNT; i++) {
+			leave_for_later(c, &c->transactions[i], false);
+			leave_for_later(c, &c->transactions[i], false); /* once */
+		}
+		for (uint32_t i = 0; i < COUNT; i++)
+			if (all >> i & 1) {
+				left_remove(c, &c->transactions[i]);
+				left_remove(c, &c->transactions[i]);
+			}
+		leave_for_later(c, &c->transactions[COUNT], true);
+		uint32_t at = c->left_oldest, older = NOBODY;
+		for (uint32_t i = 0; i <= COUNT; i++) {
+			if (all >> i & 1)
+				continue;
+			cr_assert_eq(at, i, "without %x: %u in the place of %u", all, at, i);
+			cr_assert_eq(c->transactions[at].left_older, older);
+			older = at;
+			at = c->transactions[at].left_newer;
+		}
+		cr_assert(at == NOBODY && c->left_newest == COUNT);
+		cr_assert(c->transactions[COUNT].yields && !c->transactions[0].yields);
+		world_free(w);
+	}
+}

@@ -463,3 +463,56 @@ Test(recovery, a20_a_vote_outlives_a_start_and_a_log_that_is_cut)
 	cr_assert_eq(world_waiting(w, COMMIT_PROMISED).vote, COMMIT_YES);
 	world_free(w);
 }
+
+/* An acceptance counts for the ballot that it names, and beside the proposer's own, which is on the disk. */
+Test(recovery, a20_an_acceptance_counts_for_its_ballot)
+{
+	enum { RIGHT, ANOTHER_BALLOT, OWN_NOT_DURABLE, CASES };
+	for (int which = RIGHT; which < CASES; which++) {
+		struct world *w = world_new(3);
+		const struct commit_counts *counts = commit_counts(w->regions[1].machine);
+		world_say(w, 0, 1, about(COMMIT_PREPARE, ahead(0, 0), "a"));
+		world_drop(w, 255, 255, 0);
+		world_kill(w, 0);
+		world_peers(w, 1, 6);
+		for (uint32_t i = 0; i < 500 && !world_pending(w, COMMIT_RECOVER); i++)
+			world_tick(w, 1, 20 * MS);
+		struct commit_message accepted = {.type = COMMIT_ACCEPTED, .id = ahead(0, 0)};
+		accepted.ballot = world_waiting(w, COMMIT_RECOVER).ballot + (which == ANOTHER_BALLOT ? REGIONS_MAX : 0);
+		w->regions[1].slow_disk = which == OWN_NOT_DURABLE;
+		world_deliver(w, 6, COMMIT_RECOVER);
+		world_deliver(w, 6, COMMIT_PROMISED);
+		cr_assert_eq(world_pending(w, COMMIT_ACCEPT), which == OWN_NOT_DURABLE ? 0 : 2);
+		world_drop(w, 255, 255, 0);
+		world_say(w, 2, 1, accepted);
+		cr_assert_eq(counts->commits, which == RIGHT, "%d", which);
+		if (which == OWN_NOT_DURABLE) {
+			world_sync(w, 1);
+			cr_assert_eq(counts->commits, 0, "what was said before counts");
+			world_say(w, 2, 1, accepted);
+			cr_assert_eq(counts->commits, 1);
+		}
+		world_free(w);
+	}
+}
+
+/* A PREPARE that comes late, of what may have been aborted and forgotten here: no vote, and the stamp to be above is told. */
+Test(recovery, a20_no_vote_for_what_may_have_been_aborted)
+{
+	struct world *w = world_new_forgetful(3);
+	for (uint64_t i = 0; i < 20; i++)
+		world_say(w, 2, 1,
+		    (struct commit_message){.type = COMMIT_DECIDED, .id = ahead(1 + i, 2), .decision = COMMIT_ABORTED});
+	uint64_t forgotten_hlc = w->regions[1].machine->forgotten_abort_hlc;
+	cr_assert_gt(forgotten_hlc, ahead(0, 0).hlc);
+	for (uint64_t i = 0; i < 3; i++) {
+		struct commit_id id = {.hlc = i ? forgotten_hlc + i - 1 : ahead(0, 0).hlc, .region = 0};
+		world_say(w, 0, 1, about(COMMIT_PREPARE, id, "a"));
+		struct commit_message vote = world_waiting(w, COMMIT_VOTE);
+		cr_assert_eq(vote.vote, i < 2 ? COMMIT_NO : COMMIT_YES, "%u", (unsigned)i);
+		if (i < 2)
+			cr_assert(vote.reason == ERR_OVERLOADED && vote.version.hlc == forgotten_hlc);
+		world_drop(w, 255, 255, 0);
+	}
+	world_free(w);
+}
