@@ -6,6 +6,7 @@
 
 #include "actors/monitor/heartbeat.h"
 #include "actors/monitor/monitor.h"
+#include "proto/peer.pb-c.h"
 
 static struct monitor m;
 static struct monitor_effects out;
@@ -254,4 +255,67 @@ Test(heartbeat, there_and_back)
 	for (size_t cut = 0; cut < size; cut++)
 		heartbeat_parse(&event, &rules, bytes, cut, NULL); /* under ASan */
 	cr_assert_eq(heartbeat_parse(&event, &rules, bytes, 0, NULL), ERR_WRONG_VERSION);
+}
+
+/* As tick, and a peer is judged whenever the last time was. */
+static void judge_after(uint64_t after_ms)
+{
+	m.publish_ns = 0;
+	tick(after_ms);
+}
+
+Test(monitor, F24_a_limit_itself_is_not_beyond_it)
+{
+	struct monitor_event local = {.kind = MONITOR_LOCAL};
+	tick(0);
+	judge_after(3000);
+	cr_assert_eq(m.peer[2].state, REGION_UNKNOWN);
+	judge_after(1);
+	cr_assert_eq(m.peer[2].state, REGION_DOWN);
+	beat(1, 1);
+	local.local.applied.sequence[0] = 10;
+	step(local);
+	step((struct monitor_event){.kind = MONITOR_ACKED, .peer = 1});
+	const uint64_t written_ns = now_ns;
+	for (uint64_t limit_ms = 5000; limit_ms <= 10000; limit_ms += 5000) {
+		while (now_ns + 600 * MONITOR_MS < written_ns + limit_ms * MONITOR_MS)
+			beat(1, 1);
+		judge_after(limit_ms - (now_ns - written_ns) / MONITOR_MS);
+		cr_assert_eq(m.peer[1].lag.ms, limit_ms);
+		cr_assert_eq(m.peer[1].state, limit_ms == 5000 ? REGION_UP : REGION_LAGGING);
+		judge_after(1);
+		cr_assert_eq(m.peer[1].state, limit_ms == 5000 ? REGION_LAGGING : REGION_DRAINED);
+	}
+	beat(1, 1);
+	judge_after(3000);
+	cr_assert_neq(m.peer[1].state, REGION_DOWN);
+	judge_after(1);
+	cr_assert_eq(m.peer[1].state, REGION_DOWN);
+}
+
+Test(heartbeat, F24_every_field_arrives_and_a_vector_is_all_there_is)
+{
+	uint8_t bytes[HEARTBEAT_SIZE_MAX], vector[VECTOR_ENCODED_MAX + 1] = {0};
+	struct monitor_event event;
+	struct error_context error;
+	const struct heartbeat_rules other = {.cluster = "demo", .region = 1, .peers = 5};
+	set_up();
+	m.hlc = 11;
+	m.load_percent = 12;
+	struct monitor_effect effect = {.kind = MONITOR_SEND, .number = 13, .sent_ns = 14};
+	size_t size = heartbeat_pack(&rules, &m, &effect, 15, bytes);
+	cr_assert_eq(heartbeat_parse(&event, &other, bytes, size, &error), 0);
+	cr_assert(event.kind == MONITOR_HEARTBEAT && event.heartbeat.hlc == 11 && event.heartbeat.load_percent == 12);
+	cr_assert(event.heartbeat.number == 13 && event.heartbeat.sent_ns == 14 && event.heartbeat.wall_ms == 15);
+	cr_assert_not(event.heartbeat.reply);
+	Godwit__Peer__Envelope *envelope = godwit__peer__envelope__unpack(NULL, size, bytes);
+	const ProtobufCBinaryData whole = envelope->heartbeat->applied;
+	const size_t encoded = vector_encode(&m.applied, vector);
+	for (int more = -1; more <= 1; more++) { /* one byte less, all, one more */
+		envelope->heartbeat->applied = (ProtobufCBinaryData){.data = vector, .len = encoded + (size_t)more};
+		size = godwit__peer__envelope__pack(envelope, bytes);
+		cr_assert_eq(heartbeat_parse(&event, &other, bytes, size, &error), more ? ERR_MALFORMED : 0, "%d", more);
+	}
+	envelope->heartbeat->applied = whole;
+	godwit__peer__envelope__free_unpacked(envelope, NULL);
 }

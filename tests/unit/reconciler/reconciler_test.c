@@ -323,6 +323,45 @@ Test(reconciler, an_answer_that_is_late_or_strange_changes_nothing)
 	free(own.rows);
 }
 
+/* While rows are asked for: only rows, and only with the number of the question. */
+Test(reconciler, F24_what_does_not_answer_the_question_changes_nothing)
+{
+	static struct reconciler r;
+	struct model own = model_new(1), peer = model_new(1);
+	struct reconciler_effects effects;
+	start(&r);
+	model_add(&own, 1, 1);
+	model_add(&peer, 1, 2);
+	reconciler_step(&r, &(struct reconciler_event){.kind = RECONCILER_TICK, .now_ns = 1}, &effects);
+	struct reconciler_event event = {.kind = RECONCILER_NOT_SENT,
+	    .now_ns = 2,
+	    .peer = 1,
+	    .number = effects.asks[0].number + 1,
+	    .own_applied = &own.applied,
+	    .peer_applied = &peer.applied,
+	    .own_buckets = own.buckets,
+	    .peer_buckets = peer.buckets};
+	reconciler_step(&r, &event, &effects);
+	cr_assert(r.peers[1].pending && r.peers[1].comparisons[0].verdict == RECONCILER_UNKNOWN);
+	event.kind = RECONCILER_DIGESTS;
+	event.number--;
+	reconciler_step(&r, &event, &effects);
+	cr_assert(effects.ask_count == 1 && effects.comparisons == 1 && r.peers[1].sweeping);
+	event.number = effects.asks[0].number;
+	reconciler_step(&r, &event, &effects);
+	cr_assert(effects.ask_count == 0 && effects.comparisons == 0 && r.peers[1].sweeping && r.peers[1].pending);
+	event.kind = RECONCILER_ROWS;
+	event.number++;
+	reconciler_step(&r, &event, &effects);
+	cr_assert(r.peers[1].sweeping && r.peers[1].pending);
+	event.kind = RECONCILER_NOT_SENT;
+	event.number--;
+	reconciler_step(&r, &event, &effects);
+	cr_assert(!r.peers[1].pending && r.peers[1].comparisons[0].verdict == RECONCILER_UNREACHABLE);
+	free(own.rows);
+	free(peer.rows);
+}
+
 Test(reconciler, draining_asks_nothing_more)
 {
 	static struct reconciler r;

@@ -292,6 +292,14 @@ static void meets(void)
 	is_alive(1, got.epoch);
 	cr_assert(store_seen_read(&layout->links[1].seen, &ids[0], &met) && store_id_is_equal(&met, &ids[1]));
 	cr_assert_neq(layout->links[1].inbound, LINK_SUBSCRIBED, "not before the coordinator knows it");
+	/* The directory is wiped under it: the new store's coordinator has been told nothing yet. */
+	static struct store_id others[REGIONS_MAX] = {{{8}}};
+	store_table_write(&layout->coordinator.stores, others);
+	shell_turn(3000);
+	get(1, 0, SUBSCRIBE);
+	memcpy(&others[1], &ids[1], sizeof others[1]);
+	arrives(1, 1, NULL, (struct streamer_effect){.kind = STREAMER_SEND_ALIVE, .epoch = got.epoch, .stores = others});
+	cr_assert(store_seen_read(&layout->links[1].seen, &others[0], &met) && store_id_is_equal(&met, &ids[1]));
 }
 Test(port, F24_a_store_that_is_met_is_told_to_the_coordinator)
 {
