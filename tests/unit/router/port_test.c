@@ -573,13 +573,18 @@ static void refusals(void)
 {
 	add(5, ROUTER_GET, "000001");
 	request('a', "app", PROTOCOL_VERSION + 1);
-	shell_arrives(SHELL_SERVER, 0, 'b', "app", "\x1a\x05", 2);
+	/* A write, and behind it what cannot be read: nothing of it goes on. */
+	static const char broken[] = "\x08\x01\x11"
+	                             "12345678"
+	                             "\x1a\x04\x08\x05\x10\x01"
+	                             "\x1a\x01\xff";
+	shell_arrives(SHELL_SERVER, 0, 'b', "app", broken, sizeof broken - 1);
 	shell_arrives(SHELL_SERVER, ERR_MALFORMED, 0, NULL, NULL, 0);
 	get('c', 5, "000001");
 	cr_assert_eq(shell_drain(SHELL_SERVER, 8), 4);
 	cr_assert_eq(refused('a', 0, ERR_WRONG_VERSION), 1);
 	cr_assert_eq(answers('a', 5), 0);
-	cr_assert_eq(refused('b', 0, ERR_MALFORMED), 1);
+	cr_assert(refused('b', 0, ERR_MALFORMED) == 1 && to_coordinator() == 0);
 	cr_assert_eq(shell_count(COUNTER_frames_refused), 3);
 	cr_assert_eq(shell_logged("request_refused"), 3);
 	shell_turn(1);
