@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 
 int main(int argc, char **argv)
 {

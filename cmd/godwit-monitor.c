@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/monitor/port.h"
+#include "actors/monitor/io.h"
 
 int main(int argc, char **argv)
 {

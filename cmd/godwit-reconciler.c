@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/reconciler/port.h"
+#include "actors/reconciler/io.h"
 
 int main(int argc, char **argv)
 {

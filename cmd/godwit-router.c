@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/router/port.h"
+#include "actors/router/io.h"
 
 int main(int argc, char **argv)
 {

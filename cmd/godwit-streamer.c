@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/streamer/port.h"
+#include "actors/streamer/io.h"
 
 int main(int argc, char **argv)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/supervisor/port.h"
+#include "actors/supervisor/io.h"
 
 int main(int argc, char **argv)
 {

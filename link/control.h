@@ -7,7 +7,7 @@
 #ifndef GODWIT_LINK_CONTROL_H
 #define GODWIT_LINK_CONTROL_H
 #include "core/error.h"
-#include "link/port.h"
+#include "link/proxy.h"
 #include "runtime/text.h"
 
 int control_command(struct proxy *proxy, const struct topology *topology, const char *command, const char *argument,

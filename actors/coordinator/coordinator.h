@@ -4,7 +4,7 @@
  * remembers requests, and holds answers back until what they answer is durable and in the rows.
  *
  * One event in, effects out; no clock, file, socket or allocation in a step. A step that wants something appended says so in
- * its effects (`hlc_bound` first, then `record`); the port hands both to the log and reports with APPENDED before any other
+ * its effects (`hlc_bound` first, then `record`); io.c hands both to the log and reports with APPENDED before any other
  * event. Only then is the number taken: a log that refuses leaves no gap. The same file runs in the simulator.
  *
  *   OPERATION --> refused, repeated: an answer           INBOUND --> dropped: effects.inbound
@@ -51,7 +51,7 @@ struct coordinator_options {
 
 /* One client's write, decoded. Everything is borrowed for the step, or until APPENDED. */
 struct coordinator_operation {
-	uint64_t route; /* whom to answer; means something to the port only */
+	uint64_t route; /* whom to answer; means something to io.c only */
 	uint64_t client_id, number, settled;
 	uint64_t age_ms; /* of a repeat: since it was first sent; 0: sent for the first time */
 	int keyspace;    /* -1: there is none of that name */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "core/bytes.h"
 #include "runtime/logline.h"
 #include "shm/crash_point.h"
@@ -19,8 +19,8 @@
 
 static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t key_size, struct commit_row *row)
 {
-	struct port *port = user;
-	struct strong *strong = &port->strong;
+	struct coordinator_io *io = user;
+	struct strong *strong = &io->strong;
 	struct error_context error = {0};
 	int code = strong->viewing ? 0 : rows_view_begin(strong->view, &error);
 	strong->viewing = strong->viewing || !code;
@@ -40,9 +40,9 @@ static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t k
 	abort();
 }
 
-void strong_apply_begin(struct port *port)
+void strong_apply_begin(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
+	struct strong *strong = &io->strong;
 	if (strong->viewing)
 		rows_view_end(strong->view);
 	strong->viewing = false;
@@ -51,28 +51,28 @@ void strong_apply_begin(struct port *port)
 /* ---- what the machine wants ---- */
 
 /* Room was asked for ahead, so this waits only when more was wanted at once than ever before. */
-static int append_for_certain(struct port *port, enum log_type type, const void *body, size_t size, uint64_t *end_lsn)
+static int append_for_certain(struct coordinator_io *io, enum log_type type, const void *body, size_t size, uint64_t *end_lsn)
 {
-	struct pollfd wait = {.fd = log_fd(port->log), .events = POLLIN};
+	struct pollfd wait = {.fd = log_fd(io->log), .events = POLLIN};
 	uint64_t give_up_ns = clock_read().monotonic_ns + APPEND_WAIT_NS;
 	for (;;) {
-		int code = log_append(port->log, type, body, size, end_lsn);
+		int code = log_append(io->log, type, body, size, end_lsn);
 		if (code != ERR_OVERLOADED || clock_read().monotonic_ns > give_up_ns)
 			return code;
-		log_flush(port->log);
+		log_flush(io->log);
 		poll(&wait, 1, APPEND_POLL_MS);
 	}
 }
 
 /* A decision of this region takes the next number of its stream. */
-static int append_to_stream(struct port *port, const uint8_t *entry, size_t size, uint64_t *end_lsn)
+static int append_to_stream(struct coordinator_io *io, const uint8_t *entry, size_t size, uint64_t *end_lsn)
 {
 	struct coordinator_event event = {
 	    .type = COORDINATOR_COMMIT, .commit = {.entry = entry, .size = size, .hlc = bytes_get_u64(entry)}};
-	coordinator_step(&port->machine, &event, &port->effects);
-	int code = append_for_certain(port, LOG_RECORD, port->effects.record, port->effects.record_size, end_lsn);
+	coordinator_step(&io->machine, &event, &io->effects);
+	int code = append_for_certain(io, LOG_RECORD, io->effects.record, io->effects.record_size, end_lsn);
 	event = (struct coordinator_event){.type = COORDINATOR_APPENDED, .appended = {.code = code, .end_lsn = *end_lsn}};
-	coordinator_step(&port->machine, &event, &port->effects);
+	coordinator_step(&io->machine, &event, &io->effects);
 	return code;
 }
 
@@ -102,84 +102,84 @@ static void append_crash_point(enum commit_entry type, bool streamed)
 	}
 }
 
-static void ticket_take(struct port *port, uint64_t end_lsn)
+static void ticket_take(struct coordinator_io *io, uint64_t end_lsn)
 {
-	struct strong *strong = &port->strong;
+	struct strong *strong = &io->strong;
 	strong->ticket++;
 	assert(strong->ticket - strong->applied_ticket < STRONG_TICKETS);
 	strong->ticket_lsn[strong->ticket % STRONG_TICKETS] = end_lsn;
 	strong->marked = false;
 }
 
-static void append(struct port *port, const struct commit_effect *effect)
+static void append(struct coordinator_io *io, const struct commit_effect *effect)
 {
-	struct strong *strong = &port->strong;
+	struct strong *strong = &io->strong;
 	size_t head_size = effect->append.head_size, size = head_size + effect->append.body_size;
 	enum commit_entry type = effect->append.type;
 	const uint8_t *bytes = effect->append.head;
-	uint64_t end_lsn = port->appended_lsn;
+	uint64_t end_lsn = io->appended_lsn;
 	assert(size <= RECORD_ENTRY_MAX);
 	if (effect->append.body_size) {
 		memcpy(strong->scratch, effect->append.head, head_size);
 		memcpy(strong->scratch + head_size, effect->append.body, effect->append.body_size);
 		bytes = strong->scratch;
 	}
-	int code = effect->append.streamed ? append_to_stream(port, bytes, size, &end_lsn)
-	                                   : append_for_certain(port, (enum log_type)type, bytes, size, &end_lsn);
+	int code = effect->append.streamed ? append_to_stream(io, bytes, size, &end_lsn)
+	                                   : append_for_certain(io, (enum log_type)type, bytes, size, &end_lsn);
 	if (code) {
 		struct error_context error;
 		error_set(&error, code, "appending to the log: %s", error_text(code));
-		port_fail(port, code, &error);
+		io_fail(io, code, &error);
 	}
-	port->appended_lsn = end_lsn;
-	ticket_take(port, end_lsn);
-	counter_add(port->process.counters, COUNTER_log_bytes_written, size);
-	pace_gather(&port->pace, size, true);
+	io->appended_lsn = end_lsn;
+	ticket_take(io, end_lsn);
+	counter_add(io->process.counters, COUNTER_log_bytes_written, size);
+	pace_gather(&io->pace, size, true);
 	append_crash_point(type, effect->append.streamed);
 }
 
-static void effects_do(struct port *port)
+static void effects_do(struct coordinator_io *io)
 {
-	const struct commit_effects *effects = port->strong.effects;
-	for (uint32_t i = 0; i < effects->count && !port->failed; i++) {
+	const struct commit_effects *effects = io->strong.effects;
+	for (uint32_t i = 0; i < effects->count && !io->failed; i++) {
 		const struct commit_effect *effect = &effects->effects[i];
 		switch (effect->type) {
 		case COMMIT_EFFECT_APPEND:
-			append(port, effect);
+			append(io, effect);
 			break;
 		case COMMIT_EFFECT_SEND:
-			strong_send(port, effect->send.to, &effect->send.message);
+			strong_send(io, effect->send.to, &effect->send.message);
 			break;
 		case COMMIT_EFFECT_ANSWER:
-			strong_answer(port, &effect->answer);
+			strong_answer(io, &effect->answer);
 			break;
 		}
 	}
 }
 
-void strong_step(struct port *port, struct commit_event event)
+void strong_step(struct coordinator_io *io, struct commit_event event)
 {
-	struct strong *strong = &port->strong;
-	event.now_ns = port->now.monotonic_ns;
-	event.now_ms = port->now.wall_ms;
+	struct strong *strong = &io->strong;
+	event.now_ns = io->now.monotonic_ns;
+	event.now_ms = io->now.wall_ms;
 	do {
 		commit_step(strong->machine, &event, strong->effects);
-		effects_do(port);
+		effects_do(io);
 		event.type = COMMIT_EVENT_CONTINUE;
-	} while (strong->effects->more && !port->failed);
-	assert(port->failed || strong->ticket == commit_ticket(strong->machine));
+	} while (strong->effects->more && !io->failed);
+	assert(io->failed || strong->ticket == commit_ticket(strong->machine));
 	uint64_t timer_ns = strong->effects->timer_ns;
 	if (timer_ns && (!strong->timer_ns || timer_ns < strong->timer_ns))
 		strong->timer_ns = timer_ns;
 }
 
-int strong_room(const struct port *port)
+int strong_room(const struct coordinator_io *io)
 {
 	int why = 0;
-	const struct strong *strong = &port->strong;
+	const struct strong *strong = &io->strong;
 	if (strong->ticket - strong->applied_ticket > STRONG_TICKETS / 2)
 		return ERR_OVERLOADED;
-	return log_room(port->log, &why) < STRONG_RESERVE ? why : 0;
+	return log_room(io->log, &why) < STRONG_RESERVE ? why : 0;
 }
 
 /* ---- what became of it ---- */
@@ -191,112 +191,112 @@ static uint64_t tickets_upto(const struct strong *strong, uint64_t ticket, uint6
 	return ticket;
 }
 
-uint64_t strong_waiting(const struct port *port)
+uint64_t strong_waiting(const struct coordinator_io *io)
 {
-	uint64_t waiting = port->strong.ticket - port->strong.durable_ticket;
+	uint64_t waiting = io->strong.ticket - io->strong.durable_ticket;
 	return waiting > STRONG_FEW ? waiting : 0;
 }
 
-void strong_durable(struct port *port)
+void strong_durable(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
-	if (!strong->machine || port->failed)
+	struct strong *strong = &io->strong;
+	if (!strong->machine || io->failed)
 		return;
-	uint64_t ticket = tickets_upto(strong, strong->durable_ticket, port->durable_lsn);
+	uint64_t ticket = tickets_upto(strong, strong->durable_ticket, io->durable_lsn);
 	if (ticket == strong->durable_ticket)
 		return;
 	strong->durable_ticket = ticket;
 	CRASH_POINT(commit_durable);
-	strong_step(port,
-	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {.ticket = ticket, .lsn = port->durable_lsn}});
+	strong_step(io,
+	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {.ticket = ticket, .lsn = io->durable_lsn}});
 }
 
-void strong_applied(struct port *port)
+void strong_applied(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
-	if (!strong->machine || port->failed)
+	struct strong *strong = &io->strong;
+	if (!strong->machine || io->failed)
 		return;
-	uint64_t ticket = tickets_upto(strong, strong->applied_ticket, port->applied.applied_lsn);
+	uint64_t ticket = tickets_upto(strong, strong->applied_ticket, io->applied.applied_lsn);
 	if (ticket == strong->applied_ticket)
 		return;
 	strong->applied_ticket = ticket;
-	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_APPLIED, .applied = ticket});
+	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_APPLIED, .applied = ticket});
 }
 
-bool strong_takes_streams(const struct port *port)
+bool strong_takes_streams(const struct coordinator_io *io)
 {
-	const struct strong *strong = &port->strong;
-	return !strong->wanted || (strong->machine && commit_streams_room(strong->machine) && !strong_room(port));
+	const struct strong *strong = &io->strong;
+	return !strong->wanted || (strong->machine && commit_streams_room(strong->machine) && !strong_room(io));
 }
 
-void strong_streamed(struct port *port, uint64_t end_lsn, const uint8_t *entry, size_t size)
+void strong_streamed(struct coordinator_io *io, uint64_t end_lsn, const uint8_t *entry, size_t size)
 {
-	if (!port->strong.machine)
+	if (!io->strong.machine)
 		return;
-	ticket_take(port, end_lsn);
-	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_STREAMED, .streamed = {.bytes = entry, .size = size}});
+	ticket_take(io, end_lsn);
+	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_STREAMED, .streamed = {.bytes = entry, .size = size}});
 }
 
-void strong_refuse(struct port *port, int code, bool takes_deletes)
+void strong_refuse(struct coordinator_io *io, int code, bool takes_deletes)
 {
-	if (port->strong.machine)
-		strong_step(port, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = {code, takes_deletes}});
+	if (io->strong.machine)
+		strong_step(io, (struct commit_event){.type = COMMIT_EVENT_REFUSE, .refuse = {code, takes_deletes}});
 }
 
 /* ---- time ---- */
 
 /* Where the next start may begin to read: the log before the last but one such mark is not kept for it. */
-static void mark(struct port *port)
+static void mark(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
+	struct strong *strong = &io->strong;
 	uint8_t body[LOG_COMMIT_MARK_SIZE];
 	uint64_t end_lsn;
 	/* It hears of what is durable only with entries of its own. */
-	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_DURABLE,
-	                      .durable = {.ticket = strong->durable_ticket, .lsn = port->durable_lsn}});
+	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_DURABLE,
+	                      .durable = {.ticket = strong->durable_ticket, .lsn = io->durable_lsn}});
 	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
 	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
-	if (log_append(port->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
+	if (log_append(io->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
 		return; /* the next turn tries again */
 	strong->marked = true;
-	strong->mark_lsn = port->appended_lsn = end_lsn;
-	pace_gather(&port->pace, sizeof body, false);
+	strong->mark_lsn = io->appended_lsn = end_lsn;
+	pace_gather(&io->pace, sizeof body, false);
 }
 
-void strong_tick(struct port *port)
+void strong_tick(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
-	if (!strong->machine || port->failed)
+	struct strong *strong = &io->strong;
+	if (!strong->machine || io->failed)
 		return;
-	strong_peers_look(port);
-	strong_starts_show(port);
+	strong_peers_look(io);
+	strong_starts_show(io);
 	/* By the log's growth, whoever writes, and not by the clock: with one a second, two marks of a fast writer stood further apart
 	 * than a small budget reaches; what they keep could not be dropped, and a full log, which no longer grows, stayed full. */
-	if (port->appended_lsn >= strong->mark_lsn + ROWS_REREAD_STEP / 2)
-		mark(port);
-	if (!strong->timer_ns || port->now.monotonic_ns < strong->timer_ns)
+	if (io->appended_lsn >= strong->mark_lsn + ROWS_REREAD_STEP / 2)
+		mark(io);
+	if (!strong->timer_ns || io->now.monotonic_ns < strong->timer_ns)
 		return;
 	strong->timer_ns = 0;
-	if (strong_room(port))
-		strong->timer_ns = port->now.monotonic_ns + 100000000;
+	if (strong_room(io))
+		strong->timer_ns = io->now.monotonic_ns + 100000000;
 	else
-		strong_step(port, (struct commit_event){.type = COMMIT_EVENT_TIMER});
+		strong_step(io, (struct commit_event){.type = COMMIT_EVENT_TIMER});
 }
 
-uint64_t strong_deadline_ns(const struct port *port)
+uint64_t strong_deadline_ns(const struct coordinator_io *io)
 {
-	if (!port->strong.machine || port->failed)
+	if (!io->strong.machine || io->failed)
 		return LOOP_NEVER;
-	uint64_t timer_ns = port->strong.timer_ns ? port->strong.timer_ns : LOOP_NEVER;
-	uint64_t silent_ns = strong_peers_deadline_ns(port);
+	uint64_t timer_ns = io->strong.timer_ns ? io->strong.timer_ns : LOOP_NEVER;
+	uint64_t silent_ns = strong_peers_deadline_ns(io);
 	uint64_t first_ns = timer_ns < silent_ns ? timer_ns : silent_ns;
-	return first_ns < port->strong.starts_at_ns ? first_ns : port->strong.starts_at_ns;
+	return first_ns < io->strong.starts_at_ns ? first_ns : io->strong.starts_at_ns;
 }
 
-static void counts_publish(struct port *port)
+static void counts_publish(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
-	struct counter_block *counters = port->process.counters;
+	struct strong *strong = &io->strong;
+	struct counter_block *counters = io->process.counters;
 	const struct commit_counts *now = commit_counts(strong->machine);
 	struct commit_counts *then = &strong->published;
 	counter_add(counters, COUNTER_commits, now->commits - then->commits);
@@ -311,42 +311,42 @@ static void counts_publish(struct port *port)
 	*then = *now;
 }
 
-static int machine_start(struct port *port, struct error_context *error);
+static int machine_start(struct coordinator_io *io, struct error_context *error);
 
 /* Only the end of a segment may be left of the log: then apply_idle_lsn says so. */
-static bool rows_hold_all(const struct port *port)
+static bool rows_hold_all(const struct coordinator_io *io)
 {
-	bool are_applied = port->applied.applied_lsn == port->durable_lsn || port->apply_idle_lsn == port->durable_lsn;
-	return are_applied && port->durable_lsn == port->appended_lsn;
+	bool are_applied = io->applied.applied_lsn == io->durable_lsn || io->apply_idle_lsn == io->durable_lsn;
+	return are_applied && io->durable_lsn == io->appended_lsn;
 }
 
-void strong_upkeep(struct port *port)
+void strong_upkeep(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
+	struct strong *strong = &io->strong;
 	struct error_context error = {0};
-	if (strong->wanted && !strong->machine && rows_hold_all(port)) {
-		int code = machine_start(port, &error);
+	if (strong->wanted && !strong->machine && rows_hold_all(io)) {
+		int code = machine_start(io, &error);
 		if (code)
-			port_fail(port, code, &error);
+			io_fail(io, code, &error);
 		else
-			gate_update(port);
+			gate_update(io);
 	}
-	if (!strong->machine || port->failed)
+	if (!strong->machine || io->failed)
 		return;
-	counts_publish(port);
+	counts_publish(io);
 	if (!strong->marked)
-		mark(port); /* something came since the last one */
+		mark(io); /* something came since the last one */
 }
 
 /* ---- start and end ---- */
 
-static int replay(struct port *port, uint64_t upto_lsn, uint64_t *entries, struct error_context *error)
+static int replay(struct coordinator_io *io, uint64_t upto_lsn, uint64_t *entries, struct error_context *error)
 {
 	struct log_entry entry;
-	const struct rows_meta *meta = rows_meta_now(port->rows);
-	uint64_t start_lsn = log_start_lsn(port->log);
-	int code = log_reader_seek(port->reader, meta->reread_lsn > start_lsn ? meta->reread_lsn : start_lsn, error);
-	while (!code && !(code = log_reader_next(port->reader, upto_lsn, &entry, error))) {
+	const struct rows_meta *meta = rows_meta_now(io->rows);
+	uint64_t start_lsn = log_start_lsn(io->log);
+	int code = log_reader_seek(io->reader, meta->reread_lsn > start_lsn ? meta->reread_lsn : start_lsn, error);
+	while (!code && !(code = log_reader_next(io->reader, upto_lsn, &entry, error))) {
 		struct record record;
 		struct commit_event event = {.type = COMMIT_EVENT_REPLAY,
 		    .replay = {.type = (enum commit_entry)entry.type, .bytes = entry.body, .size = entry.size, .lsn = entry.lsn}};
@@ -364,48 +364,48 @@ static int replay(struct port *port, uint64_t upto_lsn, uint64_t *entries, struc
 			continue;
 		}
 		++*entries;
-		strong_step(port, event);
+		strong_step(io, event);
 	}
 	return code == ERR_EMPTY ? 0 : code;
 }
 
-static int machine_start(struct port *port, struct error_context *error)
+static int machine_start(struct coordinator_io *io, struct error_context *error)
 {
-	struct strong *strong = &port->strong;
-	const struct rows_meta *meta = rows_meta_now(port->rows);
+	struct strong *strong = &io->strong;
+	const struct rows_meta *meta = rows_meta_now(io->rows);
 	uint64_t started_ns = clock_read().monotonic_ns, entries = 0;
-	struct commit_options options = {.region = port->process.region->id,
-	    .regions = port->machine.options.regions,
+	struct commit_options options = {.region = io->process.region->id,
+	    .regions = io->machine.options.regions,
 	    .lookup = lookup,
-	    .user = port,
-	    .incarnation = starts_last(&port->starts.own).nonce,
-	    .assigned = &port->machine.assigned};
-	port->now = clock_read();
+	    .user = io,
+	    .incarnation = starts_last(&io->starts.own).nonce,
+	    .assigned = &io->machine.assigned};
+	io->now = clock_read();
 	int code = commit_new(&strong->machine, &options, strong->floor, meta->reread_lsn ? meta->reread_hlc : 0);
 	if (code)
 		return error_set(error, code, "memory for strong transactions");
-	code = replay(port, port->durable_lsn, &entries, error);
+	code = replay(io, io->durable_lsn, &entries, error);
 	if (!code && !commit_replayed(strong->machine))
 		code =
 		    error_set(error, ERR_NO_MEMORY, "the log holds more undecided strong transactions than there is room for");
 	/* The reader stood where the rows are. */
 	if (!code)
-		code = log_reader_seek(port->reader, port->applied.applied_lsn, error);
+		code = log_reader_seek(io->reader, io->applied.applied_lsn, error);
 	if (code)
 		return code;
-	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_START});
+	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_START});
 	strong->starts_at_ns = 0;
-	strong_refuse(port, port->machine.refusing, port->machine.takes_deletes);
+	strong_refuse(io, io->machine.refusing, io->machine.takes_deletes);
 	logline(LOG_LEVEL_INFO, "strong_started", "entries=%llu in_doubt=%u held_keys=%u took_ms=%llu",
 	    (unsigned long long)entries, commit_in_doubt(strong->machine, NULL, 0), commit_held_keys(strong->machine),
 	    (unsigned long long)(clock_read().monotonic_ns - started_ns) / 1000000);
 	return 0;
 }
 
-int strong_start(struct port *port, uint64_t floor, struct error_context *error)
+int strong_start(struct coordinator_io *io, uint64_t floor, struct error_context *error)
 {
-	struct strong *strong = &port->strong;
-	const struct topology *topology = &port->process.topology;
+	struct strong *strong = &io->strong;
+	const struct topology *topology = &io->process.topology;
 	strong->starts_at_ns = LOOP_NEVER;
 	for (uint32_t i = 0; i < topology->keyspace_count; i++)
 		strong->wanted |= topology->keyspaces[i].level == LEVEL_STRONG;
@@ -413,28 +413,28 @@ int strong_start(struct port *port, uint64_t floor, struct error_context *error)
 		return 0;
 	strong->floor = floor;
 	strong->fingerprint = topology_base_fingerprint(topology);
-	strong->reachable = port->machine.options.regions;
+	strong->reachable = io->machine.options.regions;
 	strong->effects = calloc(1, sizeof *strong->effects);
 	strong->ticket_lsn = calloc(STRONG_TICKETS, sizeof *strong->ticket_lsn);
 	strong->scratch = malloc(RECORD_ENTRY_MAX);
 	if (!strong->effects || !strong->ticket_lsn || !strong->scratch)
 		return error_set(error, ERR_NO_MEMORY, "memory for strong transactions");
-	int code = rows_view_new(port->rows, &strong->view, error);
+	int code = rows_view_new(io->rows, &strong->view, error);
 	if (!code)
-		code = strong_connect(port, error);
-	if (!code && rows_hold_all(port))
-		code = machine_start(port, error);
+		code = strong_connect(io, error);
+	if (!code && rows_hold_all(io))
+		code = machine_start(io, error);
 	return code;
 }
 
-void strong_stop(struct port *port)
+void strong_stop(struct coordinator_io *io)
 {
-	struct strong *strong = &port->strong;
-	strong_apply_begin(port);
+	struct strong *strong = &io->strong;
+	strong_apply_begin(io);
 	if (strong->view)
 		rows_view_free(strong->view);
 	commit_free(strong->machine);
-	strong_disconnect(port);
+	strong_disconnect(io);
 	free(strong->effects);
 	free(strong->ticket_lsn);
 	free(strong->scratch);

@@ -40,7 +40,7 @@
 enum strong_envelope { STRONG_MESSAGES, STRONG_STARTS, STRONG_KNOWN };
 enum strong_known { STRONG_UNMET, STRONG_MET, STRONG_OLDER };
 
-struct port;
+struct coordinator_io;
 struct strong_peer {
 	void *socket;
 	uint8_t *batch; /* STRONG_BATCH_MAX + STRONG_MESSAGE_MAX bytes */
@@ -79,54 +79,54 @@ struct strong {
 /* strong.c */
 /* After the store has started. floor: no stamp above it was given out here. The machine itself starts once the rows hold the
  * whole log: at once, unless the disk was full. */
-int strong_start(struct port *port, uint64_t floor, struct error_context *error);
-void strong_stop(struct port *port);
+int strong_start(struct coordinator_io *io, uint64_t floor, struct error_context *error);
+void strong_stop(struct coordinator_io *io);
 /* One event to the machine, and what it wants. Not while strong_room() says otherwise, but for DURABLE and APPLIED. */
-void strong_step(struct port *port, struct commit_event event);
+void strong_step(struct coordinator_io *io, struct commit_event event);
 /* Is there room in the log for whatever the machine may want? 0, or the refusal. */
-int strong_room(const struct port *port);
+int strong_room(const struct coordinator_io *io);
 /* May a transaction of another region be appended? */
-bool strong_takes_streams(const struct port *port);
-void strong_streamed(struct port *port, uint64_t end_lsn, const uint8_t *entry, size_t size);
+bool strong_takes_streams(const struct coordinator_io *io);
+void strong_streamed(struct coordinator_io *io, uint64_t end_lsn, const uint8_t *entry, size_t size);
 /* For the pace of groups: entries of transactions that are not known to be durable, since somebody waits for each; 0 when they
  * are STRONG_FEW or less. A handful goes to the disk at once: to wait for more would cost each of its up to three waits for a disk
  * PACE_GAP_NS. */
-uint64_t strong_waiting(const struct port *port);
+uint64_t strong_waiting(const struct coordinator_io *io);
 /* Before the log is flushed; before and after the rows change; refusals that changed; once a second. */
-void strong_durable(struct port *port);
-void strong_apply_begin(struct port *port);
-void strong_applied(struct port *port);
-void strong_refuse(struct port *port, int code, bool takes_deletes);
-void strong_upkeep(struct port *port);
+void strong_durable(struct coordinator_io *io);
+void strong_apply_begin(struct coordinator_io *io);
+void strong_applied(struct coordinator_io *io);
+void strong_refuse(struct coordinator_io *io, int code, bool takes_deletes);
+void strong_upkeep(struct coordinator_io *io);
 /* Timers, and who can be reached. */
-void strong_tick(struct port *port);
-uint64_t strong_deadline_ns(const struct port *port);
+void strong_tick(struct coordinator_io *io);
+uint64_t strong_deadline_ns(const struct coordinator_io *io);
 
 /* strong_peers.c */
-int strong_connect(struct port *port, struct error_context *error);
-void strong_disconnect(struct port *port);
-void strong_send(struct port *port, uint32_t to, const struct commit_message *message);
-void strong_send_all(struct port *port);
-void strong_envelope_begin(const struct port *port, uint8_t to, enum strong_envelope kind, uint8_t *out);
-bool strong_envelope_send(struct port *port, uint8_t to, const uint8_t *bytes, size_t size);
+int strong_connect(struct coordinator_io *io, struct error_context *error);
+void strong_disconnect(struct coordinator_io *io);
+void strong_send(struct coordinator_io *io, uint32_t to, const struct commit_message *message);
+void strong_send_all(struct coordinator_io *io);
+void strong_envelope_begin(const struct coordinator_io *io, uint8_t to, enum strong_envelope kind, uint8_t *out);
+bool strong_envelope_send(struct coordinator_io *io, uint8_t to, const uint8_t *bytes, size_t size);
 /* Tells the machine who seems to be there, when that has changed. */
-void strong_peers_look(struct port *port);
+void strong_peers_look(struct coordinator_io *io);
 /* When the next of them has been silent for too long, unless it is heard before; LOOP_NEVER: none. */
-uint64_t strong_peers_deadline_ns(const struct port *port);
+uint64_t strong_peers_deadline_ns(const struct coordinator_io *io);
 
 /* strong_starts.c */
 /* Shows this store's starts to peers that have not met the last one. */
-void strong_starts_show(struct port *port);
+void strong_starts_show(struct coordinator_io *io);
 /* Envelopes of these two kinds. False: it cannot be read. An older copy hears so on the connection that it has made (`identity`):
  * it may be another process than the one at its region's address. */
 bool strong_starts_take(
-    struct port *port, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity, uint32_t identity_size);
-bool strong_known_take(struct port *port, uint8_t from, const uint8_t *bytes, size_t size);
-void strong_known_tell(struct port *port, uint8_t to, uint64_t nonce, enum strong_known known);
+    struct coordinator_io *io, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity, uint32_t identity_size);
+bool strong_known_take(struct coordinator_io *io, uint8_t from, const uint8_t *bytes, size_t size);
+void strong_known_tell(struct coordinator_io *io, uint8_t to, uint64_t nonce, enum strong_known known);
 
 /* strong_clients.c */
 /* True when the operation is for a strong keyspace, or about strong transactions: then it is taken care of. */
-bool strong_operation(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *operation);
-void strong_answer(struct port *port, const struct commit_answer *answer);
+bool strong_operation(struct coordinator_io *io, uint64_t route, uint64_t client_id, const struct request_operation *operation);
+void strong_answer(struct coordinator_io *io, const struct commit_answer *answer);
 
 #endif

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "proto/client.pb-c.h"
 #include "shm/crash_point.h"
 
@@ -13,7 +13,7 @@
 
 /* ---- answers ---- */
 
-void strong_answer(struct port *port, const struct commit_answer *from)
+void strong_answer(struct coordinator_io *io, const struct commit_answer *from)
 {
 	uint8_t version[COMMIT_VERSION_SIZE];
 	struct coordinator_answer answer = {.route = from->route,
@@ -23,14 +23,14 @@ void strong_answer(struct port *port, const struct commit_answer *from)
 	    .reason = from->reason,
 	    .siblings = from->is_read && from->code == ERR_OK,
 	    .hlc = from->version.hlc,
-	    .token = commit_token(port->strong.machine)};
+	    .token = commit_token(io->strong.machine)};
 	if (from->version.hlc) {
 		commit_version_encode(from->version, version);
 		answer.version_size = COMMIT_VERSION_SIZE;
 		memcpy(answer.version, version, sizeof version);
 	}
-	struct counter_block *counters = port->process.counters;
-	uint64_t took_us = (port->now.monotonic_ns - from->arrived_ns) / 1000;
+	struct counter_block *counters = io->process.counters;
+	uint64_t took_us = (io->now.monotonic_ns - from->arrived_ns) / 1000;
 	if (from->is_read) {
 		histogram_add(&counters->histograms[HISTOGRAM_strong_read_us], took_us);
 		counter_add(counters, COUNTER_reads, 1);
@@ -41,20 +41,20 @@ void strong_answer(struct port *port, const struct commit_answer *from)
 	} else if (error_exit_code(from->code) == 3 || error_exit_code(from->code) == 1) {
 		counter_add(counters, COUNTER_writes_refused, 1);
 	}
-	gate_reason_put(port, &answer);
-	replies_add_value(&port->replies, &answer, from->value, from->value_size);
+	gate_reason_put(io, &answer);
+	replies_add_value(&io->replies, &answer, from->value, from->value_size);
 }
 
-static void refuse(struct port *port, uint64_t route, uint64_t number, int code, const char *reason)
+static void refuse(struct coordinator_io *io, uint64_t route, uint64_t number, int code, const char *reason)
 {
 	struct coordinator_answer answer = {.route = route, .number = number, .code = code, .reason = reason};
-	counter_add(port->process.counters, COUNTER_writes_refused, 1);
-	replies_add(&port->replies, &answer);
+	counter_add(io->process.counters, COUNTER_writes_refused, 1);
+	replies_add(&io->replies, &answer);
 }
 
 /* ---- in doubt ---- */
 
-static void doubt_fill(struct port *port, const struct commit_in_doubt *doubt, Godwit__Client__InDoubt *message,
+static void doubt_fill(struct coordinator_io *io, const struct commit_in_doubt *doubt, Godwit__Client__InDoubt *message,
     uint8_t version[static COMMIT_VERSION_SIZE], Godwit__Client__Row keys[static IN_DOUBT_KEYS_MAX],
     Godwit__Client__Row *list[static IN_DOUBT_KEYS_MAX])
 {
@@ -64,7 +64,7 @@ static void doubt_fill(struct port *port, const struct commit_in_doubt *doubt, G
 	message->transaction = (ProtobufCBinaryData){.len = COMMIT_VERSION_SIZE, .data = version};
 	message->voted = doubt->voted;
 	message->coordinating = doubt->coordinating;
-	message->age_ms = (port->now.monotonic_ns - doubt->since_ns) / 1000000;
+	message->age_ms = (io->now.monotonic_ns - doubt->since_ns) / 1000000;
 	message->keys = list;
 	while (doubt->body.bytes && message->n_keys < doubt->body.operation_count && message->n_keys < IN_DOUBT_KEYS_MAX) {
 		struct commit_operation operation;
@@ -76,30 +76,30 @@ static void doubt_fill(struct port *port, const struct commit_in_doubt *doubt, G
 	}
 }
 
-static void in_doubt_answer(struct port *port, uint64_t route, uint64_t number)
+static void in_doubt_answer(struct coordinator_io *io, uint64_t route, uint64_t number)
 {
 	static struct commit_in_doubt doubts[IN_DOUBT_MAX];
 	static Godwit__Client__InDoubt messages[IN_DOUBT_MAX], *list[IN_DOUBT_MAX];
 	static uint8_t versions[IN_DOUBT_MAX][COMMIT_VERSION_SIZE];
 	static Godwit__Client__Row keys[IN_DOUBT_MAX][IN_DOUBT_KEYS_MAX], *key_lists[IN_DOUBT_MAX][IN_DOUBT_KEYS_MAX];
 	Godwit__Client__Answer answer = GODWIT__CLIENT__ANSWER__INIT;
-	uint32_t count = port->strong.machine ? commit_in_doubt(port->strong.machine, doubts, IN_DOUBT_MAX) : 0;
+	uint32_t count = io->strong.machine ? commit_in_doubt(io->strong.machine, doubts, IN_DOUBT_MAX) : 0;
 	answer.number = number;
 	answer.more = count > IN_DOUBT_MAX;
 	answer.n_in_doubt = count < IN_DOUBT_MAX ? count : IN_DOUBT_MAX;
 	answer.in_doubt = list;
 	for (uint32_t i = 0; i < answer.n_in_doubt; i++) {
-		doubt_fill(port, &doubts[i], &messages[i], versions[i], keys[i], key_lists[i]);
+		doubt_fill(io, &doubts[i], &messages[i], versions[i], keys[i], key_lists[i]);
 		list[i] = &messages[i];
 	}
-	replies_add_message(&port->replies, route, &answer);
+	replies_add_message(&io->replies, route, &answer);
 }
 
 /* ---- requests ---- */
 
-static uint64_t deadline_ns(const struct port *port, uint32_t timeout_ms)
+static uint64_t deadline_ns(const struct coordinator_io *io, uint32_t timeout_ms)
 {
-	const struct topology *topology = &port->process.topology;
+	const struct topology *topology = &io->process.topology;
 	if (!timeout_ms)
 		timeout_ms = TIMEOUT_MS_DEFAULT;
 	if (timeout_ms > TIMEOUT_MS_MAX)
@@ -108,16 +108,16 @@ static uint64_t deadline_ns(const struct port *port, uint32_t timeout_ms)
 		timeout_ms = topology->cross_region_timeout_ms;
 	/* A little before the client gives up, so that it is told. */
 	uint32_t margin_ms = timeout_ms / 8 < 100 ? timeout_ms / 8 : 100;
-	return port->now.monotonic_ns + (uint64_t)(timeout_ms - margin_ms) * 1000000;
+	return io->now.monotonic_ns + (uint64_t)(timeout_ms - margin_ms) * 1000000;
 }
 
 /* Regions that are known to have the keyspace otherwise, or not at all, do not vote on it. Refused before it is begun, it is
  * refused for certain. */
-static int keyspace_agreed(const struct port *port, uint32_t keyspace, bool by_all, const char **reason)
+static int keyspace_agreed(const struct coordinator_io *io, uint32_t keyspace, bool by_all, const char **reason)
 {
 	static char text[160]; /* until the answer is put together */
-	const struct topology *topology = &port->process.topology;
-	const struct shm_link *links = port->process.shm.layout->links;
+	const struct topology *topology = &io->process.topology;
+	const struct shm_link *links = io->process.shm.layout->links;
 	uint32_t without = 0, needed = by_all ? topology->region_count : topology->region_count / 2 + 1;
 	size_t size = (size_t)snprintf(text, sizeof text, "the topology has this keyspace not, or otherwise, in");
 	for (uint32_t i = 0; i < topology->region_count; i++) {
@@ -149,14 +149,14 @@ static int condition_take(
 	return 0;
 }
 
-static int step_take(struct port *port, const struct request_step *step, struct commit_operation *out, bool *ack_all,
+static int step_take(struct coordinator_io *io, const struct request_step *step, struct commit_operation *out, bool *ack_all,
     const char **reason)
 {
 	static const uint8_t kinds[] = {[GODWIT__CLIENT__KIND__PUT] = COMMIT_PUT,
 	    [GODWIT__CLIENT__KIND__DELETE] = COMMIT_DELETE,
 	    [GODWIT__CLIENT__KIND__CHECK] = COMMIT_CHECK};
-	const struct topology *topology = &port->process.topology;
-	int keyspace = port_keyspace(topology, step->keyspace);
+	const struct topology *topology = &io->process.topology;
+	int keyspace = io_keyspace(topology, step->keyspace);
 	if (keyspace < 0)
 		return ERR_UNKNOWN_KEYSPACE;
 	if (topology->keyspaces[keyspace].level != LEVEL_STRONG) {
@@ -181,11 +181,11 @@ static int step_take(struct port *port, const struct request_step *step, struct 
 	int code = condition_take(out, step->condition, step->expected, reason);
 	return code ? code
 	            : keyspace_agreed(
-	                  port, (uint32_t)keyspace, topology->keyspaces[keyspace].acknowledge == ACKNOWLEDGE_ALL, reason);
+	                  io, (uint32_t)keyspace, topology->keyspaces[keyspace].acknowledge == ACKNOWLEDGE_ALL, reason);
 }
 
 /* A single put or delete is a transaction of one step. Returns how many operations, or the refusal. */
-static int operations_take(struct port *port, const struct request_operation *o,
+static int operations_take(struct coordinator_io *io, const struct request_operation *o,
     struct commit_operation operations[static COMMIT_OPERATIONS_MAX], bool *ack_all, const char **reason)
 {
 	const uint8_t *at = NULL;
@@ -197,7 +197,7 @@ static int operations_take(struct port *port, const struct request_operation *o,
 	    .expected = o->expected};
 	int count = 0, code = 0;
 	if (o->kind != GODWIT__CLIENT__KIND__TRANSACTION) {
-		code = step_take(port, &step, &operations[0], ack_all, reason);
+		code = step_take(io, &step, &operations[0], ack_all, reason);
 		return code ? code : 1;
 	}
 	if (!o->step_count || o->step_count > COMMIT_OPERATIONS_MAX) {
@@ -205,83 +205,83 @@ static int operations_take(struct port *port, const struct request_operation *o,
 		return ERR_MALFORMED;
 	}
 	while (!code && !(code = request_step_next(o, &at, &step)))
-		code = step_take(port, &step, &operations[count++], ack_all, reason);
+		code = step_take(io, &step, &operations[count++], ack_all, reason);
 	return code == ERR_EMPTY ? count : code;
 }
 
-static void transaction_take(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
+static void transaction_take(struct coordinator_io *io, uint64_t route, uint64_t client_id, const struct request_operation *o)
 {
 	struct commit_operation operations[COMMIT_OPERATIONS_MAX];
 	const char *reason = NULL;
 	bool ack_all = false;
-	int count = operations_take(port, o, operations, &ack_all, &reason);
+	int count = operations_take(io, o, operations, &ack_all, &reason);
 	if (count >= 0 && o->context.size) {
 		reason = "a strong keyspace has no values side by side; use the version as a condition";
 		count = ERR_UNSUPPORTED;
 	}
-	int code = count < 0 ? count : strong_room(port);
+	int code = count < 0 ? count : strong_room(io);
 	if (code) {
-		refuse(port, route, o->number, code, reason);
+		refuse(io, route, o->number, code, reason);
 		return;
 	}
-	strong_step(port, (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
+	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
 	                      .transaction = {.route = route,
 	                          .client_id = client_id,
 	                          .number = o->number,
 	                          .settled = o->settled,
-	                          .age_ms = o->age_ms ? o->age_ms + port_waited_ms(port) : 0,
+	                          .age_ms = o->age_ms ? o->age_ms + io_waited_ms(io) : 0,
 	                          .after = o->token,
 	                          .moved = o->moved,
-	                          .deadline_ns = deadline_ns(port, o->timeout_ms),
-	                          .arrived_ns = port->now.monotonic_ns,
+	                          .deadline_ns = deadline_ns(io, o->timeout_ms),
+	                          .arrived_ns = io->now.monotonic_ns,
 	                          .ack_all = ack_all,
 	                          .count = (uint32_t)count,
 	                          .operations = operations}});
 }
 
-static void read_take(struct port *port, uint64_t route, int keyspace, const struct request_operation *o)
+static void read_take(struct coordinator_io *io, uint64_t route, int keyspace, const struct request_operation *o)
 {
 	const char *reason = NULL;
-	int code = o->key.size > KEY_SIZE_MAX ? ERR_KEY_TOO_LARGE : strong_room(port);
+	int code = o->key.size > KEY_SIZE_MAX ? ERR_KEY_TOO_LARGE : strong_room(io);
 	if (!code)
-		code = keyspace_agreed(port, (uint32_t)keyspace, false, &reason);
+		code = keyspace_agreed(io, (uint32_t)keyspace, false, &reason);
 	if (code) {
-		refuse(port, route, o->number, code, reason);
+		refuse(io, route, o->number, code, reason);
 		return;
 	}
-	strong_step(port,
+	strong_step(io,
 	    (struct commit_event){.type = COMMIT_EVENT_READ,
 	        .read = {.route = route,
 	            .number = o->number,
-	            .deadline_ns = deadline_ns(port, o->timeout_ms),
-	            .arrived_ns = port->now.monotonic_ns,
+	            .deadline_ns = deadline_ns(io, o->timeout_ms),
+	            .arrived_ns = io->now.monotonic_ns,
 	            .keyspace = (uint16_t)keyspace,
 	            .key = o->key.bytes,
 	            .key_size = (uint32_t)o->key.size}});
 }
 
-bool strong_operation(struct port *port, uint64_t route, uint64_t client_id, const struct request_operation *o)
+bool strong_operation(struct coordinator_io *io, uint64_t route, uint64_t client_id, const struct request_operation *o)
 {
-	const struct topology *topology = &port->process.topology;
-	int keyspace = port_keyspace(topology, o->keyspace);
+	const struct topology *topology = &io->process.topology;
+	int keyspace = io_keyspace(topology, o->keyspace);
 	bool is_strong = keyspace >= 0 && topology->keyspaces[keyspace].level == LEVEL_STRONG;
 	if (o->kind == GODWIT__CLIENT__KIND__IN_DOUBT) {
-		in_doubt_answer(port, route, o->number);
+		in_doubt_answer(io, route, o->number);
 		return true;
 	}
 	if (o->kind != GODWIT__CLIENT__KIND__TRANSACTION && !is_strong)
 		return false;
-	if (!port->strong.wanted)
-		refuse(port, route, o->number, ERR_LEVEL_UNAVAILABLE, "there is no strong keyspace");
-	else if (!port->strong.machine)
-		refuse(port, route, o->number, ERR_DISK_FULL, "the rows are behind the log for lack of room");
-	else if (gate_is_reused(port))
-		refuse(port, route, o->number, ERR_REGION_REUSED, NULL);
+	if (!io->strong.wanted)
+		refuse(io, route, o->number, ERR_LEVEL_UNAVAILABLE, "there is no strong keyspace");
+	else if (!io->strong.machine)
+		refuse(io, route, o->number, ERR_DISK_FULL, "the rows are behind the log for lack of room");
+	else if (gate_is_reused(io))
+		refuse(io, route, o->number, ERR_REGION_REUSED, NULL);
 	else if (o->kind == GODWIT__CLIENT__KIND__GET)
-		read_take(port, route, keyspace, o);
+		read_take(io, route, keyspace, o);
 	else if (o->kind == GODWIT__CLIENT__KIND__PUT || o->kind == GODWIT__CLIENT__KIND__DELETE ||
 	         o->kind == GODWIT__CLIENT__KIND__TRANSACTION)
-		transaction_take(port, route, client_id, o);
+		transaction_take(io, route, client_id, o);
 	else
 		return false;
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The supervisor as a step function: which child is to be started, told to stop, killed, and when. No process, file or clock
- * in here; port.c has them.
+ * in here; io.c has them.
  *
  * A child, state by event (a dot: nothing to do):
  *

@@ -139,8 +139,8 @@ static void prepare(void)
 	snprintf(topology_path, sizeof topology_path, "%s/topology.yaml", dir);
 	CHECK(mkdir(region_dir, 0700) == 0, "%s", region_dir);
 	atexit(clean_up);
-	unsigned port = port_free();
-	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", port);
+	unsigned io = port_free();
+	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", io);
 	FILE *topology = fopen(topology_path, "w");
 	fprintf(topology,
 	    "cluster: test\nregions:\n  - { name: " REGION
@@ -148,7 +148,7 @@ static void prepare(void)
 	    "priority: 1 }\n"
 	    "  - { name: " OTHER ", id: 5, datacenter: there, nodes: [\"127.0.0.1:9\"], priority: 2 }\n"
 	    "keyspaces:\n  - { name: locked, level: strong, ack: quorum }\n",
-	    port);
+	    io);
 	fclose(topology);
 	struct error_context error = {0};
 	CHECK(keys_make(key_dir, REGION, &error) == 0 && keys_make(key_dir, OTHER, &error) == 0 &&

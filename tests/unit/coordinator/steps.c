@@ -29,7 +29,7 @@ void steps_teardown(void)
 	coordinator_deinit(&c);
 }
 
-/* What the port does with an event: append what the step wants and report it. */
+/* What io.c does with an event: append what the step wants and report it. */
 void run(struct coordinator_event *event)
 {
 	coordinator_step(&c, event, &out);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "proto/client.pb-c.h"
 
 #define MS     1000000ull
@@ -14,7 +14,7 @@
 
 /* ---- the world around it ---- */
 
-static struct port port;
+static struct coordinator_io io;
 static struct counter_block counters;
 static struct shm_layout *layout;
 static struct commit_event event; /* the newest */
@@ -29,39 +29,39 @@ static uint32_t in_doubt_count;
 static struct commit_in_doubt in_doubt;
 static Godwit__Client__Answer *told;
 
-void strong_step(struct port *p, struct commit_event e)
+void strong_step(struct coordinator_io *p, struct commit_event e)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	event = e;
 	event_count++;
 	for (uint32_t i = 0; e.type == COMMIT_EVENT_TRANSACTION && i < e.transaction.count; i++)
 		operations[i] = e.transaction.operations[i];
 }
 
-int strong_room(const struct port *p)
+int strong_room(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	return room;
 }
 
-bool gate_is_reused(const struct port *p)
+bool gate_is_reused(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	return reused;
 }
 
-void gate_reason_put(const struct port *p, struct coordinator_answer *from)
+void gate_reason_put(const struct coordinator_io *p, struct coordinator_answer *from)
 {
-	cr_assert(p == &port && from);
+	cr_assert(p == &io && from);
 }
 
-uint64_t port_waited_ms(const struct port *p)
+uint64_t io_waited_ms(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	return waited_ms;
 }
 
-int port_keyspace(const struct topology *topology, struct request_bytes name)
+int io_keyspace(const struct topology *topology, struct request_bytes name)
 {
 	for (uint32_t i = 0; i < topology->keyspace_count; i++)
 		if (strlen(topology->keyspaces[i].name) == name.size &&
@@ -72,13 +72,13 @@ int port_keyspace(const struct topology *topology, struct request_bytes name)
 
 uint64_t commit_token(const struct commit *c)
 {
-	cr_assert_eq(c, port.strong.machine);
+	cr_assert_eq(c, io.strong.machine);
 	return 4711;
 }
 
 void replies_add(struct replies *replies, const struct coordinator_answer *from)
 {
-	cr_assert_eq(replies, &port.replies);
+	cr_assert_eq(replies, &io.replies);
 	answer = *from;
 	answer_count++;
 }
@@ -94,7 +94,7 @@ void replies_add_value(struct replies *replies, const struct coordinator_answer 
 void replies_add_message(struct replies *replies, uint64_t route, const struct Godwit__Client__Answer *from)
 {
 	static uint8_t bytes[1u << 20];
-	cr_assert_eq(replies, &port.replies);
+	cr_assert_eq(replies, &io.replies);
 	cr_assert_eq(route, 8);
 	size_t size = godwit__client__answer__get_packed_size(from);
 	cr_assert_lt(size, sizeof bytes);
@@ -124,9 +124,9 @@ uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *out, ui
 
 static void begin(void)
 {
-	struct topology *t = &port.process.topology;
-	port.process.counters = &counters;
-	port.now.monotonic_ns = 100 * SECOND;
+	struct topology *t = &io.process.topology;
+	io.process.counters = &counters;
+	io.now.monotonic_ns = 100 * SECOND;
 	t->keyspace_count = 3;
 	static const struct {
 		const char *name;
@@ -139,12 +139,12 @@ static void begin(void)
 		t->keyspaces[i].level = keyspaces[i].level;
 		t->keyspaces[i].acknowledge = keyspaces[i].acknowledge;
 	}
-	port.strong.wanted = true;
-	port.strong.machine = (struct commit *)&event;
+	io.strong.wanted = true;
+	io.strong.machine = (struct commit *)&event;
 	layout = aligned_alloc(4096, (sizeof *layout + 4095) / 4096 * 4096);
 	cr_assert(layout);
 	memset(layout, 0, offsetof(struct shm_layout, inbound_bytes));
-	port.process.shm.layout = layout;
+	io.process.shm.layout = layout;
 	t->region_count = 3;
 	for (uint8_t i = 0; i < 3; i++) {
 		t->regions[i].id = i + 1;
@@ -180,7 +180,7 @@ static struct request_operation request(uint32_t kind)
 static int run(const struct request_operation *o)
 {
 	event_count = answer_count = 0;
-	if (!strong_operation(&port, 8, 9, o))
+	if (!strong_operation(&io, 8, 9, o))
 		return 1;
 	cr_assert_eq(event_count + answer_count, 1);
 	if (answer_count)
@@ -197,7 +197,7 @@ Test(clients, a_write_is_a_transaction_of_one_step)
 	cr_assert_eq(event.type, COMMIT_EVENT_TRANSACTION);
 	cr_assert(event.transaction.route == 8 && event.transaction.client_id == 9 && event.transaction.number == 3);
 	cr_assert(event.transaction.settled == 2 && event.transaction.age_ms == 0 && !event.transaction.moved);
-	cr_assert(event.transaction.arrived_ns == port.now.monotonic_ns && !event.transaction.ack_all);
+	cr_assert(event.transaction.arrived_ns == io.now.monotonic_ns && !event.transaction.ack_all);
 	cr_assert_eq(event.transaction.count, 1);
 	const struct commit_operation *c = &operations[0];
 	cr_assert(c->kind == COMMIT_PUT && c->condition == COMMIT_ALWAYS && c->keyspace == 1);
@@ -229,8 +229,8 @@ Test(clients, a_read)
 	cr_assert_eq(event.type, COMMIT_EVENT_READ);
 	cr_assert(event.read.route == 8 && event.read.number == 3 && event.read.keyspace == 2);
 	cr_assert(event.read.key_size == 3 && !memcmp(event.read.key, "key", 3));
-	cr_assert(event.read.arrived_ns == port.now.monotonic_ns);
-	cr_assert_eq(event.read.deadline_ns, port.now.monotonic_ns + 4900 * MS);
+	cr_assert(event.read.arrived_ns == io.now.monotonic_ns);
+	cr_assert_eq(event.read.deadline_ns, io.now.monotonic_ns + 4900 * MS);
 	static uint8_t long_key[KEY_SIZE_MAX + 1];
 	o.key = (struct request_bytes){long_key, KEY_SIZE_MAX};
 	cr_assert_eq(run(&o), 0);
@@ -252,17 +252,17 @@ Test(clients, deadlines)
 	    {1000, 80, 70}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct request_operation o = request(GODWIT__CLIENT__KIND__PUT);
-		port.process.topology.cross_region_timeout_ms = rows[i].configured_ms;
+		io.process.topology.cross_region_timeout_ms = rows[i].configured_ms;
 		o.timeout_ms = rows[i].asked_ms;
 		cr_assert_eq(run(&o), 0);
-		cr_assert_eq(event.transaction.deadline_ns - port.now.monotonic_ns, rows[i].ms * MS, "row %zu", i);
+		cr_assert_eq(event.transaction.deadline_ns - io.now.monotonic_ns, rows[i].ms * MS, "row %zu", i);
 	}
 }
 
 Test(clients, the_first_keyspace_may_be_strong)
 {
 	struct request_operation o = request(GODWIT__CLIENT__KIND__PUT);
-	port.process.topology.keyspaces[0].level = LEVEL_STRONG;
+	io.process.topology.keyspaces[0].level = LEVEL_STRONG;
 	o.keyspace = text("weak");
 	cr_assert_eq(run(&o), 0);
 	cr_assert_eq(operations[0].keyspace, 0);
@@ -291,9 +291,9 @@ Test(clients, a_region_that_cannot_refuses)
 	room = ERR_OVERLOADED;
 	cr_assert_eq(run(&o), ERR_OVERLOADED);
 	room = 0;
-	port.strong.machine = NULL;
+	io.strong.machine = NULL;
 	cr_assert_eq(run(&o), ERR_DISK_FULL);
-	port.strong.wanted = false;
+	io.strong.wanted = false;
 	cr_assert_eq(run(&o), ERR_LEVEL_UNAVAILABLE);
 	cr_assert_eq(counter_get(&counters, COUNTER_writes_refused), 4);
 }
@@ -422,7 +422,7 @@ Test(clients, a_transaction_has_1_to_256_steps)
 	/* In a region without strong keyspaces, too. */
 	o = transaction(1, steps);
 	cr_assert_eq(run(&o), 0);
-	port.strong.wanted = false;
+	io.strong.wanted = false;
 	cr_assert_eq(run(&o), ERR_LEVEL_UNAVAILABLE);
 }
 
@@ -432,13 +432,13 @@ Test(clients, answers_of_the_machine)
 {
 	struct commit_answer from = {.route = 8,
 	    .number = 3,
-	    .arrived_ns = port.now.monotonic_ns - 5 * MS,
+	    .arrived_ns = io.now.monotonic_ns - 5 * MS,
 	    .version = {.hlc = 77, .region = 2, .share = 4},
 	    .value = (const uint8_t *)"value",
 	    .value_size = 5,
 	    .is_read = true};
 	struct commit_id version;
-	strong_answer(&port, &from);
+	strong_answer(&io, &from);
 	cr_assert(answer.route == 8 && answer.number == 3 && answer.code == 0 && answer.arrived_ns == from.arrived_ns);
 	cr_assert_eq(answer.token, 4711, "a client tells the newest reading it had (A5)");
 	cr_assert(answer.siblings == 1 && answer.hlc == 77 && value_size == 5 && !memcmp(value, "value", 5));
@@ -447,7 +447,7 @@ Test(clients, answers_of_the_machine)
 	cr_assert_eq(counter_get(&counters, COUNTER_reads), 1);
 	cr_assert(read_adds == 1 && write_adds == 0);
 	from = (struct commit_answer){.route = 8, .arrived_ns = from.arrived_ns, .code = ERR_NOT_FOUND, .is_read = true};
-	strong_answer(&port, &from);
+	strong_answer(&io, &from);
 	cr_assert(answer.siblings == 0 && answer.version_size == 0 && answer.code == ERR_NOT_FOUND);
 	cr_assert_eq(counter_get(&counters, COUNTER_reads), 2);
 	struct {
@@ -456,7 +456,7 @@ Test(clients, answers_of_the_machine)
 	} rows[] = {{ERR_OK, 1, 0}, {ERR_NO_QUORUM, 1, 1}, {ERR_CHECK_FAILED, 1, 2}, {ERR_UNKNOWN_OUTCOME, 1, 2}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		from = (struct commit_answer){.route = 8, .arrived_ns = from.arrived_ns, .code = rows[i].code, .reason = "why"};
-		strong_answer(&port, &from);
+		strong_answer(&io, &from);
 		cr_assert(answer.code == rows[i].code && answer.siblings == 0);
 		cr_assert_str_eq(answer.reason, "why");
 		cr_assert_eq(counter_get(&counters, COUNTER_writes), rows[i].writes, "row %zu", i);
@@ -481,10 +481,10 @@ Test(clients, T53_what_is_in_doubt)
 	cr_assert_eq(commit_body_open(&in_doubt.body, bytes, (size_t)(out - bytes)), 0);
 	in_doubt.id = (struct commit_id){.hlc = 77, .region = 2};
 	in_doubt.voted = true;
-	in_doubt.since_ns = port.now.monotonic_ns - 70 * MS;
+	in_doubt.since_ns = io.now.monotonic_ns - 70 * MS;
 	in_doubt_count = 2;
 	struct request_operation o = request(GODWIT__CLIENT__KIND__IN_DOUBT);
-	cr_assert(strong_operation(&port, 8, 9, &o));
+	cr_assert(strong_operation(&io, 8, 9, &o));
 	struct commit_id id;
 	cr_assert(told->number == 3 && told->n_in_doubt == 2 && !told->more);
 	for (uint32_t i = 0; i < 2; i++) {
@@ -500,11 +500,11 @@ Test(clients, T53_what_is_in_doubt)
 	in_doubt.voted = false;
 	in_doubt.coordinating = true;
 	in_doubt_count = 1025;
-	cr_assert(strong_operation(&port, 8, 9, &o));
+	cr_assert(strong_operation(&io, 8, 9, &o));
 	cr_assert(told->n_in_doubt == 1024 && told->more);
 	cr_assert(told->in_doubt[1023]->n_keys == 0 && told->in_doubt[1023]->coordinating && !told->in_doubt[1023]->voted);
-	port.strong.machine = NULL;
-	cr_assert(strong_operation(&port, 8, 9, &o));
+	io.strong.machine = NULL;
+	cr_assert(strong_operation(&io, 8, 9, &o));
 	cr_assert(told->n_in_doubt == 0 && !told->more);
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/message.h"
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "core/bytes.h"
 #include "runtime/logline.h"
 #include "tests/unit/core/commit_sample.h"
@@ -21,7 +21,7 @@
 
 /* ---- the world around it ---- */
 
-static struct port port;
+static struct coordinator_io io;
 static struct shm_layout *layout;
 static struct counter_block counters;
 static struct rows_meta meta;
@@ -115,7 +115,7 @@ int socket_bind(void **socket, void *context, int type, const char *endpoint, co
 {
 	(void)context;
 	(void)error;
-	cr_assert(type == ZMQ_ROUTER && options->own == &port.process.keys && options->high_water);
+	cr_assert(type == ZMQ_ROUTER && options->own == &io.process.keys && options->high_water);
 	strcpy(bound, endpoint);
 	*socket = &inbox;
 	return bind_code;
@@ -125,7 +125,7 @@ int process_connect(struct process *p, void **socket, const struct region *regio
     const struct socket_options *options, _Atomic uint32_t *refusal, struct error_context *error)
 {
 	(void)error;
-	cr_assert(p == &port.process && options->high_water && !refusal);
+	cr_assert(p == &io.process && options->high_water && !refusal);
 	if (key_code)
 		return key_code;
 	snprintf(connected[connects], sizeof connected[0], "%u to %u, %u, %u", p->region->id, region->id, service,
@@ -137,7 +137,7 @@ int process_connect(struct process *p, void **socket, const struct region *regio
 int process_serve_curve(struct process *p, bool clients, struct error_context *error)
 {
 	(void)error;
-	cr_assert(p == &port.process && !clients);
+	cr_assert(p == &io.process && !clients);
 	return serve_code;
 }
 
@@ -151,14 +151,14 @@ int process_listens(const struct process *p, enum service service, char out[stat
 int loop_add_socket(struct loop *loop, void *socket, loop_drain *added, void *self)
 {
 	(void)loop;
-	cr_assert(self == &port);
+	cr_assert(self == &io);
 	*(socket == &inbox ? &drain : &answers_drain) = added;
 	return socket == &inbox ? add_code : answers_code;
 }
 
 struct clock_now clock_read(void)
 {
-	return port.now;
+	return io.now;
 }
 
 const struct region *topology_region_by_id(const struct topology *topology, uint32_t id)
@@ -198,36 +198,36 @@ void logline_distinct(enum log_level level, const char *event, uint64_t subject,
 	(void)format;
 }
 
-void strong_step(struct port *p, struct commit_event event)
+void strong_step(struct coordinator_io *p, struct commit_event event)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	cr_assert_lt(event_count, MESSAGES);
 	if (event.type == COMMIT_EVENT_MESSAGE)
 		ids[event_count] = event.message.message->id;
 	events[event_count++] = event;
 }
 
-int strong_room(const struct port *p)
+int strong_room(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	return room;
 }
 
-bool gate_is_reused(const struct port *p)
+bool gate_is_reused(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	return reused;
 }
 
-void port_fail(struct port *p, int code, const struct error_context *error)
+void io_fail(struct coordinator_io *p, int code, const struct error_context *error)
 {
 	(void)error;
 	p->failed = failed = code;
 }
 
-void gate_update(struct port *p)
+void gate_update(struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	refusals_updated++;
 }
 
@@ -238,14 +238,14 @@ struct start starts_last(const struct start_history *history)
 
 enum starts_verdict starts_compare(const struct start *known, const struct start_history *history)
 {
-	cr_assert(known >= port.starts.peers && history->count);
+	cr_assert(known >= io.starts.peers && history->count);
 	return verdict;
 }
 
 int starts_keep(struct starts *starts, uint8_t region, struct start met, struct error_context *error)
 {
 	(void)error;
-	cr_assert_eq(starts, &port.starts);
+	cr_assert_eq(starts, &io.starts);
 	kept = met;
 	kept_of = region;
 	return keep_code;
@@ -253,13 +253,13 @@ int starts_keep(struct starts *starts, uint8_t region, struct start met, struct 
 
 static void begin(void)
 {
-	struct topology *t = &port.process.topology;
+	struct topology *t = &io.process.topology;
 	static const uint8_t numbers[] = {2, 3, 5};
 	layout = aligned_alloc(4096, (sizeof *layout + 4095) / 4096 * 4096);
 	cr_assert(layout);
 	memset(layout, 0, offsetof(struct shm_layout, inbound_bytes));
-	port.process.shm.layout = layout;
-	port.process.counters = &counters;
+	io.process.shm.layout = layout;
+	io.process.counters = &counters;
 	t->region_count = 3;
 	for (uint8_t i = 0; i < 3; i++) {
 		t->regions[i].id = numbers[i];
@@ -267,28 +267,28 @@ static void begin(void)
 		strcpy(t->regions[i].host, "10.0.0.1");
 		t->regions[i].port = 7000;
 	}
-	port.process.region = &t->regions[1];
-	port.machine.options.regions = 1u << 2 | 1u << 3 | 1u << 5;
-	port.now.monotonic_ns = 100 * SECOND;
-	port.starts.own = (struct start_history){.first = 4, .count = 2, .nonces = {76, OWN_NONCE}};
-	port.starts.peers[2] = (struct start){.number = 9, .nonce = 22};
-	port.starts.peers[5] = (struct start){.number = 9, .nonce = 55};
-	port.strong.machine = (struct commit *)&inbox;
-	port.strong.fingerprint = FINGERPRINT;
-	port.strong.reachable = port.machine.options.regions;
+	io.process.region = &t->regions[1];
+	io.machine.options.regions = 1u << 2 | 1u << 3 | 1u << 5;
+	io.now.monotonic_ns = 100 * SECOND;
+	io.starts.own = (struct start_history){.first = 4, .count = 2, .nonces = {76, OWN_NONCE}};
+	io.starts.peers[2] = (struct start){.number = 9, .nonce = 22};
+	io.starts.peers[5] = (struct start){.number = 9, .nonce = 55};
+	io.strong.machine = (struct commit *)&inbox;
+	io.strong.fingerprint = FINGERPRINT;
+	io.strong.reachable = io.machine.options.regions;
 	memset(meta.store_id, 3, sizeof meta.store_id);
 	memset(&meta.peer_stores[2], 2, STORE_ID_SIZE);
 	memset(&meta.peer_stores[5], 5, STORE_ID_SIZE);
 	struct error_context error;
-	cr_assert_eq(strong_connect(&port, &error), 0);
+	cr_assert_eq(strong_connect(&io, &error), 0);
 	uint8_t own[STRONG_ENVELOPE_SIZE];
-	strong_envelope_begin(&port, 2, STRONG_MESSAGES, own);
+	strong_envelope_begin(&io, 2, STRONG_MESSAGES, own);
 	version = own[0];
 }
 
 static void end(void)
 {
-	strong_disconnect(&port);
+	strong_disconnect(&io);
 	free(layout);
 }
 
@@ -301,7 +301,7 @@ static size_t envelope(uint8_t *out, uint8_t from, enum strong_envelope kind)
 	memcpy(out, head, 4);
 	bytes_put_u64(out + 4, FINGERPRINT);
 	memset(out + 12, from, STORE_ID_SIZE);
-	bytes_put_u64(out + STRONG_NONCE_AT, port.starts.peers[from].nonce);
+	bytes_put_u64(out + STRONG_NONCE_AT, io.starts.peers[from].nonce);
 	out[STRONG_NEWEST_AT] = version;
 	return STRONG_ENVELOPE_SIZE;
 }
@@ -324,7 +324,7 @@ static void receive(const char *user, const uint8_t *bytes, size_t size)
 	inbox[0].size = size;
 	inbox[0].code = 0;
 	memcpy(inbox[0].bytes, bytes, size);
-	cr_assert_eq(drain(&port, port.now, 100), 1);
+	cr_assert_eq(drain(&io, io.now, 100), 1);
 	cr_assert_eq(closed, 1);
 }
 
@@ -341,16 +341,16 @@ Test(peers, messages_of_a_peer_reach_the_machine_in_order)
 	size_t size = envelope(bytes, 5, STRONG_MESSAGES);
 	for (uint64_t hlc = 1; hlc <= 3; hlc++)
 		size += message_put(bytes + size, hlc);
-	port.strong.peers[5].is_older = true;
+	io.strong.peers[5].is_older = true;
 	receive("r5", bytes, size);
 	cr_assert_eq(event_count, 3);
 	for (uint32_t i = 0; i < 3; i++) {
 		cr_assert(events[i].type == COMMIT_EVENT_MESSAGE && events[i].message.from == 5);
 		cr_assert_eq(ids[i].hlc, i + 1);
 	}
-	cr_assert_eq(port.strong.peers[5].heard_ns, port.now.monotonic_ns);
-	cr_assert(!port.strong.peers[5].is_older);
-	cr_assert_eq(port.strong.peers[2].heard_ns, 0);
+	cr_assert_eq(io.strong.peers[5].heard_ns, io.now.monotonic_ns);
+	cr_assert(!io.strong.peers[5].is_older);
+	cr_assert_eq(io.strong.peers[2].heard_ns, 0);
 	cr_assert_eq(refused(), 0);
 	cr_assert_eq(counter_get(&counters, COUNTER_frames_received), 1);
 	cr_assert_eq(counter_get(&counters, COUNTER_bytes_received), size);
@@ -384,7 +384,7 @@ Test(peers, T39_whoever_is_not_the_region_it_says_is_refused)
 		receive(wrong[i].user, bytes, size);
 		cr_assert_eq(event_count, 0, "row %zu", i);
 		cr_assert_eq(refused() - before, wrong[i].is_counted, "row %zu", i);
-		cr_assert_eq(port.strong.peers[5].heard_ns, 0, "row %zu", i);
+		cr_assert_eq(io.strong.peers[5].heard_ns, 0, "row %zu", i);
 	}
 	uint64_t before = refused();
 	receive("r5", good, STRONG_ENVELOPE_SIZE - 1);
@@ -436,7 +436,7 @@ Test(peers, nothing_is_taken_without_room_or_say)
 	receive("r5", bytes, size);
 	cr_assert_eq(event_count, 0);
 	reused = false;
-	port.strong.machine = NULL;
+	io.strong.machine = NULL;
 	receive("r5", bytes, size);
 	cr_assert_eq(event_count, 0);
 	cr_assert_eq(refused(), 0);
@@ -453,14 +453,14 @@ Test(peers, a_turn_takes_so_many_messages)
 		inbox[inbox_count].code = inbox_count == 1 ? ERR_MALFORMED : 0;
 		memcpy(inbox[inbox_count].bytes, bytes, size);
 	}
-	cr_assert_eq(drain(&port, port.now, 3), 3);
+	cr_assert_eq(drain(&io, io.now, 3), 3);
 	cr_assert_eq(event_count, 2);
 	cr_assert_eq(refused(), 1, "the one with too many parts");
-	cr_assert_eq(drain(&port, port.now, 3), 1);
+	cr_assert_eq(drain(&io, io.now, 3), 1);
 	cr_assert_eq(event_count, 3);
 	inbox_at = 0;
-	port.failed = ERR_IO;
-	cr_assert_eq(drain(&port, port.now, 3), 0);
+	io.failed = ERR_IO;
+	cr_assert_eq(drain(&io, io.now, 3), 0);
 	cr_assert_eq(event_count, 3);
 }
 
@@ -473,19 +473,19 @@ Test(peers, another_start_is_told_that_it_was_not_met)
 	size += message_put(bytes + size, 1);
 	receive("r5", bytes, size);
 	cr_assert_eq(sent_count, 1);
-	cr_assert_eq(sent[0].socket, port.strong.peers[5].socket);
+	cr_assert_eq(sent[0].socket, io.strong.peers[5].socket);
 	cr_assert_eq(sent[0].size, STRONG_ENVELOPE_SIZE + 9);
 	cr_assert_eq(sent[0].bytes[3], STRONG_KNOWN);
 	cr_assert_eq(bytes_get_u64(sent[0].bytes + STRONG_ENVELOPE_SIZE), 56);
 	cr_assert_eq(sent[0].bytes[STRONG_ENVELOPE_SIZE + 8], STRONG_UNMET);
-	port.now.monotonic_ns += 100 * MS - 1;
+	io.now.monotonic_ns += 100 * MS - 1;
 	receive("r5", bytes, size);
 	cr_assert_eq(sent_count, 0);
-	port.now.monotonic_ns++;
+	io.now.monotonic_ns++;
 	receive("r5", bytes, size);
 	cr_assert_eq(sent_count, 1);
-	port.now.monotonic_ns += SECOND;
-	port.strong.peers[5].is_older = true;
+	io.now.monotonic_ns += SECOND;
+	io.strong.peers[5].is_older = true;
 	receive("r5", bytes, size);
 	cr_assert_eq(sent_count, 0);
 	cr_assert_eq(event_count, 0);
@@ -501,17 +501,17 @@ static struct commit_message fetch(uint64_t hlc)
 Test(peers, all_of_a_turn_goes_in_one_message_to_each)
 {
 	struct commit_message m = fetch(1);
-	strong_send(&port, 1u << 2 | 1u << 5 | 1u << 7, &m);
+	strong_send(&io, 1u << 2 | 1u << 5 | 1u << 7, &m);
 	m = fetch(2);
-	strong_send(&port, 1u << 5, &m);
+	strong_send(&io, 1u << 5, &m);
 	cr_assert_eq(sent_count, 0);
-	strong_send_all(&port);
+	strong_send_all(&io);
 	cr_assert_eq(sent_count, 2);
 	static const uint8_t to[] = {2, 5};
 	for (uint32_t i = 0; i < 2; i++) {
 		const uint8_t *b = sent[i].bytes;
 		size_t one = commit_message_size(&m);
-		cr_assert_eq(sent[i].socket, port.strong.peers[to[i]].socket);
+		cr_assert_eq(sent[i].socket, io.strong.peers[to[i]].socket);
 		cr_assert(b[0] == version && b[1] == 3 && b[2] == to[i] && b[3] == STRONG_MESSAGES);
 		cr_assert_eq(bytes_get_u64(b + 4), FINGERPRINT);
 		cr_assert(b[12] == 3 && b[12 + STORE_ID_SIZE - 1] == 3);
@@ -521,7 +521,7 @@ Test(peers, all_of_a_turn_goes_in_one_message_to_each)
 	}
 	cr_assert_eq(counter_get(&counters, COUNTER_frames_sent), 2);
 	cr_assert_eq(counter_get(&counters, COUNTER_bytes_sent), sent[0].size + sent[1].size);
-	strong_send_all(&port);
+	strong_send_all(&io);
 	cr_assert_eq(sent_count, 2);
 }
 
@@ -531,27 +531,27 @@ Test(peers, a_batch_is_bounded)
 	struct commit_message m = {
 	    .type = COMMIT_PREPARE, .id = {.hlc = 1, .region = 3}, .body = body, .body_size = sizeof body};
 	for (uint32_t i = 0; i < 2; i++)
-		strong_send(&port, 1u << 5, &m);
+		strong_send(&io, 1u << 5, &m);
 	cr_assert_eq(sent_count, 0);
-	strong_send(&port, 1u << 5, &m);
+	strong_send(&io, 1u << 5, &m);
 	cr_assert_eq(sent_count, 1);
 	cr_assert_eq(sent[0].size, STRONG_ENVELOPE_SIZE + 3 * (4 + commit_message_size(&m)));
 	size_t size = sent[0].bytes[STRONG_ENVELOPE_SIZE + 2] << 16 | bytes_get_u16(sent[0].bytes + STRONG_ENVELOPE_SIZE);
 	cr_assert_eq(size, commit_message_size(&m));
-	strong_send_all(&port);
+	strong_send_all(&io);
 	cr_assert_eq(sent_count, 1);
-	cr_assert_eq(port.strong.peers[5].size, 0);
+	cr_assert_eq(io.strong.peers[5].size, 0);
 }
 
 Test(peers, what_a_peer_does_not_take_is_lost_and_counted)
 {
 	struct commit_message m = fetch(1);
 	send_code = ERR_OVERLOADED;
-	strong_send(&port, 1u << 5, &m);
-	strong_send_all(&port);
+	strong_send(&io, 1u << 5, &m);
+	strong_send_all(&io);
 	cr_assert_eq(counter_get(&counters, COUNTER_queue_refused), 1);
 	cr_assert_eq(counter_get(&counters, COUNTER_frames_sent), 0);
-	cr_assert_eq(port.strong.peers[5].size, 0);
+	cr_assert_eq(io.strong.peers[5].size, 0);
 }
 
 /* E10: in bytes, whatever the number of messages: a peer that does not read costs so much memory and no more. */
@@ -559,11 +559,11 @@ Test(peers, E10_what_a_peer_does_not_read_is_bounded_in_bytes)
 {
 	static uint8_t bytes[2000];
 	uint64_t fits = STRONG_UNSENT_MAX / sizeof bytes;
-	port.unsent[5].unsent_bytes = (fits - 1) * sizeof bytes;
-	cr_assert(strong_envelope_send(&port, 5, bytes, sizeof bytes));
-	cr_assert(!strong_envelope_send(&port, 5, bytes, sizeof bytes), "beyond it");
+	io.unsent[5].unsent_bytes = (fits - 1) * sizeof bytes;
+	cr_assert(strong_envelope_send(&io, 5, bytes, sizeof bytes));
+	cr_assert(!strong_envelope_send(&io, 5, bytes, sizeof bytes), "beyond it");
 	cr_assert_eq(counter_get(&counters, COUNTER_queue_refused), 1);
-	cr_assert(strong_envelope_send(&port, 2, bytes, sizeof bytes), "another peer has its own");
+	cr_assert(strong_envelope_send(&io, 2, bytes, sizeof bytes), "another peer has its own");
 }
 
 /* ---- who is there ---- */
@@ -571,8 +571,8 @@ Test(peers, E10_what_a_peer_does_not_read_is_bounded_in_bytes)
 static bool seen(uint8_t id)
 {
 	event_count = 0;
-	port.strong.reachable = 0; /* so that it tells */
-	strong_peers_look(&port);
+	io.strong.reachable = 0; /* so that it tells */
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 1);
 	cr_assert_eq(events[0].type, COMMIT_EVENT_PEERS);
 	cr_assert(events[0].peers & 1u << 3, "itself");
@@ -584,20 +584,20 @@ Test(peers, who_answers_is_reachable)
 {
 	struct shm_peer *peer = &layout->peers[5];
 	struct shm_link *link = &layout->links[5];
-	uint64_t start_ns = port.now.monotonic_ns;
-	port.now.monotonic_ns = start_ns + 2 * SECOND - 1;
+	uint64_t start_ns = io.now.monotonic_ns;
+	io.now.monotonic_ns = start_ns + 2 * SECOND - 1;
 	cr_assert(seen(5), "trusted for a while after the start");
-	port.now.monotonic_ns++;
+	io.now.monotonic_ns++;
 	cr_assert(!seen(5));
 	/* Heard by heartbeat or by messages, whichever was later. */
-	atomic_store(&peer->answered_at_ns, port.now.monotonic_ns);
-	port.now.monotonic_ns += 250 * MS;
+	atomic_store(&peer->answered_at_ns, io.now.monotonic_ns);
+	io.now.monotonic_ns += 250 * MS;
 	cr_assert(seen(5) && !seen(2));
-	port.now.monotonic_ns++;
+	io.now.monotonic_ns++;
 	cr_assert(!seen(5));
-	port.strong.peers[5].heard_ns = atomic_load(&peer->answered_at_ns) + 1;
+	io.strong.peers[5].heard_ns = atomic_load(&peer->answered_at_ns) + 1;
 	cr_assert(seen(5));
-	port.now.monotonic_ns += 2 * 30 * MS;
+	io.now.monotonic_ns += 2 * 30 * MS;
 	cr_assert(!seen(5));
 	atomic_store(&peer->round_trip_us, 30000);
 	cr_assert(seen(5));
@@ -610,7 +610,7 @@ Test(peers, who_answers_is_reachable)
 	atomic_store(&link->inbound, LINK_SUBSCRIBED);
 	atomic_store(&link->inbound_code, ERR_REGION_REUSED);
 	cr_assert(seen(5));
-	port.strong.peers[5].is_older = true;
+	io.strong.peers[5].is_older = true;
 	cr_assert(!seen(5));
 }
 
@@ -618,67 +618,67 @@ Test(peers, who_answers_is_reachable)
 Test(peers, A14_the_loop_wakes_when_a_silence_is_too_long)
 {
 	struct shm_peer *peer = &layout->peers[5];
-	uint64_t start_ns = port.now.monotonic_ns;
-	cr_assert_eq(strong_peers_deadline_ns(&port), start_ns + 2 * SECOND, "trusted for a while after the start");
-	port.now.monotonic_ns += 2 * SECOND;
-	port.strong.peers[2].heard_ns = port.now.monotonic_ns + 10 * MS;
-	atomic_store(&peer->answered_at_ns, port.now.monotonic_ns);
-	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 250 * MS + 1);
+	uint64_t start_ns = io.now.monotonic_ns;
+	cr_assert_eq(strong_peers_deadline_ns(&io), start_ns + 2 * SECOND, "trusted for a while after the start");
+	io.now.monotonic_ns += 2 * SECOND;
+	io.strong.peers[2].heard_ns = io.now.monotonic_ns + 10 * MS;
+	atomic_store(&peer->answered_at_ns, io.now.monotonic_ns);
+	cr_assert_eq(strong_peers_deadline_ns(&io), io.now.monotonic_ns + 250 * MS + 1);
 	atomic_store(&peer->round_trip_us, 30000);
-	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 260 * MS + 1);
-	port.now.monotonic_ns += 260 * MS;
-	strong_peers_look(&port);
+	cr_assert_eq(strong_peers_deadline_ns(&io), io.now.monotonic_ns + 260 * MS + 1);
+	io.now.monotonic_ns += 260 * MS;
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 0, "not yet");
-	port.now.monotonic_ns++;
-	strong_peers_look(&port);
+	io.now.monotonic_ns++;
+	strong_peers_look(&io);
 	cr_assert(event_count == 1 && events[0].peers == (1u << 3 | 1u << 5));
-	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 50 * MS, "who is gone needs no look");
-	port.now.monotonic_ns += 50 * MS;
-	strong_peers_look(&port);
-	cr_assert_eq(strong_peers_deadline_ns(&port), LOOP_NEVER);
+	cr_assert_eq(strong_peers_deadline_ns(&io), io.now.monotonic_ns + 50 * MS, "who is gone needs no look");
+	io.now.monotonic_ns += 50 * MS;
+	strong_peers_look(&io);
+	cr_assert_eq(strong_peers_deadline_ns(&io), LOOP_NEVER);
 }
 
 Test(peers, the_machine_is_told_of_changes_only)
 {
-	strong_peers_look(&port);
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 0, "all are there at the start");
-	port.now.monotonic_ns += 2 * SECOND;
-	strong_peers_look(&port);
+	io.now.monotonic_ns += 2 * SECOND;
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 1);
 	cr_assert_eq(events[0].peers, 1u << 3);
 	cr_assert_eq(warnings, 1, "the quorum is lost");
 	cr_assert_eq(informed, 0);
-	strong_peers_look(&port);
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 1);
-	port.strong.peers[2].heard_ns = port.now.monotonic_ns;
-	strong_peers_look(&port);
+	io.strong.peers[2].heard_ns = io.now.monotonic_ns;
+	strong_peers_look(&io);
 	cr_assert_eq(events[1].peers, 1u << 2 | 1u << 3);
 	cr_assert_eq(informed, 1, "it is there again");
-	port.strong.peers[5].heard_ns = port.now.monotonic_ns;
-	strong_peers_look(&port);
+	io.strong.peers[5].heard_ns = io.now.monotonic_ns;
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 3);
 	cr_assert(informed == 1 && warnings == 1);
-	port.strong.machine = NULL;
-	port.now.monotonic_ns += SECOND;
-	strong_peers_look(&port);
+	io.strong.machine = NULL;
+	io.now.monotonic_ns += SECOND;
+	strong_peers_look(&io);
 	cr_assert_eq(event_count, 3);
 }
 
 /* Two of five are no majority, three are. */
 Test(peers, the_quorum_of_five_is_three)
 {
-	port.machine.options.regions |= 1u << 7 | 1u << 9;
-	port.strong.reachable = port.machine.options.regions;
-	port.now.monotonic_ns += 2 * SECOND;
-	port.strong.peers[2].heard_ns = port.now.monotonic_ns;
-	port.strong.peers[5].heard_ns = port.now.monotonic_ns;
-	strong_peers_look(&port);
+	io.machine.options.regions |= 1u << 7 | 1u << 9;
+	io.strong.reachable = io.machine.options.regions;
+	io.now.monotonic_ns += 2 * SECOND;
+	io.strong.peers[2].heard_ns = io.now.monotonic_ns;
+	io.strong.peers[5].heard_ns = io.now.monotonic_ns;
+	strong_peers_look(&io);
 	cr_assert(event_count == 1 && warnings == 0);
-	port.strong.peers[5].heard_ns = 0;
-	strong_peers_look(&port);
+	io.strong.peers[5].heard_ns = 0;
+	strong_peers_look(&io);
 	cr_assert(event_count == 2 && warnings == 1);
-	port.strong.peers[5].heard_ns = port.now.monotonic_ns;
-	strong_peers_look(&port);
+	io.strong.peers[5].heard_ns = io.now.monotonic_ns;
+	strong_peers_look(&io);
 	cr_assert(event_count == 3 && informed == 1);
 }
 
@@ -691,11 +691,11 @@ Test(peers, connections)
 	int *codes[] = {&serve_code, &bind_code, &add_code, &key_code, &connect_code, &answers_code};
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
 		struct error_context error;
-		strong_disconnect(&port);
-		memset(port.strong.peers, 0, sizeof port.strong.peers);
+		strong_disconnect(&io);
+		memset(io.strong.peers, 0, sizeof io.strong.peers);
 		connects = 0;
 		*codes[i] = ERR_IO;
-		cr_assert_eq(strong_connect(&port, &error), ERR_IO, "%zu", i);
+		cr_assert_eq(strong_connect(&io, &error), ERR_IO, "%zu", i);
 		*codes[i] = 0;
 		cr_assert_eq(connects, i >= 4);
 	}
@@ -727,7 +727,7 @@ Test(peers, T39_a_later_start_is_kept_and_an_older_copy_has_no_vote)
 		kept_of = 0;
 		receive("r5", bytes, size);
 		cr_assert_eq(kept_of, rows[i].kept);
-		cr_assert_eq(port.strong.peers[5].is_older, rows[i].verdict == STARTS_OLDER);
+		cr_assert_eq(io.strong.peers[5].is_older, rows[i].verdict == STARTS_OLDER);
 		cr_assert_eq(sent_count, 1);
 		/* An older copy may be another process than the one at its region's address: it hears on the connection that it made. */
 		cr_assert(sent[0].socket == (rows[i].verdict == STARTS_OLDER ? (void *)&inbox : connected[1]));
@@ -780,17 +780,17 @@ static size_t known_put(uint8_t *bytes, uint64_t nonce, uint8_t known)
 Test(peers, what_a_peer_knows_of_this_start)
 {
 	uint8_t bytes[128];
-	struct strong_peer *peer = &port.strong.peers[5];
-	port.strong.starts_at_ns = LOOP_NEVER;
+	struct strong_peer *peer = &io.strong.peers[5];
+	io.strong.starts_at_ns = LOOP_NEVER;
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_MET));
 	cr_assert_eq(peer->knows_us, STRONG_MET);
 	cr_assert_eq(peer->start_at_ns, LOOP_NEVER);
-	cr_assert_eq(port.strong.starts_at_ns, 0);
+	cr_assert_eq(io.strong.starts_at_ns, 0);
 	cr_assert_eq(refusals_updated, 0);
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_OLDER));
 	cr_assert_eq(peer->knows_us, STRONG_OLDER);
-	cr_assert_eq(peer->start_at_ns, port.now.monotonic_ns + 2 * SECOND);
-	cr_assert_eq(port.strong.older_for, 1u << 5);
+	cr_assert_eq(peer->start_at_ns, io.now.monotonic_ns + 2 * SECOND);
+	cr_assert_eq(io.strong.older_for, 1u << 5);
 	cr_assert_eq(refusals_updated, 1);
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_OLDER));
 	cr_assert_eq(refusals_updated, 1, "nothing has changed");
@@ -798,14 +798,14 @@ Test(peers, what_a_peer_knows_of_this_start)
 	receive("r5", bytes, known_put(bytes, OWN_NONCE - 1, STRONG_OLDER));
 	cr_assert_eq(peer->knows_us, STRONG_UNMET);
 	cr_assert_eq(peer->start_at_ns, 0);
-	cr_assert_eq(port.strong.older_for, 0);
+	cr_assert_eq(io.strong.older_for, 0);
 	cr_assert_eq(refusals_updated, 2);
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_UNMET));
 	cr_assert_eq(peer->start_at_ns, 0);
 	/* An older copy says nothing that counts. */
 	peer->is_older = true;
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_OLDER));
-	cr_assert_eq(port.strong.older_for, 0);
+	cr_assert_eq(io.strong.older_for, 0);
 	cr_assert_eq(refused(), 0);
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_OLDER + 1));
 	receive("r5", bytes, known_put(bytes, OWN_NONCE, STRONG_MET) - 1);
@@ -818,7 +818,7 @@ Test(peers, T39_a_copy_that_runs_beside_its_region_hears_that_it_is_one)
 	uint8_t bytes[128];
 	uint64_t before = refused();
 	answering = connected[1];
-	port.strong.starts_at_ns = LOOP_NEVER;
+	io.strong.starts_at_ns = LOOP_NEVER;
 	sent_count = inbox_at = closed = 0;
 	inbox_count = 4;
 	for (uint32_t i = 0; i < inbox_count; i++) {
@@ -830,24 +830,24 @@ Test(peers, T39_a_copy_that_runs_beside_its_region_hears_that_it_is_one)
 			bytes[1] = 2; /* that is who answers on the other connection */
 		memcpy(inbox[i].bytes, bytes, inbox[i].size);
 	}
-	cr_assert_eq(answers_drain(&port, port.now, 100), 4);
+	cr_assert_eq(answers_drain(&io, io.now, 100), 4);
 	cr_assert_eq(closed, 3);
 	cr_assert_eq(refused() - before, 3);
 	cr_assert_eq(sent_count, 0);
-	cr_assert_eq(port.strong.older_for, 1u << 5);
+	cr_assert_eq(io.strong.older_for, 1u << 5);
 	cr_assert_eq(refusals_updated, 1);
 	inbox_at = 0;
-	cr_assert_eq(answers_drain(&port, port.now, 2), 2, "no more than it may");
+	cr_assert_eq(answers_drain(&io, io.now, 2), 2, "no more than it may");
 	answering = NULL;
 }
 
 Test(peers, this_start_is_shown_until_it_is_known)
 {
-	uint64_t now_ns = port.now.monotonic_ns;
-	struct strong_peer *peer = &port.strong.peers[5];
-	port.strong.peers[2].start_at_ns = LOOP_NEVER; /* knows it */
-	port.strong.starts_at_ns = 0;
-	strong_starts_show(&port);
+	uint64_t now_ns = io.now.monotonic_ns;
+	struct strong_peer *peer = &io.strong.peers[5];
+	io.strong.peers[2].start_at_ns = LOOP_NEVER; /* knows it */
+	io.strong.starts_at_ns = 0;
+	strong_starts_show(&io);
 	cr_assert_eq(sent_count, 1);
 	const uint8_t *b = sent[0].bytes;
 	cr_assert_eq(sent[0].socket, peer->socket);
@@ -856,32 +856,32 @@ Test(peers, this_start_is_shown_until_it_is_known)
 	cr_assert_eq(bytes_get_u64(b + STRONG_ENVELOPE_SIZE), 4);
 	cr_assert_eq(bytes_get_u64(b + STRONG_ENVELOPE_SIZE + 8), 76);
 	cr_assert_eq(bytes_get_u64(b + STRONG_ENVELOPE_SIZE + 16), OWN_NONCE);
-	cr_assert_eq(port.strong.starts_at_ns, now_ns + 250 * MS);
-	port.now.monotonic_ns = now_ns + 250 * MS - 1;
-	strong_starts_show(&port);
+	cr_assert_eq(io.strong.starts_at_ns, now_ns + 250 * MS);
+	io.now.monotonic_ns = now_ns + 250 * MS - 1;
+	strong_starts_show(&io);
 	cr_assert_eq(sent_count, 1);
-	port.now.monotonic_ns++;
+	io.now.monotonic_ns++;
 	send_code = ERR_OVERLOADED; /* it is not there */
-	strong_starts_show(&port);
+	strong_starts_show(&io);
 	cr_assert_eq(sent_count, 2);
-	cr_assert_eq(port.strong.starts_at_ns, port.now.monotonic_ns + 100 * MS);
+	cr_assert_eq(io.strong.starts_at_ns, io.now.monotonic_ns + 100 * MS);
 	send_code = 0;
 	peer->knows_us = STRONG_OLDER;
-	port.now.monotonic_ns += 100 * MS;
-	strong_starts_show(&port);
+	io.now.monotonic_ns += 100 * MS;
+	strong_starts_show(&io);
 	cr_assert_eq(sent_count, 3);
-	cr_assert_eq(port.strong.starts_at_ns, port.now.monotonic_ns + 2 * SECOND);
-	port.starts.own.count = STARTS_KEPT;
-	port.now.monotonic_ns += 2 * SECOND;
-	strong_starts_show(&port);
+	cr_assert_eq(io.strong.starts_at_ns, io.now.monotonic_ns + 2 * SECOND);
+	io.starts.own.count = STARTS_KEPT;
+	io.now.monotonic_ns += 2 * SECOND;
+	strong_starts_show(&io);
 	cr_assert_eq(sent[3].size, STRONG_ENVELOPE_SIZE + 8 + 8 * STARTS_KEPT);
 	sent_count = 3;
 	/* The earlier of two. */
-	port.strong.peers[2].start_at_ns = port.now.monotonic_ns + SECOND;
-	port.strong.starts_at_ns = 0;
-	strong_starts_show(&port);
+	io.strong.peers[2].start_at_ns = io.now.monotonic_ns + SECOND;
+	io.strong.starts_at_ns = 0;
+	strong_starts_show(&io);
 	cr_assert_eq(sent_count, 3);
-	cr_assert_eq(port.strong.starts_at_ns, port.now.monotonic_ns + SECOND);
+	cr_assert_eq(io.strong.starts_at_ns, io.now.monotonic_ns + SECOND);
 }
 
 /* ---- G20: no say on keyspaces that the peer has not as they are here ---- */
@@ -943,19 +943,19 @@ Test(peers, G20_a_keyspace_that_the_peer_has_otherwise_gets_no_vote_and_the_othe
 /* Bits and loops begin with it. */
 Test(peers, a20_the_first_region_is_a_peer_like_the_others)
 {
-	struct strong_peer *peers = port.strong.peers;
+	struct strong_peer *peers = io.strong.peers;
 	peers[0] = peers[2];
 	memset(&peers[2], 0, sizeof peers[2]);
-	port.unsent[0] = port.unsent[2];
-	port.now.monotonic_ns += 2 * SECOND;
-	peers[0].heard_ns = port.now.monotonic_ns;
-	strong_peers_look(&port);
+	io.unsent[0] = io.unsent[2];
+	io.now.monotonic_ns += 2 * SECOND;
+	peers[0].heard_ns = io.now.monotonic_ns;
+	strong_peers_look(&io);
 	cr_assert(event_count == 1 && events[0].peers == (1u << 0 | 1u << 3));
-	cr_assert_eq(strong_peers_deadline_ns(&port), port.now.monotonic_ns + 250 * MS + 1);
+	cr_assert_eq(strong_peers_deadline_ns(&io), io.now.monotonic_ns + 250 * MS + 1);
 	const struct commit_message m = {.type = COMMIT_FETCH, .id = {.hlc = 1, .region = 5}};
 	sent_count = 0;
-	strong_send(&port, 1u << 0, &m);
-	strong_send_all(&port);
+	strong_send(&io, 1u << 0, &m);
+	strong_send_all(&io);
 	cr_assert_eq(sent_count, 1);
 }
 
@@ -975,15 +975,15 @@ Test(peers, G20_envelopes_in_the_newest_version_that_both_understand)
 			cr_expect_eq(event_count, 1);
 		}
 		sent_count = 0;
-		strong_send(&port, 1u << 2 | 1u << 5, &m);
-		strong_send_all(&port);
+		strong_send(&io, 1u << 2 | 1u << 5, &m);
+		strong_send_all(&io);
 		cr_assert_eq(sent_count, 2);
 		for (uint32_t k = 0; k < 2; k++) {
 			cr_expect_eq(sent[k].bytes[0], version + (sent[k].bytes[2] == 5 ? told[i][1] : 0), "%u", i);
 			cr_expect_eq(sent[k].bytes[STRONG_NEWEST_AT], version + 1);
 		}
 		uint8_t start[STRONG_ENVELOPE_SIZE];
-		strong_envelope_begin(&port, 5, STRONG_STARTS, start);
+		strong_envelope_begin(&io, 5, STRONG_STARTS, start);
 		cr_expect_eq(start[0], version, "what opens an exchange is in the oldest");
 	}
 }

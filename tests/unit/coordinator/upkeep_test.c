@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "runtime/logline.h"
 
 #define MIB     (1ull << 20)
@@ -24,13 +24,13 @@ static struct {
 	uint64_t start_lsn, end_lsn, bytes;
 	uint64_t drops[16];
 	uint32_t drop_count;
-	int snapshot_start_code, snapshot_code, deletes_code, cancelled, distrusted, port_failed;
+	int snapshot_start_code, snapshot_code, deletes_code, cancelled, distrusted, io_failed;
 	uint64_t snapshot_lsn, oldest_lsn;
 	uint32_t snapshots_begun, readers_checked, refusals_updated, strong_upkeeps, lines;
 	uint64_t room_asked;
 	struct rows_meta meta;
 } fake;
-static struct port port;
+static struct coordinator_io io;
 static struct shm_layout *layout;
 static struct counter_block counters;
 
@@ -154,10 +154,10 @@ int snapshot_distrust(const char *dir, struct error_context *error)
 	return 0;
 }
 
-void port_fail(struct port *p, int code, const struct error_context *error)
+void io_fail(struct coordinator_io *p, int code, const struct error_context *error)
 {
 	(void)p, (void)error;
-	fake.port_failed = code;
+	fake.io_failed = code;
 }
 
 int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_context *error)
@@ -168,9 +168,9 @@ int snapshot_finish(struct snapshot_job *job, uint64_t *lsn, struct error_contex
 	return fake.snapshot_code;
 }
 
-void gate_update(struct port *p)
+void gate_update(struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	fake.refusals_updated++;
 }
 
@@ -181,9 +181,9 @@ void log_times_note(struct shm_coordinator *shm, uint64_t end_lsn, uint64_t now_
 	noted_lsn = end_lsn;
 	noted_ns = now_ns;
 }
-void strong_upkeep(struct port *p)
+void strong_upkeep(struct coordinator_io *p)
 {
-	cr_assert_eq(p, &port);
+	cr_assert_eq(p, &io);
 	fake.strong_upkeeps++;
 }
 
@@ -197,24 +197,24 @@ void logline(enum log_level level, const char *event, const char *format, ...)
 
 static void begin(void)
 {
-	struct topology *t = &port.process.topology;
+	struct topology *t = &io.process.topology;
 	layout = aligned_alloc(4096, (sizeof *layout + 4095) / 4096 * 4096);
 	cr_assert(layout);
 	memset(layout, 0, offsetof(struct shm_layout, inbound_bytes));
-	port.process.shm.layout = layout;
-	port.process.counters = &counters;
+	io.process.shm.layout = layout;
+	io.process.counters = &counters;
 	t->region_count = 3;
 	for (uint8_t i = 0; i < 3; i++)
 		t->regions[i].id = (uint8_t)(2 + i); /* 2, 3, 4 */
-	port.process.region = &t->regions[1];
-	port.machine.options.regions = 7u << 2;
-	strcpy(port.log_dir, "the log");
-	port.flags = (struct coordinator_flags){.log_segment_mib = 4, .snapshot_mib = 512, .log_disk_mib = 100};
-	port.now.monotonic_ns = 100 * SECOND;
+	io.process.region = &t->regions[1];
+	io.machine.options.regions = 7u << 2;
+	strcpy(io.log_dir, "the log");
+	io.flags = (struct coordinator_flags){.log_segment_mib = 4, .snapshot_mib = 512, .log_disk_mib = 100};
+	io.now.monotonic_ns = 100 * SECOND;
 	memset(fake.meta.store_id, 7, sizeof fake.meta.store_id);
 	fake.reader_lsn = 50 * MIB;
-	port.snapshot_lsn = port.snapshot_oldest_lsn = 40 * MIB;
-	port.applied.applied_lsn = 60 * MIB;
+	io.snapshot_lsn = io.snapshot_oldest_lsn = 40 * MIB;
+	io.applied.applied_lsn = 60 * MIB;
 	fake.end_lsn = 61 * MIB;
 	fake.start_lsn = 20 * MIB;
 	fake.bytes = 41 * MIB;
@@ -241,7 +241,7 @@ Test(upkeep, f24_the_log_is_kept_for_every_peer)
 	for (int turn = 0; turn < 2; turn++) {
 		fake.acked[turn ? 4 : 2] = (struct vector){.sequence = {[2] = 5, [3] = 9, [4] = 3}};
 		fake.acked[turn ? 2 : 4] = (struct vector){.sequence = {[2] = 7, [3] = 2, [4] = 8}};
-		upkeep(&port);
+		upkeep(&io);
 		cr_assert_eq(fake.origins, 7u << 2);
 		cr_assert_eq(fake.sought.sequence[2], 5);
 		cr_assert_eq(fake.sought.sequence[3], 2);
@@ -252,43 +252,43 @@ Test(upkeep, f24_the_log_is_kept_for_every_peer)
 
 Test(upkeep, f24_log_that_a_peer_or_a_start_needs_is_kept)
 {
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drop_count, 1);
 	cr_assert_eq(fake.drops[0], 40 * MIB, "behind the snapshot");
 	cr_assert_eq(dropped(), 1);
 	fake.drop_count = 0;
 	fake.reader_lsn = 30 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[0], 30 * MIB, "what a peer has not got");
 	fake.drop_count = 0;
 	fake.seek_code = ERR_NEEDS_RESYNC;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[0], 0, "a peer is behind the log already");
 	fake.drop_count = 0;
 	fake.seek_code = 0;
 	fake.open_code = ERR_IO;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[0], 0, "nobody knows");
 }
 
 Test(upkeep, f24_log_that_a_strong_start_reads_again_is_kept)
 {
 	fake.meta.reread_lsn = 25 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[0], 40 * MIB, "no keyspace is strong");
 	fake.drop_count = 0;
-	port.strong.wanted = true;
-	upkeep(&port);
+	io.strong.wanted = true;
+	upkeep(&io);
 	cr_assert_eq(fake.drops[0], 25 * MIB);
 	fake.drop_count = 0;
 	fake.meta.reread_lsn = 45 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[0], 40 * MIB, "the snapshot is older");
 	/* However full the disk is. */
 	fake.drop_count = 0;
 	fake.meta.reread_lsn = 21 * MIB;
 	fake.bytes = 100 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drop_count, 2);
 	cr_assert_eq(fake.drops[1], 21 * MIB);
 }
@@ -297,11 +297,11 @@ Test(upkeep, a_spent_budget_drops_the_oldest_log)
 {
 	fake.reader_lsn = 0; /* a peer needs all of it */
 	fake.bytes = 90 * MIB - 1;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drop_count, 1, "just below nine tenths");
 	fake.drop_count = fake.lines = 0;
 	fake.bytes = 90 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drop_count, 2);
 	cr_assert_eq(fake.drops[0], 0);
 	cr_assert_eq(fake.drops[1], fake.start_lsn + SEGMENT, "one segment");
@@ -309,20 +309,20 @@ Test(upkeep, a_spent_budget_drops_the_oldest_log)
 	cr_assert_eq(fake.lines, 1, "never silently");
 	fake.drop_count = 0;
 	fake.bytes = 99 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[1], fake.start_lsn + 3 * SEGMENT, "nine MiB too many are three segments");
 	fake.drop_count = 0;
 	fake.bytes = 200 * MIB;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.drops[1], 40 * MIB, "no more than the snapshot holds");
 	/* The topology's budget is the one without a flag; no budget: none is spent. */
 	fake.drop_count = 0;
-	port.flags.log_disk_mib = 0;
-	upkeep(&port);
+	io.flags.log_disk_mib = 0;
+	upkeep(&io);
 	cr_assert_eq(fake.drop_count, 1);
 	fake.drop_count = 0;
-	port.process.topology.log_disk_mib = 100;
-	upkeep(&port);
+	io.process.topology.log_disk_mib = 100;
+	upkeep(&io);
 	cr_assert_eq(fake.drop_count, 2);
 }
 
@@ -330,27 +330,27 @@ Test(upkeep, a_spent_budget_drops_the_oldest_log)
 
 Test(upkeep, a_snapshot_after_so_much_log)
 {
-	port.applied.applied_lsn = port.snapshot_lsn + 512 * MIB - 1;
-	upkeep(&port);
+	io.applied.applied_lsn = io.snapshot_lsn + 512 * MIB - 1;
+	upkeep(&io);
 	cr_assert_eq(fake.snapshots_begun, 0);
-	port.applied.applied_lsn++;
+	io.applied.applied_lsn++;
 	fake.snapshot_code = ERR_EMPTY; /* under way */
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.snapshots_begun, 1);
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.snapshots_begun, 1, "one at a time");
-	cr_assert_eq(port.snapshot_lsn, 40 * MIB);
+	cr_assert_eq(io.snapshot_lsn, 40 * MIB);
 	struct error_context error;
-	cr_assert_eq(upkeep_snapshot_start(&port, &error), ERR_OVERLOADED);
+	cr_assert_eq(upkeep_snapshot_start(&io, &error), ERR_OVERLOADED);
 	fake.snapshot_code = 0;
 	fake.snapshot_lsn = 551 * MIB;
-	upkeep(&port);
-	cr_assert_eq(port.snapshot_lsn, 551 * MIB);
-	cr_assert_null(port.snapshot);
+	upkeep(&io);
+	cr_assert_eq(io.snapshot_lsn, 551 * MIB);
+	cr_assert_null(io.snapshot);
 	cr_assert_eq(counter_get(&counters, COUNTER_snapshots), 1);
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.snapshots_begun, 1);
-	cr_assert_eq(upkeep_snapshot_start(&port, &error), 0);
+	cr_assert_eq(upkeep_snapshot_start(&io, &error), 0);
 	cr_assert_eq(fake.snapshots_begun, 2);
 }
 
@@ -358,25 +358,25 @@ Test(upkeep, a_snapshot_after_so_much_log)
 Test(upkeep, a_snapshot_that_fails_comes_again)
 {
 	for (int at_start = 0; at_start < 2; at_start++) {
-		port.snapshot_lsn = 40 * MIB;
-		port.applied.applied_lsn = port.snapshot_lsn + 512 * MIB;
+		io.snapshot_lsn = 40 * MIB;
+		io.applied.applied_lsn = io.snapshot_lsn + 512 * MIB;
 		fake.snapshots_begun = 0;
 		fake.snapshot_start_code = at_start ? ERR_IO : 0;
 		fake.snapshot_code = ERR_IO;
-		upkeep(&port);
+		upkeep(&io);
 		cr_assert_eq(fake.snapshots_begun, 1);
-		cr_assert_eq(port.snapshot == NULL, at_start, "what never began is not waited for");
-		upkeep(&port);
-		cr_assert_null(port.snapshot);
-		cr_assert_eq(port.snapshot_lsn, 40 * MIB);
-		port.now.monotonic_ns += 10 * SECOND - 1;
-		upkeep(&port);
+		cr_assert_eq(io.snapshot == NULL, at_start, "what never began is not waited for");
+		upkeep(&io);
+		cr_assert_null(io.snapshot);
+		cr_assert_eq(io.snapshot_lsn, 40 * MIB);
+		io.now.monotonic_ns += 10 * SECOND - 1;
+		upkeep(&io);
 		cr_assert_eq(fake.snapshots_begun, 1, "too early");
-		port.now.monotonic_ns++;
-		upkeep(&port);
+		io.now.monotonic_ns++;
+		upkeep(&io);
 		cr_assert_eq(fake.snapshots_begun, 2);
-		upkeep(&port);
-		port.now.monotonic_ns += 20 * SECOND;
+		upkeep(&io);
+		io.now.monotonic_ns += 20 * SECOND;
 	}
 }
 
@@ -404,12 +404,12 @@ Test(upkeep, a_snapshot_before_its_time)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		fake.snapshots_begun = fake.drop_count = 0;
 		fake.bytes = rows[i].bytes * MIB;
-		port.snapshot = NULL;
-		port.snapshot_lsn = rows[i].snapshot * MIB;
+		io.snapshot = NULL;
+		io.snapshot_lsn = rows[i].snapshot * MIB;
 		fake.reader_lsn = rows[i].needed * MIB;
-		port.applied.applied_lsn = rows[i].applied * MIB;
+		io.applied.applied_lsn = rows[i].applied * MIB;
 		fake.start_lsn = rows[i].start * MIB;
-		upkeep(&port);
+		upkeep(&io);
 		cr_assert_eq(fake.snapshots_begun, rows[i].begun, "row %zu", i);
 	}
 }
@@ -419,65 +419,65 @@ Test(upkeep, a_snapshot_before_its_time)
 Test(upkeep, F04_no_room_is_refused_and_told_once)
 {
 	fake.room_code = ERR_DISK_FULL;
-	upkeep_room_check(&port);
-	cr_assert(port.rows_are_full);
+	upkeep_room_check(&io);
+	cr_assert(io.rows_are_full);
 	cr_assert_eq(fake.room_asked, 1 * MIB, "what is in the log and not in the rows");
 	cr_assert_eq(fake.refusals_updated, 1);
 	cr_assert_eq(fake.lines, 1);
-	upkeep_room_check(&port);
+	upkeep_room_check(&io);
 	cr_assert_eq(fake.lines, 1);
 	fake.room_code = 0;
-	upkeep_room_check(&port);
-	cr_assert(!port.rows_are_full);
+	upkeep_room_check(&io);
+	cr_assert(!io.rows_are_full);
 	cr_assert_eq(fake.refusals_updated, 3);
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.refusals_updated, 4);
 }
 
 Test(upkeep, what_is_published_and_looked_after)
 {
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.strong_upkeeps, 1);
 	cr_assert_eq(fake.readers_checked, 1);
 	cr_assert_eq(atomic_load(&layout->coordinator.log_start_lsn), 20 * MIB);
 	cr_assert_eq(atomic_load(&layout->coordinator.log_bytes), 41 * MIB);
 	cr_assert_eq(atomic_load(&layout->coordinator.map_bytes), 777);
-	cr_assert(noted_lsn == port.appended_lsn && noted_ns == port.now.monotonic_ns, "c5: when the log grew");
-	port.now.monotonic_ns += 10 * SECOND - 1;
-	upkeep(&port);
+	cr_assert(noted_lsn == io.appended_lsn && noted_ns == io.now.monotonic_ns, "c5: when the log grew");
+	io.now.monotonic_ns += 10 * SECOND - 1;
+	upkeep(&io);
 	cr_assert_eq(fake.readers_checked, 1);
-	port.now.monotonic_ns++;
-	upkeep(&port);
+	io.now.monotonic_ns++;
+	upkeep(&io);
 	cr_assert_eq(fake.readers_checked, 2);
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.readers_checked, 2);
 }
 
 Test(upkeep, E13b_deletes_are_taken_and_a_snapshot_is_given_up_when_there_is_no_room)
 {
-	port.snapshot = (struct snapshot_job *)&fake;
+	io.snapshot = (struct snapshot_job *)&fake;
 	fake.room_code = ERR_DISK_FULL;
-	upkeep_room_check(&port);
-	cr_assert(port.rows_are_full && port.deletes_taken);
+	upkeep_room_check(&io);
+	cr_assert(io.rows_are_full && io.deletes_taken);
 	cr_assert_eq(fake.cancelled, 1);
 	fake.deletes_code = ERR_DISK_FULL;
-	upkeep_room_check(&port);
-	cr_assert(port.rows_are_full && !port.deletes_taken);
+	upkeep_room_check(&io);
+	cr_assert(io.rows_are_full && !io.deletes_taken);
 	/* After the log could not be applied, free pages are no reason to take more. */
 	fake.room_code = fake.deletes_code = 0;
-	port.apply_was_full = true;
-	upkeep_room_check(&port);
-	cr_assert(port.rows_are_full && !port.deletes_taken);
-	port.apply_was_full = false;
-	upkeep_room_check(&port);
-	cr_assert_not(port.rows_are_full);
+	io.apply_was_full = true;
+	upkeep_room_check(&io);
+	cr_assert(io.rows_are_full && !io.deletes_taken);
+	io.apply_was_full = false;
+	upkeep_room_check(&io);
+	cr_assert_not(io.rows_are_full);
 }
 
 Test(upkeep, D8_rows_that_were_not_written_back_are_not_trusted_again)
 {
-	port.snapshot = (struct snapshot_job *)&fake;
+	io.snapshot = (struct snapshot_job *)&fake;
 	fake.snapshot_code = ERR_SYNC_FAILED;
-	upkeep(&port);
+	upkeep(&io);
 	cr_assert_eq(fake.distrusted, 1);
-	cr_assert_eq(fake.port_failed, ERR_SYNC_FAILED);
+	cr_assert_eq(fake.io_failed, ERR_SYNC_FAILED);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The world around an actor's port.c, for tests of the port alone: process, loop, sockets, clock and log are lists here; shared
+ * The world around an actor's io.c, for tests of the port alone: process, loop, sockets, clock and log are lists here; shared
  * memory, stores and the actor's machine are the real ones. This region is 0 (us), its peers are 1 (eu) and 2 (ap).
  * shell_run starts the actor's main; the script runs where the loop would and calls what the loop would. */
 #ifndef GODWIT_TESTS_UNIT_SHELL_H

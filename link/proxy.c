@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "link/port.h"
+#include "link/proxy.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/reconciler/port.h"
+#include "actors/reconciler/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,24 +19,24 @@
 /* Of answers that a region has not taken. It asks one thing at a time; whoever asks on without reading is not answered. */
 #define UNSENT_MAX (2u * RECONCILER_MESSAGE_MAX)
 
-struct port_flags {
+struct io_flags {
 	uint32_t compare_ms;
 };
-static const struct option port_options[] = {
-    {"compare-ms", 0, OPTION_U32, offsetof(struct port_flags, compare_ms), 10, 3600000, "MS",
+static const struct option io_options[] = {
+    {"compare-ms", 0, OPTION_U32, offsetof(struct io_flags, compare_ms), 10, 3600000, "MS",
         "pause between comparisons (2000)"},
     {0},
 };
 
-struct port;
+struct reconciler_io;
 struct peer_socket {
-	struct port *port;
+	struct reconciler_io *io;
 	const struct region *region;
 	void *socket;
 };
-struct port {
+struct reconciler_io {
 	struct process process;
-	struct port_flags flags;
+	struct io_flags flags;
 	struct reconciler machine;
 	struct rows *rows; /* NULL until there is a store */
 	struct rows_view *view;
@@ -50,14 +50,14 @@ struct port {
 	struct digest own_buckets[DIGEST_BUCKETS], peer_buckets[DIGEST_BUCKETS];
 };
 
-static void port_refused(struct port *p, const char *user, int code)
+static void io_refused(struct reconciler_io *p, const char *user, int code)
 {
 	counter_add(p->process.counters, COUNTER_frames_refused, 1);
 	logline_distinct(LOG_LEVEL_WARN, "peer_message_refused", logline_subject(user ? user : "") + (uint64_t)-code,
 	    "from=%s code=%s", user ? user : "-", error_name(code));
 }
 
-static void port_told(struct port *p, const char *peer, const struct reconciler_effects *effects)
+static void io_told(struct reconciler_io *p, const char *peer, const struct reconciler_effects *effects)
 {
 	for (uint32_t i = 0; i < effects->told_count; i++) {
 		const struct reconciler_row *row = &effects->told[i];
@@ -72,7 +72,7 @@ static void port_told(struct port *p, const char *peer, const struct reconciler_
 	}
 }
 
-static void port_step(struct port *p, const struct reconciler_event *event)
+static void io_step(struct reconciler_io *p, const struct reconciler_event *event)
 {
 	struct reconciler_effects effects;
 	for (uint32_t id = 0; id < REGIONS_MAX; id++)
@@ -80,7 +80,7 @@ static void port_step(struct port *p, const struct reconciler_event *event)
 		    atomic_load_explicit(&p->process.shm.layout->links[id].keyspaces_other, memory_order_acquire);
 	reconciler_step(&p->machine, event, &effects);
 	if (effects.told_count)
-		port_told(p, p->peers[event->peer].region->name, &effects);
+		io_told(p, p->peers[event->peer].region->name, &effects);
 	counter_add(p->process.counters, COUNTER_comparisons, effects.comparisons);
 	for (uint32_t i = 0; i < effects.ask_count; i++) {
 		const struct reconciler_ask *ask = &effects.asks[i];
@@ -98,7 +98,7 @@ static void port_step(struct port *p, const struct reconciler_event *event)
 }
 
 /* The coordinator makes the store; until then there is nothing to compare, nor to answer with. */
-static bool port_open_rows(struct port *p, uint64_t now_ns)
+static bool io_open_rows(struct reconciler_io *p, uint64_t now_ns)
 {
 	if (p->view)
 		return true;
@@ -123,9 +123,9 @@ static bool port_open_rows(struct port *p, uint64_t now_ns)
 }
 
 /* 0, with the view begun and what it stands for; the caller ends it. */
-static int port_view(struct port *p, uint64_t now_ns, struct vector *applied)
+static int io_view(struct reconciler_io *p, uint64_t now_ns, struct vector *applied)
 {
-	if (!port_open_rows(p, now_ns))
+	if (!io_open_rows(p, now_ns))
 		return ERR_UNREACHABLE;
 	struct error_context error = {0};
 	struct rows_meta meta;
@@ -143,8 +143,8 @@ static int port_view(struct port *p, uint64_t now_ns, struct vector *applied)
 	return rc;
 }
 
-static int port_answer(
-    struct port *p, const Godwit__Peer__DigestRequest *request, uint32_t from, struct message *message, uint64_t now_ns)
+static int io_answer(
+    struct reconciler_io *p, const Godwit__Peer__DigestRequest *request, uint32_t from, struct message *message, uint64_t now_ns)
 {
 	uint8_t mask[RECONCILER_MASK_SIZE];
 	struct vector applied;
@@ -153,7 +153,7 @@ static int port_answer(
 	if (rc != 0)
 		return rc;
 	uint16_t keyspace = (uint16_t)request->keyspace;
-	if (port_view(p, now_ns, &applied) != 0)
+	if (io_view(p, now_ns, &applied) != 0)
 		return 0; /* told already, and the peer's question will time out */
 	if (request->bucket == -1)
 		rc = rows_view_digests(p->view, keyspace, p->own_buckets, &live_rows);
@@ -181,7 +181,7 @@ static int port_answer(
 	return 0;
 }
 
-static int port_reply(struct port *p, uint32_t peer, const Godwit__Peer__DigestReply *reply, uint64_t now_ns)
+static int io_reply(struct reconciler_io *p, uint32_t peer, const Godwit__Peer__DigestReply *reply, uint64_t now_ns)
 {
 	const struct reconciler_peer *open = reconciler_open(&p->machine, peer, reply->number);
 	if (!open)
@@ -202,7 +202,7 @@ static int port_reply(struct port *p, uint32_t peer, const Godwit__Peer__DigestR
 	             : reply_read_digests(reply, &peer_applied, p->peer_buckets);
 	if (rc != 0)
 		return rc;
-	if (port_view(p, now_ns, &own_applied) != 0)
+	if (io_view(p, now_ns, &own_applied) != 0)
 		return 0;
 	uint64_t live_rows;
 	rc = open->sweeping ? page_read(&p->page, p->view, open->keyspace, open->mask, open->after, open->after_size)
@@ -213,12 +213,12 @@ static int port_reply(struct port *p, uint32_t peer, const Godwit__Peer__DigestR
 		return 0;
 	}
 	event.own = p->page.page;
-	port_step(p, &event);
+	io_step(p, &event);
 	return 0;
 }
 
 /* One message from a socket: from the ROUTER (peer NULL) only questions are taken, from a DEALER only that peer's answers. */
-static void port_message(struct port *p, const struct peer_socket *peer, struct message *message, uint64_t now_ns)
+static void io_message(struct reconciler_io *p, const struct peer_socket *peer, struct message *message, uint64_t now_ns)
 {
 	counter_add(p->process.counters, COUNTER_frames_received, 1);
 	counter_add(p->process.counters, COUNTER_bytes_received, message_size(message));
@@ -230,31 +230,31 @@ static void port_message(struct port *p, const struct peer_socket *peer, struct 
 	if (rc == 0) {
 		p->packer.newest[envelope->region] = envelope->newest;
 		if (!peer && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_DIGEST_REQUEST)
-			rc = port_answer(p, envelope->digest_request, envelope->region, message, now_ns);
+			rc = io_answer(p, envelope->digest_request, envelope->region, message, now_ns);
 		else if (peer && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_DIGEST_REPLY)
-			rc = port_reply(p, peer->region->id, envelope->digest_reply, now_ns);
+			rc = io_reply(p, peer->region->id, envelope->digest_reply, now_ns);
 		else
 			rc = ERR_MALFORMED;
 	}
 	if (rc != 0)
-		port_refused(p, user, rc);
+		io_refused(p, user, rc);
 	if (envelope)
 		godwit__peer__envelope__free_unpacked(envelope, NULL);
 }
 
-static uint32_t drain_socket(struct port *p, void *socket, const struct peer_socket *peer, uint64_t now_ns, uint32_t limit)
+static uint32_t drain_socket(struct reconciler_io *p, void *socket, const struct peer_socket *peer, uint64_t now_ns, uint32_t limit)
 {
 	uint32_t handled = 0;
 	for (; handled < limit; handled++) {
 		struct message message;
 		int rc = socket_receive(socket, &message, false);
 		if (rc == ERR_MALFORMED) {
-			port_refused(p, peer ? peer->region->name : NULL, rc);
+			io_refused(p, peer ? peer->region->name : NULL, rc);
 			continue;
 		}
 		if (rc != 0)
 			break;
-		port_message(p, peer, &message, now_ns);
+		io_message(p, peer, &message, now_ns);
 		message_close(&message);
 	}
 	return handled;
@@ -262,7 +262,7 @@ static uint32_t drain_socket(struct port *p, void *socket, const struct peer_soc
 
 static uint32_t drain_router(void *self, struct clock_now now, uint32_t limit)
 {
-	struct port *p = self;
+	struct reconciler_io *p = self;
 	uint32_t most = limit < QUESTIONS_A_TURN ? limit : QUESTIONS_A_TURN;
 	return drain_socket(p, p->router, NULL, now.monotonic_ns, most) == most ? limit : 0;
 }
@@ -270,36 +270,36 @@ static uint32_t drain_router(void *self, struct clock_now now, uint32_t limit)
 static uint32_t drain_peer(void *self, struct clock_now now, uint32_t limit)
 {
 	struct peer_socket *peer = self;
-	return drain_socket(peer->port, peer->socket, peer, now.monotonic_ns, limit);
+	return drain_socket(peer->io, peer->socket, peer, now.monotonic_ns, limit);
 }
 
-static void port_tick(void *self, struct clock_now now)
+static void io_tick(void *self, struct clock_now now)
 {
-	struct port *p = self;
+	struct reconciler_io *p = self;
 	struct reconciler_event event = {.kind = RECONCILER_TICK, .now_ns = now.monotonic_ns};
-	if (port_open_rows(p, now.monotonic_ns) && now.monotonic_ns >= reconciler_deadline_ns(&p->machine))
-		port_step(p, &event);
+	if (io_open_rows(p, now.monotonic_ns) && now.monotonic_ns >= reconciler_deadline_ns(&p->machine))
+		io_step(p, &event);
 }
 
-static void port_publish(void *self, struct clock_now now)
+static void io_publish(void *self, struct clock_now now)
 {
 	(void)now;
-	struct port *p = self;
+	struct reconciler_io *p = self;
 	counter_set(p->process.counters, COUNTER_divergent_rows, reconciler_divergent_rows(&p->machine));
 }
 
-static uint64_t port_deadline_ns(void *self)
+static uint64_t io_deadline_ns(void *self)
 {
-	struct port *p = self;
+	struct reconciler_io *p = self;
 	return p->view ? reconciler_deadline_ns(&p->machine) : p->open_again_ns;
 }
 
-static void keyspace_json(struct port *p, uint16_t keyspace, uint64_t now_ns, struct text *out)
+static void keyspace_json(struct reconciler_io *p, uint16_t keyspace, uint64_t now_ns, struct text *out)
 {
 	struct digest total = {0};
 	struct vector applied;
 	uint64_t live_rows = 0;
-	bool held = port_view(p, now_ns, &applied) == 0;
+	bool held = io_view(p, now_ns, &applied) == 0;
 	if (held) {
 		held = rows_view_digests(p->view, keyspace, p->own_buckets, &live_rows) == 0;
 		rows_view_end(p->view);
@@ -330,15 +330,15 @@ static void keyspace_json(struct port *p, uint16_t keyspace, uint64_t now_ns, st
 	text_add(out, "]}");
 }
 
-static int port_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
+static int io_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
 {
 	(void)argument;
 	(void)error;
-	struct port *p = self;
+	struct reconciler_io *p = self;
 	uint64_t now_ns = clock_read().monotonic_ns;
 	if (strcmp(command, "drain") == 0) {
 		struct reconciler_event event = {.kind = RECONCILER_DRAIN, .now_ns = now_ns};
-		port_step(p, &event);
+		io_step(p, &event);
 		text_add(out, "{\"draining\":true}");
 		return 0;
 	}
@@ -355,7 +355,7 @@ static int port_command(void *self, const char *command, const char *argument, s
 	return 0;
 }
 
-static int port_connect(struct port *p, struct error_context *error)
+static int io_connect(struct reconciler_io *p, struct error_context *error)
 {
 	const struct process *process = &p->process;
 	const struct topology *topology = &process->topology;
@@ -377,7 +377,7 @@ static int port_connect(struct port *p, struct error_context *error)
 		struct peer_socket *peer = &p->peers[region->id];
 		if (region == process->region)
 			continue;
-		*peer = (struct peer_socket){.port = p, .region = region};
+		*peer = (struct peer_socket){.io = p, .region = region};
 		rc = process_connect(&p->process, &peer->socket, region, SERVICE_DIGEST, &options, NULL, error);
 		if (rc == 0)
 			rc = loop_add_socket(process->loop, peer->socket, drain_peer, peer);
@@ -385,7 +385,7 @@ static int port_connect(struct port *p, struct error_context *error)
 	return rc;
 }
 
-static void port_init_machine(struct port *p)
+static void io_init_machine(struct reconciler_io *p)
 {
 	struct reconciler_options options = {.self = p->process.region->id,
 	    .keyspace_count = (uint16_t)p->process.topology.keyspace_count,
@@ -404,21 +404,21 @@ static void port_init_machine(struct port *p)
 
 int reconciler_main(int argc, char **argv)
 {
-	struct port *p = calloc(1, sizeof(*p));
+	struct reconciler_io *p = calloc(1, sizeof(*p));
 	if (!p) {
 		fprintf(stderr, "godwit-reconciler: %s\n", error_text(ERR_NO_MEMORY));
 		return error_exit_code(ERR_NO_MEMORY);
 	}
 	struct error_context error = {0};
-	struct loop_actor actor = {.self = p, .tick = port_tick, .publish = port_publish, .deadline_ns = port_deadline_ns};
+	struct loop_actor actor = {.self = p, .tick = io_tick, .publish = io_publish, .deadline_ns = io_deadline_ns};
 	p->flags.compare_ms = 2000;
-	int rc = process_start(&p->process, ACTOR_RECONCILER, port_options, &p->flags, argc, argv, &actor, port_command);
+	int rc = process_start(&p->process, ACTOR_RECONCILER, io_options, &p->flags, argc, argv, &actor, io_command);
 	if (rc == 0) {
-		int code = port_connect(p, &error);
+		int code = io_connect(p, &error);
 		if (code == 0) {
 			p->packer.topology = &p->process.topology;
 			p->packer.self = p->process.region->id;
-			port_init_machine(p);
+			io_init_machine(p);
 			process_ready(&p->process);
 			rc = process_run(&p->process);
 		} else {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The monitor's port around the machine that ships, with shared memory as it is and sockets that are lists: process_run is the test.
+ * The monitor's io.c around the machine that ships, with shared memory as it is and sockets that are lists: process_run is the test.
  * This region is 0, its peers 1 and 2. */
-#include "actors/monitor/port.h"
+#include "actors/monitor/io.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -193,7 +193,7 @@ static void teardown(void)
 	cr_assert_eq(received_open, 0, "a message was not closed");
 	free(shm);
 }
-TestSuite(port, .init = setup, .fini = teardown);
+TestSuite(io, .init = setup, .fini = teardown);
 
 static void run(void (*what)(void))
 {
@@ -265,7 +265,7 @@ static void questions(void)
 	turn(5000);
 	cr_assert_eq(counter_get(counters, COUNTER_heartbeats_sent), 2);
 }
-Test(port, F24_questions_go_out_and_answers_are_published)
+Test(io, F24_questions_go_out_and_answers_are_published)
 {
 	run(questions);
 }
@@ -301,7 +301,7 @@ static void answers(void)
 	cr_assert_eq(counter_get(counters, COUNTER_frames_refused), 6);
 	cr_assert_eq(counter_get(counters, COUNTER_heartbeats_received), 2);
 }
-Test(port, F24_only_questions_of_who_it_says_it_is_are_answered)
+Test(io, F24_only_questions_of_who_it_says_it_is_are_answered)
 {
 	run(answers);
 }
@@ -337,7 +337,7 @@ static void lag(void)
 	turn(1000);
 	cr_assert(shm->peers[1].lag_records == 0 && shm->peers[1].lag_bytes == 0 && shm->peers[1].lag_ms == 0);
 }
-Test(port, F24_lag_is_of_what_a_peer_has_acknowledged)
+Test(io, F24_lag_is_of_what_a_peer_has_acknowledged)
 {
 	run(lag);
 }
@@ -352,7 +352,7 @@ static void goes_on(void)
 	cr_assert_eq(shm->peers[1].lag_records, 10);
 	cr_assert_geq(shm->peers[1].lag_ms, 5000);
 }
-Test(port, F24_a_lag_of_the_process_before_goes_on)
+Test(io, F24_a_lag_of_the_process_before_goes_on)
 {
 	shm->peers[1].sampled_at_ns = now.monotonic_ns;
 	shm->peers[1].lag_ms = 4000;
@@ -404,7 +404,7 @@ static void load(void)
 	turn(1000);
 	cr_assert_eq(told_load(), 100, "others send their readers elsewhere");
 }
-Test(port, F24_load_is_a_share_of_the_machine)
+Test(io, F24_load_is_a_share_of_the_machine)
 {
 	run(load);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The router's port alone: rows are a real store that another process has written; around it is tests/unit/shell. */
-#include "actors/router/port.h"
+#include "actors/router/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static void teardown(void)
 	shell_teardown();
 	place_remove(&place);
 }
-TestSuite(port, .init = setup, .fini = teardown);
+TestSuite(io, .init = setup, .fini = teardown);
 
 static void run(void (*script)(void))
 {
@@ -191,7 +191,7 @@ static void reads(void)
 	shell_turn(1);
 	cr_assert_eq(shell_count(COUNTER_memory_bytes), 0);
 }
-Test(port, F24_each_client_gets_its_answers)
+Test(io, F24_each_client_gets_its_answers)
 {
 	run(reads);
 }
@@ -219,7 +219,7 @@ static void repeats(void)
 	shell_turn(1);
 	cr_assert_eq(answers('a', 6), 1);
 }
-Test(port, F24_a_repeat_of_what_waits_is_answered_once)
+Test(io, F24_a_repeat_of_what_waits_is_answered_once)
 {
 	run(repeats);
 }
@@ -247,7 +247,7 @@ static void large(void)
 	for (uint32_t i = 0; i < LARGES; i++)
 		cr_assert(answers('a', 1 + i) == 1 && answer.code == 0 && answer.value_size == LARGE);
 }
-Test(port, F24_large_answers_leave_in_pieces)
+Test(io, F24_large_answers_leave_in_pieces)
 {
 	run(large);
 }
@@ -276,7 +276,7 @@ static void long_scan(void)
 	shell_turn(1);
 	cr_assert_not(shell.actor.has_work(shell.actor.self));
 }
-Test(port, F24_who_waits_long_hears_that_it_is_worked_on)
+Test(io, F24_who_waits_long_hears_that_it_is_worked_on)
 {
 	run(long_scan);
 }
@@ -305,7 +305,7 @@ static void gone(void)
 	shell_turn(1);
 	cr_assert_eq(answers('b', 9), 1);
 }
-Test(port, F24_who_is_gone_is_worked_for_no_more)
+Test(io, F24_who_is_gone_is_worked_for_no_more)
 {
 	run(gone);
 }
@@ -336,7 +336,7 @@ static void many_questions(void)
 		shell_turn(1);
 	cr_assert(answers('b', 1) == 1 && answers('a', 1) == 1 && answers('a', CLIENTS_QUEUED_MESSAGES_MAX) == 1);
 }
-Test(port, F24_questions_that_wait_are_bounded)
+Test(io, F24_questions_that_wait_are_bounded)
 {
 	run(many_questions);
 }
@@ -389,7 +389,7 @@ static void writes(void)
 	shell_turn(1);
 	cr_assert_eq(shell_count(COUNTER_memory_bytes), 0, "nothing is booked for what did not leave");
 }
-Test(port, F24_writes_go_to_the_coordinator_and_its_answers_back)
+Test(io, F24_writes_go_to_the_coordinator_and_its_answers_back)
 {
 	run(writes);
 }
@@ -409,7 +409,7 @@ static void coordinator_missing(void)
 	cr_assert(answers('a', 6) == 1 && answer.code == 0, "it reads on");
 	cr_assert_eq(answers('a', 5), 1);
 }
-Test(port, F24_writes_are_refused_while_no_coordinator_takes_them)
+Test(io, F24_writes_are_refused_while_no_coordinator_takes_them)
 {
 	run(coordinator_missing);
 }
@@ -439,7 +439,7 @@ static void forwarded_budget(void)
 	shell_turn(1);
 	cr_assert_eq(shell_count(COUNTER_memory_bytes), 0);
 }
-Test(port, F24_what_is_on_its_way_to_the_coordinator_is_bounded)
+Test(io, F24_what_is_on_its_way_to_the_coordinator_is_bounded)
 {
 	run(forwarded_budget);
 }
@@ -482,7 +482,7 @@ static void does_not_read(void)
 	shell_drain(SHELL_SERVER, 8);
 	cr_assert_eq(to_coordinator(), before + 2, "it writes again");
 }
-Test(port, F24_who_does_not_take_his_answers_keeps_nobody_from_theirs)
+Test(io, F24_who_does_not_take_his_answers_keeps_nobody_from_theirs)
 {
 	run(does_not_read);
 }
@@ -508,7 +508,7 @@ static void draining(void)
 	shell_drain(SHELL_SERVER, 8);
 	cr_assert_eq(to_coordinator(), 1);
 }
-Test(port, F24_a_drained_region_takes_no_writes)
+Test(io, F24_a_drained_region_takes_no_writes)
 {
 	run(draining);
 }
@@ -564,7 +564,7 @@ static void not_permitted(void)
 	cr_assert_eq(answers('c', 8), 2);
 	cr_assert_eq(answer.code, 0);
 }
-Test(port, F24_what_is_not_permitted_is_refused_and_told)
+Test(io, F24_what_is_not_permitted_is_refused_and_told)
 {
 	run(not_permitted);
 }
@@ -591,12 +591,12 @@ static void refusals(void)
 	cr_assert(answers('c', 5) == 1 && answers('a', 5) == 0);
 	cr_assert_eq(shell_count(COUNTER_queue_refused), 0);
 }
-Test(port, F24_messages_that_cannot_be_read_are_refused_and_counted)
+Test(io, F24_messages_that_cannot_be_read_are_refused_and_counted)
 {
 	run(refusals);
 }
 
-Test(port, F24_a_router_that_cannot_start_says_why)
+Test(io, F24_a_router_that_cannot_start_says_why)
 {
 	shell.connect_code = ERR_UNREACHABLE;
 	cr_assert_neq(shell_run(router_main, "router", NULL), 0);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "core/bytes.h"
 #include "runtime/logline.h"
 
@@ -18,7 +18,7 @@
 
 /* ---- the world around it ---- */
 
-static struct port port;
+static struct coordinator_io io;
 static uint32_t gates;
 static struct counter_block counters;
 static struct rows_meta meta;
@@ -195,7 +195,7 @@ int log_reader_next(struct log_reader *reader, uint64_t limit, struct log_entry 
 {
 	(void)reader;
 	(void)error;
-	cr_assert_eq(limit, port.durable_lsn);
+	cr_assert_eq(limit, io.durable_lsn);
 	if (entry_at == entry_count)
 		return ERR_EMPTY;
 	*entry = entries[entry_at++];
@@ -249,23 +249,23 @@ struct start starts_last(const struct start_history *history)
 
 uint64_t topology_base_fingerprint(const struct topology *topology)
 {
-	cr_assert_eq(topology, &port.process.topology);
+	cr_assert_eq(topology, &io.process.topology);
 	return 4711;
 }
 
-void port_fail(struct port *p, int code, const struct error_context *error)
+void io_fail(struct coordinator_io *p, int code, const struct error_context *error)
 {
 	(void)error;
 	p->failed = failed = code;
 }
 
-void gate_update(struct port *p)
+void gate_update(struct coordinator_io *p)
 {
-	cr_assert(p == &port && p->strong.machine);
+	cr_assert(p == &io && p->strong.machine);
 	gates++;
 }
 
-int strong_connect(struct port *p, struct error_context *error)
+int strong_connect(struct coordinator_io *p, struct error_context *error)
 {
 	(void)p;
 	(void)error;
@@ -273,39 +273,39 @@ int strong_connect(struct port *p, struct error_context *error)
 	return connect_code;
 }
 
-void strong_disconnect(struct port *p)
+void strong_disconnect(struct coordinator_io *p)
 {
 	(void)p;
 }
 
-void strong_send(struct port *p, uint32_t to, const struct commit_message *message)
+void strong_send(struct coordinator_io *p, uint32_t to, const struct commit_message *message)
 {
-	cr_assert(p == &port && to == 6 && message->type == COMMIT_FETCH);
+	cr_assert(p == &io && to == 6 && message->type == COMMIT_FETCH);
 	sent++;
 	strcat(order, "s");
 }
 
-void strong_answer(struct port *p, const struct commit_answer *answer)
+void strong_answer(struct coordinator_io *p, const struct commit_answer *answer)
 {
-	cr_assert(p == &port && answer->route == 8);
+	cr_assert(p == &io && answer->route == 8);
 	answered++;
 	strcat(order, "r");
 }
 
-void strong_peers_look(struct port *p)
+void strong_peers_look(struct coordinator_io *p)
 {
 	(void)p;
 	looks++;
 }
 
 static uint64_t silent_ns = LOOP_NEVER;
-uint64_t strong_peers_deadline_ns(const struct port *p)
+uint64_t strong_peers_deadline_ns(const struct coordinator_io *p)
 {
 	(void)p;
 	return silent_ns;
 }
 
-void strong_starts_show(struct port *p)
+void strong_starts_show(struct coordinator_io *p)
 {
 	(void)p;
 	shows++;
@@ -328,36 +328,36 @@ void logline_distinct(enum log_level level, const char *event, uint64_t subject,
 
 static void begin(void)
 {
-	struct topology *t = &port.process.topology;
+	struct topology *t = &io.process.topology;
 	struct coordinator_options options = {.region = 1, .regions = 7, .keyspace_count = 1, .memory_answers = 1024};
 	struct vector none = {0};
 	struct error_context error;
-	cr_assert_eq(coordinator_init(&port.machine, &options, &none, &none, 0), 0);
+	cr_assert_eq(coordinator_init(&io.machine, &options, &none, &none, 0), 0);
 	t->region_count = 3;
 	t->keyspace_count = 3;
 	t->keyspaces[2].level = LEVEL_STRONG;
-	port.process.region = &t->regions[1];
+	io.process.region = &t->regions[1];
 	t->regions[1].id = 1;
-	port.process.counters = &counters;
-	port.starts.own.nonces[0] = 77;
-	port.now = (struct clock_now){.monotonic_ns = 100 * SECOND, .wall_ms = 9};
-	port.durable_lsn = port.appended_lsn = port.apply_idle_lsn = end_lsn = 1000;
-	port.applied.applied_lsn = 990;
+	io.process.counters = &counters;
+	io.starts.own.nonces[0] = 77;
+	io.now = (struct clock_now){.monotonic_ns = 100 * SECOND, .wall_ms = 9};
+	io.durable_lsn = io.appended_lsn = io.apply_idle_lsn = end_lsn = 1000;
+	io.applied.applied_lsn = 990;
 	machine.room = true;
-	cr_assert_eq(strong_start(&port, 55, &error), 0);
+	cr_assert_eq(strong_start(&io, 55, &error), 0);
 	cr_assert_eq(connects, 1);
-	if (port.strong.machine)
+	if (io.strong.machine)
 		cr_assert(event_count > 0);
 	event_count = 0;
-	port.now = (struct clock_now){.monotonic_ns = 100 * SECOND, .wall_ms = 9};
+	io.now = (struct clock_now){.monotonic_ns = 100 * SECOND, .wall_ms = 9};
 }
 
 static void end(void)
 {
-	strong_stop(&port);
+	strong_stop(&io);
 	cr_assert_eq(views, 0);
-	cr_assert_null(port.strong.machine);
-	coordinator_deinit(&port.machine);
+	cr_assert_null(io.strong.machine);
+	coordinator_deinit(&io.machine);
 }
 
 TestSuite(strong_port, .init = begin, .fini = end);
@@ -380,7 +380,7 @@ static void play(uint32_t count, const struct commit_effect *effects)
 	script[0] = (struct commit_effects){.count = count};
 	for (uint32_t i = 0; i < count; i++)
 		script[0].effects[i] = effects[i];
-	strong_step(&port, (struct commit_event){.type = COMMIT_EVENT_TIMER});
+	strong_step(&io, (struct commit_event){.type = COMMIT_EVENT_TIMER});
 }
 
 /* ---- effects ---- */
@@ -392,14 +392,14 @@ Test(strong_port, effects_are_carried_out_in_their_order)
 	    {.type = COMMIT_EFFECT_ANSWER, .answer = {.route = 8}}, append_of(COMMIT_ENTRY_ABORT, false, "other", "")};
 	play(4, effects);
 	cr_assert_str_eq(order, "asra");
-	cr_assert(events[0].now_ns == port.now.monotonic_ns && events[0].now_ms == port.now.wall_ms);
+	cr_assert(events[0].now_ns == io.now.monotonic_ns && events[0].now_ms == io.now.wall_ms);
 	cr_assert((int)appended[0].type == COMMIT_ENTRY_PREPARE && appended[0].size == 8);
 	cr_assert_eq(memcmp(appended[0].bytes, "headbody", 8), 0);
 	cr_assert((int)appended[1].type == COMMIT_ENTRY_ABORT && appended[1].size == 5);
-	cr_assert_eq(port.appended_lsn, 1200);
+	cr_assert_eq(io.appended_lsn, 1200);
 	cr_assert_eq(counter_get(&counters, COUNTER_log_bytes_written), 13);
-	cr_assert(port.pace.bytes == 13 && port.pace.own);
-	cr_assert(port.strong.ticket == 2 && port.strong.ticket_lsn[1] == 1100 && port.strong.ticket_lsn[2] == 1200);
+	cr_assert(io.pace.bytes == 13 && io.pace.own);
+	cr_assert(io.strong.ticket == 2 && io.strong.ticket_lsn[1] == 1100 && io.strong.ticket_lsn[2] == 1200);
 }
 
 Test(strong_port, a_decision_takes_the_next_number_of_the_stream)
@@ -411,12 +411,12 @@ Test(strong_port, a_decision_takes_the_next_number_of_the_stream)
 	cr_assert_eq(appended[0].type, LOG_RECORD);
 	cr_assert(appended[0].bytes[0] == RECORD_TRANSACTION && appended[0].bytes[1] == 1);
 	cr_assert_eq(memcmp(appended[0].bytes + appended[0].size - 12, "12345678body", 12), 0);
-	cr_assert_eq(port.machine.assigned.sequence[1], 1);
-	cr_assert_eq(port.appended_lsn, 1100);
+	cr_assert_eq(io.machine.assigned.sequence[1], 1);
+	cr_assert_eq(io.appended_lsn, 1100);
 	effect = append_of(COMMIT_ENTRY_COMMIT, false, head, "body");
 	play(1, &effect);
 	cr_assert_eq((int)appended[1].type, COMMIT_ENTRY_COMMIT);
-	cr_assert_eq(port.machine.assigned.sequence[1], 1);
+	cr_assert_eq(io.machine.assigned.sequence[1], 1);
 }
 
 Test(strong_port, F04_what_the_log_does_not_take_ends_the_process)
@@ -433,10 +433,10 @@ Test(strong_port, F04_what_the_log_does_not_take_ends_the_process)
 	cr_assert_eq(failed, ERR_DISK_FULL);
 	cr_assert_eq(sent, 0, "sent what depends on an entry that is nowhere");
 	uint32_t before = event_count;
-	strong_durable(&port);
-	strong_applied(&port);
-	strong_tick(&port);
-	strong_upkeep(&port);
+	strong_durable(&io);
+	strong_applied(&io);
+	strong_tick(&io);
+	strong_upkeep(&io);
 	cr_assert_eq(event_count, before, "a process that has failed goes on");
 }
 
@@ -446,11 +446,11 @@ Test(strong_port, more_is_asked_for_at_once)
 	script[0] = (struct commit_effects){.more = true};
 	script[1] = (struct commit_effects){.more = true};
 	script[2] = (struct commit_effects){.timer_ns = 7};
-	strong_step(&port, (struct commit_event){.type = COMMIT_EVENT_PEERS});
+	strong_step(&io, (struct commit_event){.type = COMMIT_EVENT_PEERS});
 	cr_assert_eq(event_count, 3);
 	cr_assert(events[0].type == COMMIT_EVENT_PEERS && events[1].type == COMMIT_EVENT_CONTINUE &&
 	          events[2].type == COMMIT_EVENT_CONTINUE);
-	cr_assert_eq(port.strong.timer_ns, 7);
+	cr_assert_eq(io.strong.timer_ns, 7);
 }
 
 /* ---- time ---- */
@@ -460,76 +460,76 @@ static void timer(uint64_t ns)
 	script_count = 1;
 	script_at = 0;
 	script[0] = (struct commit_effects){.timer_ns = ns};
-	strong_step(&port, (struct commit_event){.type = COMMIT_EVENT_PEERS});
+	strong_step(&io, (struct commit_event){.type = COMMIT_EVENT_PEERS});
 }
 
 Test(strong_port, the_earliest_timer_counts)
 {
-	port.strong.starts_at_ns = LOOP_NEVER;
-	cr_assert_eq(strong_deadline_ns(&port), LOOP_NEVER);
+	io.strong.starts_at_ns = LOOP_NEVER;
+	cr_assert_eq(strong_deadline_ns(&io), LOOP_NEVER);
 	timer(200 * SECOND);
 	timer(0);
-	cr_assert_eq(strong_deadline_ns(&port), 200 * SECOND);
+	cr_assert_eq(strong_deadline_ns(&io), 200 * SECOND);
 	timer(150 * SECOND);
 	timer(180 * SECOND);
-	cr_assert_eq(strong_deadline_ns(&port), 150 * SECOND);
-	port.strong.starts_at_ns = 120 * SECOND;
-	cr_assert_eq(strong_deadline_ns(&port), 120 * SECOND);
+	cr_assert_eq(strong_deadline_ns(&io), 150 * SECOND);
+	io.strong.starts_at_ns = 120 * SECOND;
+	cr_assert_eq(strong_deadline_ns(&io), 120 * SECOND);
 	silent_ns = 110 * SECOND; /* A14: without a timer nobody would look before the next second */
-	cr_assert_eq(strong_deadline_ns(&port), 110 * SECOND);
+	cr_assert_eq(strong_deadline_ns(&io), 110 * SECOND);
 	silent_ns = LOOP_NEVER;
-	port.failed = ERR_IO; /* nobody looks any more: no reason to wake */
-	cr_assert_eq(strong_deadline_ns(&port), LOOP_NEVER);
+	io.failed = ERR_IO; /* nobody looks any more: no reason to wake */
+	cr_assert_eq(strong_deadline_ns(&io), LOOP_NEVER);
 	event_count = 0;
 	uint32_t looked = looks, shown = shows;
-	strong_tick(&port);
+	strong_tick(&io);
 	cr_assert(event_count == 0 && looks == looked && shows == shown, "nor to do anything");
-	port.failed = 0;
-	port.now.monotonic_ns = 150 * SECOND - 1;
-	strong_tick(&port);
+	io.failed = 0;
+	io.now.monotonic_ns = 150 * SECOND - 1;
+	strong_tick(&io);
 	cr_assert(event_count == 0 && looks == 1 && shows == 1);
-	port.now.monotonic_ns++;
+	io.now.monotonic_ns++;
 	room = STRONG_RESERVE - 1;
 	room_why = ERR_DISK_FULL;
-	strong_tick(&port);
+	strong_tick(&io);
 	cr_assert_eq(event_count, 0, "without room nothing may be wanted");
-	cr_assert_eq(port.strong.timer_ns, 150 * SECOND + SECOND / 10);
+	cr_assert_eq(io.strong.timer_ns, 150 * SECOND + SECOND / 10);
 	room = STRONG_RESERVE;
-	port.now.monotonic_ns += SECOND / 10;
-	strong_tick(&port);
+	io.now.monotonic_ns += SECOND / 10;
+	strong_tick(&io);
 	cr_assert(event_count == 1 && events[0].type == COMMIT_EVENT_TIMER);
-	cr_assert_eq(port.strong.timer_ns, 0);
-	strong_tick(&port);
+	cr_assert_eq(io.strong.timer_ns, 0);
+	strong_tick(&io);
 	cr_assert_eq(event_count, 1);
 }
 
 Test(strong_port, room_is_asked_for_ahead)
 {
 	room_why = ERR_OVERLOADED;
-	cr_assert_eq(strong_room(&port), 0);
+	cr_assert_eq(strong_room(&io), 0);
 	room = STRONG_RESERVE - 1;
-	cr_assert_eq(strong_room(&port), ERR_OVERLOADED);
-	cr_assert(!strong_takes_streams(&port));
+	cr_assert_eq(strong_room(&io), ERR_OVERLOADED);
+	cr_assert(!strong_takes_streams(&io));
 	room = STRONG_RESERVE;
-	cr_assert_eq(strong_room(&port), 0);
-	cr_assert(strong_takes_streams(&port));
+	cr_assert_eq(strong_room(&io), 0);
+	cr_assert(strong_takes_streams(&io));
 	machine.room = false;
-	cr_assert(!strong_takes_streams(&port));
+	cr_assert(!strong_takes_streams(&io));
 	machine.room = true;
-	port.strong.ticket = machine.ticket = STRONG_TICKETS / 2;
-	cr_assert_eq(strong_room(&port), 0);
-	port.strong.ticket++;
-	cr_assert_eq(strong_room(&port), ERR_OVERLOADED);
-	port.strong.applied_ticket++;
-	cr_assert_eq(strong_room(&port), 0);
-	port.strong.ticket = port.strong.applied_ticket = machine.ticket = 0;
-	struct commit *then = port.strong.machine;
-	port.strong.machine = NULL;
-	cr_assert(!strong_takes_streams(&port), "it waits for the machine");
-	port.strong.wanted = false;
-	cr_assert(strong_takes_streams(&port), "nobody needs one");
-	port.strong.wanted = true;
-	port.strong.machine = then;
+	io.strong.ticket = machine.ticket = STRONG_TICKETS / 2;
+	cr_assert_eq(strong_room(&io), 0);
+	io.strong.ticket++;
+	cr_assert_eq(strong_room(&io), ERR_OVERLOADED);
+	io.strong.applied_ticket++;
+	cr_assert_eq(strong_room(&io), 0);
+	io.strong.ticket = io.strong.applied_ticket = machine.ticket = 0;
+	struct commit *then = io.strong.machine;
+	io.strong.machine = NULL;
+	cr_assert(!strong_takes_streams(&io), "it waits for the machine");
+	io.strong.wanted = false;
+	cr_assert(strong_takes_streams(&io), "nobody needs one");
+	io.strong.wanted = true;
+	io.strong.machine = then;
 }
 
 /* ---- what became of it ---- */
@@ -541,22 +541,22 @@ Test(strong_port, M1_the_machine_hears_what_is_durable_and_what_is_applied)
 		effects[i] = append_of(COMMIT_ENTRY_PREPARE, false, "head", ""); /* end at 1100, 1200, 1300 */
 	play(3, effects);
 	event_count = 0;
-	port.durable_lsn = 1099;
-	strong_durable(&port);
+	io.durable_lsn = 1099;
+	strong_durable(&io);
 	cr_assert_eq(event_count, 0);
-	port.durable_lsn = 1200;
-	strong_durable(&port);
+	io.durable_lsn = 1200;
+	strong_durable(&io);
 	cr_assert_eq(event_count, 1);
 	cr_assert(events[0].type == COMMIT_EVENT_DURABLE && events[0].durable.ticket == 2 && events[0].durable.lsn == 1200);
-	strong_durable(&port);
+	strong_durable(&io);
 	cr_assert_eq(event_count, 1);
-	port.applied.applied_lsn = 1100;
-	strong_applied(&port);
+	io.applied.applied_lsn = 1100;
+	strong_applied(&io);
 	cr_assert(event_count == 2 && events[1].type == COMMIT_EVENT_APPLIED && events[1].applied == 1);
-	strong_applied(&port);
+	strong_applied(&io);
 	cr_assert_eq(event_count, 2);
-	port.durable_lsn = 5000;
-	strong_durable(&port);
+	io.durable_lsn = 5000;
+	strong_durable(&io);
 	cr_assert(event_count == 3 && events[2].durable.ticket == 3);
 }
 
@@ -566,28 +566,28 @@ Test(strong_port, groups_grow_when_many_wait)
 	for (uint32_t i = 1; i <= STRONG_FEW + 2; i++) {
 		struct commit_effect effect = append_of(COMMIT_ENTRY_PREPARE, false, "h", "body");
 		play(1, &effect);
-		cr_assert_eq(strong_waiting(&port), i <= STRONG_FEW ? 0 : i);
+		cr_assert_eq(strong_waiting(&io), i <= STRONG_FEW ? 0 : i);
 	}
-	port.durable_lsn = port.strong.ticket_lsn[1];
-	strong_durable(&port);
-	cr_assert_eq(strong_waiting(&port), STRONG_FEW + 1);
-	port.durable_lsn = port.strong.ticket_lsn[2];
-	strong_durable(&port);
-	cr_assert_eq(strong_waiting(&port), 0);
+	io.durable_lsn = io.strong.ticket_lsn[1];
+	strong_durable(&io);
+	cr_assert_eq(strong_waiting(&io), STRONG_FEW + 1);
+	io.durable_lsn = io.strong.ticket_lsn[2];
+	strong_durable(&io);
+	cr_assert_eq(strong_waiting(&io), 0);
 }
 
 Test(strong_port, a_streamed_transaction_takes_a_ticket)
 {
 	machine.ticket = 1;
-	strong_streamed(&port, 1100, (const uint8_t *)"entry", 5);
+	strong_streamed(&io, 1100, (const uint8_t *)"entry", 5);
 	cr_assert_eq(event_count, 1);
 	cr_assert(
 	    events[0].type == COMMIT_EVENT_STREAMED && events[0].streamed.size == 5 && events[0].streamed.bytes[0] == 'e');
-	cr_assert(port.strong.ticket == 1 && port.strong.ticket_lsn[1] == 1100);
-	strong_refuse(&port, ERR_DRAINING, false);
+	cr_assert(io.strong.ticket == 1 && io.strong.ticket_lsn[1] == 1100);
+	strong_refuse(&io, ERR_DRAINING, false);
 	cr_assert(event_count == 2 && events[1].type == COMMIT_EVENT_REFUSE && events[1].refuse.code == ERR_DRAINING);
 	cr_assert_not(events[1].refuse.takes_deletes);
-	strong_refuse(&port, ERR_DISK_FULL, true);
+	strong_refuse(&io, ERR_DISK_FULL, true);
 	cr_assert(event_count == 3 && events[2].refuse.code == ERR_DISK_FULL && events[2].refuse.takes_deletes);
 }
 
@@ -602,9 +602,9 @@ Test(strong_port, rows_stand_still_between_two_applies)
 		cr_assert_eq(found.live, !i);
 		cr_assert_eq(views, 1);
 	}
-	strong_apply_begin(&port);
+	strong_apply_begin(&io);
 	cr_assert_eq(views, 0);
-	strong_apply_begin(&port);
+	strong_apply_begin(&io);
 	cr_assert_eq(views, 0);
 }
 
@@ -621,56 +621,56 @@ Test(strong_port, a_mark_says_where_a_start_may_begin)
 {
 	machine.oldest = 700;
 	machine.newest = 900;
-	port.strong.durable_ticket = 0;
-	strong_upkeep(&port);
+	io.strong.durable_ticket = 0;
+	strong_upkeep(&io);
 	cr_assert_eq(append_count, 1);
 	cr_assert(appended[0].type == LOG_COMMIT_MARK && appended[0].size == LOG_COMMIT_MARK_SIZE);
 	cr_assert(bytes_get_u64(appended[0].bytes) == 700 && bytes_get_u64(appended[0].bytes + 8) == 900);
-	cr_assert(event_count == 1 && events[0].type == COMMIT_EVENT_DURABLE && events[0].durable.lsn == port.durable_lsn);
-	cr_assert_eq(port.appended_lsn, 1100);
-	cr_assert(!port.pace.own && port.pace.bytes == LOG_COMMIT_MARK_SIZE);
-	strong_upkeep(&port);
+	cr_assert(event_count == 1 && events[0].type == COMMIT_EVENT_DURABLE && events[0].durable.lsn == io.durable_lsn);
+	cr_assert_eq(io.appended_lsn, 1100);
+	cr_assert(!io.pace.own && io.pace.bytes == LOG_COMMIT_MARK_SIZE);
+	strong_upkeep(&io);
 	cr_assert_eq(append_count, 1, "nothing came since");
 	struct commit_effect effect = append_of(COMMIT_ENTRY_PREPARE, false, "head", "");
 	play(1, &effect);
-	strong_upkeep(&port);
+	strong_upkeep(&io);
 	cr_assert_eq(append_count, 3);
-	strong_tick(&port);
-	strong_upkeep(&port);
+	strong_tick(&io);
+	strong_upkeep(&io);
 	cr_assert_eq(append_count, 3);
 }
 
 /* D7: with one a second, the marks of a fast writer stand further apart than a small budget reaches, and a full log stays full. */
 Test(strong_port, D7_marks_follow_the_growth_of_the_log_and_not_the_clock)
 {
-	strong_upkeep(&port);
+	strong_upkeep(&io);
 	cr_assert_eq(append_count, 1);
-	port.appended_lsn += ROWS_REREAD_STEP / 2 - 1;
-	strong_tick(&port);
-	strong_upkeep(&port);
+	io.appended_lsn += ROWS_REREAD_STEP / 2 - 1;
+	strong_tick(&io);
+	strong_upkeep(&io);
 	cr_assert_eq(append_count, 1);
-	port.appended_lsn++;
+	io.appended_lsn++;
 	append_code = ERR_DISK_FULL;
-	strong_tick(&port);
+	strong_tick(&io);
 	cr_assert(failed == 0 && append_count == 1, "the next turn will do");
 	append_code = 0;
-	strong_tick(&port);
+	strong_tick(&io);
 	cr_assert(append_count == 2 && appended[1].type == LOG_COMMIT_MARK, "by other writes, in the very turn");
-	strong_tick(&port);
+	strong_tick(&io);
 	cr_assert_eq(append_count, 2);
 }
 
 Test(strong_port, a20_without_strong_keyspaces_nothing_starts)
 {
-	struct commit *started = port.strong.machine;
+	struct commit *started = io.strong.machine;
 	uint32_t made = machine.made;
-	port.strong.machine = NULL;
-	port.strong.wanted = false;
-	strong_upkeep(&port);
-	cr_assert(machine.made == made && !port.strong.machine && !append_count && !gates);
-	port.strong.wanted = true;
-	strong_upkeep(&port);
-	cr_assert(machine.made == made + 1 && port.strong.machine == started && gates == 1);
+	io.strong.machine = NULL;
+	io.strong.wanted = false;
+	strong_upkeep(&io);
+	cr_assert(machine.made == made && !io.strong.machine && !append_count && !gates);
+	io.strong.wanted = true;
+	strong_upkeep(&io);
+	cr_assert(machine.made == made + 1 && io.strong.machine == started && gates == 1);
 }
 
 Test(strong_port, counts_are_published_once)
@@ -678,8 +678,8 @@ Test(strong_port, counts_are_published_once)
 	machine_counts = (struct commit_counts){.commits = 1, .aborts = 2, .recovered = 3, .requeued = 4, .reads = 5};
 	machine.in_doubt = 6;
 	for (uint64_t turn = 1; turn <= 2; turn++) {
-		strong_upkeep(&port);
-		strong_upkeep(&port);
+		strong_upkeep(&io);
+		strong_upkeep(&io);
 		cr_assert_eq(counter_get(&counters, COUNTER_commits), turn);
 		cr_assert_eq(counter_get(&counters, COUNTER_commit_aborts), 2);
 		cr_assert_eq(counter_get(&counters, COUNTER_commits_recovered), 3);
@@ -690,8 +690,8 @@ Test(strong_port, counts_are_published_once)
 	}
 	cr_assert_eq(errors_logged, 0);
 	machine_counts.contradictions++;
-	strong_upkeep(&port);
-	strong_upkeep(&port);
+	strong_upkeep(&io);
+	strong_upkeep(&io);
 	cr_assert_eq(errors_logged, 1);
 }
 
@@ -700,9 +700,9 @@ Test(strong_port, counts_are_published_once)
 static int again(void)
 {
 	struct error_context error;
-	strong_stop(&port);
+	strong_stop(&io);
 	event_count = entry_at = seeks = machine.made = 0;
-	return strong_start(&port, 55, &error);
+	return strong_start(&io, 55, &error);
 }
 
 Test(strong_port, a_start_replays_what_is_strong)
@@ -734,12 +734,12 @@ Test(strong_port, a_start_replays_what_is_strong)
 	meta.reread_lsn = 40;
 	meta.reread_hlc = 44;
 	log_start = 30;
-	port.machine.refusing = ERR_DRAINING;
+	io.machine.refusing = ERR_DRAINING;
 	cr_assert_eq(again(), 0);
 	cr_assert(machine.made == 1 && machine.bound == 55 && machine.forgotten == 44);
 	const struct commit_options *given = &machine.options;
 	cr_assert(given->region == 1 && given->regions == 7 && given->incarnation == 77);
-	cr_assert_eq(given->assigned, &port.machine.assigned);
+	cr_assert_eq(given->assigned, &io.machine.assigned);
 	cr_assert_eq(event_count, 5);
 	cr_assert(events[0].type == COMMIT_EVENT_REPLAY && events[0].replay.lsn == 1 && !events[0].replay.streamed);
 	cr_assert(
@@ -750,7 +750,7 @@ Test(strong_port, a_start_replays_what_is_strong)
 	cr_assert_eq(events[3].type, COMMIT_EVENT_START);
 	cr_assert(events[4].type == COMMIT_EVENT_REFUSE && events[4].refuse.code == ERR_DRAINING);
 	cr_assert(seeks == 2 && sought[0] == 40 && sought[1] == 990, "then the reader goes on where the rows are");
-	cr_assert(port.strong.fingerprint == 4711 && port.strong.reachable == 7 && port.strong.starts_at_ns == 0);
+	cr_assert(io.strong.fingerprint == 4711 && io.strong.reachable == 7 && io.strong.starts_at_ns == 0);
 	/* What the log no longer holds was not dropped for nothing; without a mark nothing is forgotten. */
 	log_start = 50;
 	meta.reread_lsn = 0;
@@ -764,58 +764,58 @@ Test(strong_port, a_start_replays_what_is_strong)
 
 Test(strong_port, the_machine_starts_when_the_rows_hold_the_log)
 {
-	uint64_t *behind[] = {&port.apply_idle_lsn, &port.durable_lsn};
+	uint64_t *behind[] = {&io.apply_idle_lsn, &io.durable_lsn};
 	for (int i = 0; i < 2; i++) {
 		*behind[i] -= 10;
 		cr_assert_eq(again(), 0);
-		cr_assert(!port.strong.machine && machine.made == 0);
-		strong_upkeep(&port);
-		cr_assert_null(port.strong.machine);
-		strong_streamed(&port, 1, NULL, 0);
-		strong_refuse(&port, ERR_DRAINING, false);
-		strong_durable(&port);
-		strong_applied(&port);
-		strong_tick(&port);
+		cr_assert(!io.strong.machine && machine.made == 0);
+		strong_upkeep(&io);
+		cr_assert_null(io.strong.machine);
+		strong_streamed(&io, 1, NULL, 0);
+		strong_refuse(&io, ERR_DRAINING, false);
+		strong_durable(&io);
+		strong_applied(&io);
+		strong_tick(&io);
 		cr_assert_eq(event_count, 0);
 		*behind[i] += 10;
 		if (i == 0)
-			strong_upkeep(&port);
+			strong_upkeep(&io);
 	}
-	port.appended_lsn = port.durable_lsn;
+	io.appended_lsn = io.durable_lsn;
 	machine.new_code = ERR_NO_MEMORY;
-	strong_upkeep(&port);
+	strong_upkeep(&io);
 	cr_assert_eq(failed, ERR_NO_MEMORY);
 	machine.new_code = 0;
-	port.failed = 0;
+	io.failed = 0;
 }
 
 /* A start on a full disk leaves the log unapplied. Once there is room it is applied to its last entry, where nothing says that the
  * reader found an end. */
 Test(strong_port, F05_the_machine_starts_when_rows_that_were_full_hold_the_log)
 {
-	port.apply_idle_lsn = 0;
+	io.apply_idle_lsn = 0;
 	cr_assert_eq(again(), 0);
-	cr_assert_null(port.strong.machine);
-	strong_upkeep(&port);
-	cr_assert(!port.strong.machine && !strong_takes_streams(&port));
-	port.applied.applied_lsn = port.durable_lsn;
-	port.appended_lsn++;
-	strong_upkeep(&port);
-	cr_assert_null(port.strong.machine);
-	port.appended_lsn--;
+	cr_assert_null(io.strong.machine);
+	strong_upkeep(&io);
+	cr_assert(!io.strong.machine && !strong_takes_streams(&io));
+	io.applied.applied_lsn = io.durable_lsn;
+	io.appended_lsn++;
+	strong_upkeep(&io);
+	cr_assert_null(io.strong.machine);
+	io.appended_lsn--;
 	cr_assert_eq(gates, 0);
-	strong_upkeep(&port);
-	cr_assert(port.strong.machine && strong_takes_streams(&port));
+	strong_upkeep(&io);
+	cr_assert(io.strong.machine && strong_takes_streams(&io));
 	cr_assert_eq(gates, 1, "nobody tells that writes are taken");
 	cr_assert_eq(failed, 0);
 }
 
 Test(strong_port, without_a_strong_keyspace_there_is_none)
 {
-	port.process.topology.keyspaces[2].level = LEVEL_EVENTUAL;
+	io.process.topology.keyspaces[2].level = LEVEL_EVENTUAL;
 	cr_assert_eq(again(), 0);
-	cr_assert(!port.strong.machine && connects == 1 && strong_deadline_ns(&port) == LOOP_NEVER);
-	port.process.topology.keyspaces[2].level = LEVEL_STRONG;
+	cr_assert(!io.strong.machine && connects == 1 && strong_deadline_ns(&io) == LOOP_NEVER);
+	io.process.topology.keyspaces[2].level = LEVEL_STRONG;
 	connect_code = ERR_CONFIGURATION;
 	cr_assert_eq(again(), ERR_CONFIGURATION);
 	cr_assert_eq(machine.made, 0);

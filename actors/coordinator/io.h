@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The coordinator as a process: store, ring and sockets around the state machines. port.c holds the loop's callbacks, store.c
+ * The coordinator as a process: store, ring and sockets around the state machines. io.c holds the loop's callbacks, store.c
  * the start and the end, upkeep.c what is done once a second, strong.h all that strong keyspaces need. */
-#ifndef GODWIT_ACTORS_COORDINATOR_PORT_H
-#define GODWIT_ACTORS_COORDINATOR_PORT_H
+#ifndef GODWIT_ACTORS_COORDINATOR_IO_H
+#define GODWIT_ACTORS_COORDINATOR_IO_H
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,7 +29,7 @@ struct coordinator_flags {
 	bool is_new_cluster; /* writes are taken before a peer was met */
 };
 
-struct port {
+struct coordinator_io {
 	struct process process;
 	struct coordinator_flags flags;
 	struct coordinator machine;
@@ -82,33 +82,33 @@ struct port {
 int coordinator_main(int argc, char **argv);
 
 /* store.c */
-int store_start(struct port *port, struct error_context *error);
+int store_start(struct coordinator_io *io, struct error_context *error);
 /* Closes everything in good order, so that the next start trusts the rows; after a failure as if killed. */
-void store_stop(struct port *port);
+void store_stop(struct coordinator_io *io);
 /* So many writes were left out, since their row is damaged. */
-void store_damage_log(const struct port *port, uint64_t writes);
+void store_damage_log(const struct coordinator_io *io, uint64_t writes);
 
-/* port.c */
-void port_fail(struct port *port, int code, const struct error_context *error);
-int port_keyspace(const struct topology *topology, struct request_bytes name); /* id; -1 */
+/* io.c */
+void io_fail(struct coordinator_io *io, int code, const struct error_context *error);
+int io_keyspace(const struct topology *topology, struct request_bytes name); /* id; -1 */
 /* A repeat's age is as of its sending: it may have waited here since, when this process stood still. */
-uint64_t port_waited_ms(const struct port *port);
+uint64_t io_waited_ms(const struct coordinator_io *io);
 
 /* gate.c: why writes are refused */
-int gate_start(struct port *port, struct error_context *error); /* after store_start */
+int gate_start(struct coordinator_io *io, struct error_context *error); /* after store_start */
 /* What streams and peers say; cheap, once a turn and before clients are read. */
-void gate_look(struct port *port);
+void gate_look(struct coordinator_io *io);
 /* Tells the machines when the reason has changed. */
-void gate_update(struct port *port);
+void gate_update(struct coordinator_io *io);
 /* The answer to a refused write, with its reason in full where that is not fixed. */
-void gate_reason_put(const struct port *port, struct coordinator_answer *answer);
+void gate_reason_put(const struct coordinator_io *io, struct coordinator_answer *answer);
 /* True if a peer takes this store for wiped or restored: the region neither votes nor accepts writes. */
-bool gate_is_reused(const struct port *port);
+bool gate_is_reused(const struct coordinator_io *io);
 
 /* upkeep.c */
-void upkeep(struct port *port);
+void upkeep(struct coordinator_io *io);
 /* Is there room for what the log holds and for more? What it finds is in rows_are_full; writes are refused accordingly. */
-void upkeep_room_check(struct port *port);
-int upkeep_snapshot_start(struct port *port, struct error_context *error);
+void upkeep_room_check(struct coordinator_io *io);
+int upkeep_snapshot_start(struct coordinator_io *io, struct error_context *error);
 
 #endif

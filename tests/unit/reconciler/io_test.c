@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The reconciler's port alone: rows are a real store that another process has written; around it is tests/unit/shell. */
-#include "actors/reconciler/port.h"
+#include "actors/reconciler/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static void teardown(void)
 	shell_teardown();
 	place_remove(&place);
 }
-TestSuite(port, .init = setup, .fini = teardown);
+TestSuite(io, .init = setup, .fini = teardown);
 
 static void run(void (*script)(void))
 {
@@ -193,7 +193,7 @@ static void compare(void)
 	shell_turn(1);
 	cr_assert(asked_of(1) && asked_of(2));
 }
-Test(port, F24_rows_are_compared_with_each_peer_in_turn)
+Test(io, F24_rows_are_compared_with_each_peer_in_turn)
 {
 	write_rows();
 	run(compare);
@@ -217,7 +217,7 @@ static void differ(void)
 	cr_assert_str_eq(shell_log_text("row_diverges"), "keyspace=default key=\"key-4\" peer=eu");
 	cr_assert(asked_of(1) && asked.keyspace == 1 && asked.bucket == -1);
 }
-Test(port, F24_rows_that_differ_are_counted_and_named)
+Test(io, F24_rows_that_differ_are_counted_and_named)
 {
 	write_rows();
 	run(differ);
@@ -244,7 +244,7 @@ static void unreachable(void)
 	cr_assert(shell_count(COUNTER_comparisons) == 0 && shell_count(COUNTER_frames_refused) == 0);
 	cr_assert(told("{\"region\":\"ap\",\"state\":\"unreachable\""));
 }
-Test(port, F24_a_peer_that_does_not_answer_is_told)
+Test(io, F24_a_peer_that_does_not_answer_is_told)
 {
 	write_rows();
 	run(unreachable);
@@ -267,7 +267,7 @@ static void no_store(void)
 	shell_turn(1);
 	cr_assert(asked_of(1) && asked_of(2) && told("\"rows\":5"));
 }
-Test(port, F24_without_a_store_nothing_is_asked_or_answered)
+Test(io, F24_without_a_store_nothing_is_asked_or_answered)
 {
 	run(no_store);
 }
@@ -279,7 +279,7 @@ static void apart(void)
 	cr_assert(asked_of(1) && asked.keyspace == 1);
 	cr_assert(asked_of(2) && asked.keyspace == 0);
 }
-Test(port, F24_keyspaces_that_a_peer_has_otherwise_are_not_compared)
+Test(io, F24_keyspaces_that_a_peer_has_otherwise_are_not_compared)
 {
 	write_rows();
 	run(apart);
@@ -302,7 +302,7 @@ static void draining(void)
 	cr_assert_eq(shell.sent_count, 0);
 	cr_assert_eq(shell.actor.deadline_ns(shell.actor.self), RECONCILER_NEVER);
 }
-Test(port, F24_a_drained_region_asks_no_more)
+Test(io, F24_a_drained_region_asks_no_more)
 {
 	write_rows();
 	run(draining);
@@ -338,7 +338,7 @@ static void questions(void)
 		bytes += shell.sent[i].size;
 	cr_assert(shell_count(COUNTER_bytes_sent) == bytes && shell_count(COUNTER_bytes_received) > 7 * 10);
 }
-Test(port, F24_questions_are_answered_to_who_asks)
+Test(io, F24_questions_are_answered_to_who_asks)
 {
 	write_rows();
 	run(questions);
@@ -371,7 +371,7 @@ static void unread_answers(void)
 	cr_assert(shell_count(COUNTER_frames_sent) == answered + 2 && shell_count(COUNTER_queue_refused) == 1);
 	cr_assert_eq(shell_count(COUNTER_frames_refused), 0);
 }
-Test(port, F24_answers_that_a_peer_does_not_take_are_bounded)
+Test(io, F24_answers_that_a_peer_does_not_take_are_bounded)
 {
 	write_rows();
 	run(unread_answers);
@@ -424,19 +424,19 @@ static void refused(void)
 	answer(1, NULL);
 	cr_assert(shell_count(COUNTER_comparisons) == 1 && shell_count(COUNTER_frames_refused) == 11);
 }
-Test(port, F24_messages_of_others_are_refused_and_counted)
+Test(io, F24_messages_of_others_are_refused_and_counted)
 {
 	write_rows();
 	run(refused);
 }
 
-Test(port, F24_a_reconciler_that_cannot_start_says_why)
+Test(io, F24_a_reconciler_that_cannot_start_says_why)
 {
 	shell.connect_code = ERR_CONFIGURATION;
 	cr_assert_neq(shell_run(reconciler_main, "reconciler", NULL), 0);
 	cr_assert(shell.failed == 1 && shell.fail_code == ERR_CONFIGURATION && shell.ready == 0);
 }
-Test(port, F24_a_reconciler_without_keys_says_why)
+Test(io, F24_a_reconciler_without_keys_says_why)
 {
 	shell.serve_code = ERR_CONFIGURATION;
 	cr_assert_neq(shell_run(reconciler_main, "reconciler", NULL), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/streamer/port.h"
+#include "actors/streamer/io.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ struct subscriber {
 	uint64_t retry_ns;            /* its socket was full */
 };
 
-struct port {
+struct streamer_io {
 	struct process process;
 	struct flags flags;
 	struct streamer machine;
@@ -69,9 +69,9 @@ struct port {
 	uint8_t out[PEER_MESSAGE_MAX];
 };
 
-static const char *peer_name(const struct port *port, uint8_t peer)
+static const char *peer_name(const struct streamer_io *io, uint8_t peer)
 {
-	const struct region *region = topology_region_by_id(&port->process.topology, peer);
+	const struct region *region = topology_region_by_id(&io->process.topology, peer);
 	return region ? region->name : "unknown";
 }
 
@@ -83,11 +83,11 @@ static const char *link_state_text(enum link_state state)
 
 /* ---- effects -------------------------------------------------------------------------------------------------------- */
 
-static void port_feed(struct port *port, struct streamer_event event);
+static void io_feed(struct streamer_io *io, struct streamer_event event);
 
-static void apply_publish(struct port *port, const struct streamer_effect *effect)
+static void apply_publish(struct streamer_io *io, const struct streamer_effect *effect)
 {
-	struct shm_link *link = &port->process.shm.layout->links[effect->peer];
+	struct shm_link *link = &io->process.shm.layout->links[effect->peer];
 	bool inbound = effect->kind == STREAMER_PUBLISH_INBOUND;
 	if (inbound)
 		atomic_store_explicit(&link->inbound_code, effect->code, memory_order_relaxed);
@@ -98,13 +98,13 @@ static void apply_publish(struct port *port, const struct streamer_effect *effec
 	else if (effect->state != LINK_SUBSCRIBED)
 		level = LOG_LEVEL_WARN;
 	logline(level, inbound ? "inbound_stream" : "outbound_stream", "peer=%s state=%s code=%s reason=\"%s\"",
-	    peer_name(port, effect->peer), link_state_text(effect->state), error_name(effect->code), error_text(effect->code));
+	    peer_name(io, effect->peer), link_state_text(effect->state), error_name(effect->code), error_text(effect->code));
 }
 
-static void apply_held(struct port *port, const struct streamer_effect *effect)
+static void apply_held(struct streamer_io *io, const struct streamer_effect *effect)
 {
-	struct shm_link *link = &port->process.shm.layout->links[effect->peer];
-	const char *name = peer_name(port, effect->peer);
+	struct shm_link *link = &io->process.shm.layout->links[effect->peer];
+	const char *name = peer_name(io, effect->peer);
 	if (effect->kind == STREAMER_PUBLISH_HELD_IN)
 		atomic_store_explicit(&link->inbound_held, effect->origins, memory_order_relaxed);
 	else
@@ -116,10 +116,10 @@ static void apply_held(struct port *port, const struct streamer_effect *effect)
 		    "to=%s keyspace=%s origins=%u reason=\"its topology has not this keyspace, or otherwise; what was written "
 		    "from "
 		    "there on waits in this log\"",
-		    name, port->process.topology.keyspaces[effect->keyspace].name, effect->origins);
+		    name, io->process.topology.keyspaces[effect->keyspace].name, effect->origins);
 	} else {
 		struct text keyspace = {0};
-		const char *held = port->held_name ? port->held_name : "";
+		const char *held = io->held_name ? io->held_name : "";
 		text_add_json_string(&keyspace, held, strnlen(held, NAME_SIZE_MAX));
 		logline(LOG_LEVEL_WARN, "stream_held",
 		    "from=%s keyspace=%s origins=%u reason=\"this topology has not this keyspace, or otherwise; what was "
@@ -130,164 +130,164 @@ static void apply_held(struct port *port, const struct streamer_effect *effect)
 	}
 }
 
-static void apply_open(struct port *port, const struct streamer_effect *effect)
+static void apply_open(struct streamer_io *io, const struct streamer_effect *effect)
 {
-	struct subscriber *subscriber = &port->subscribers[effect->peer];
-	assert(port->message);
-	memcpy(subscriber->identity, port->message->identity, port->message->identity_size);
-	subscriber->identity_size = port->message->identity_size;
+	struct subscriber *subscriber = &io->subscribers[effect->peer];
+	assert(io->message);
+	memcpy(subscriber->identity, io->message->identity, io->message->identity_size);
+	subscriber->identity_size = io->message->identity_size;
 	subscriber->allowance_too_small = 0;
 	subscriber->retry_ns = 0;
 	struct error_context error = {0};
-	int code = outbox_open(&port->outbox, effect->peer, &effect->vector, effect->origins, effect->keyspaces, &error);
+	int code = outbox_open(&io->outbox, effect->peer, &effect->vector, effect->origins, effect->keyspaces, &error);
 	CRASH_POINT(stream_opened);
 	if (!code) {
-		port_feed(port, (struct streamer_event){.kind = STREAMER_OPENED, .peer = effect->peer});
+		io_feed(io, (struct streamer_event){.kind = STREAMER_OPENED, .peer = effect->peer});
 		return;
 	}
 	logline_distinct(LOG_LEVEL_ERROR, "stream_not_opened", effect->peer, "peer=%s code=%s reason=\"%s\"",
-	    peer_name(port, effect->peer), error_name(code), error.text);
-	port_feed(port, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
+	    peer_name(io, effect->peer), error_name(code), error.text);
+	io_feed(io, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
 }
 
-static void apply_send(struct port *port, const struct streamer_effect *effect)
+static void apply_send(struct streamer_io *io, const struct streamer_effect *effect)
 {
-	size_t size = peer_message_pack(&port->rules, effect, port->fingerprint, port->out);
+	size_t size = peer_message_pack(&io->rules, effect, io->fingerprint, io->out);
 	if (effect->kind == STREAMER_SEND_SUBSCRIBE || effect->kind == STREAMER_SEND_ACKNOWLEDGE) {
 		if (effect->kind == STREAMER_SEND_ACKNOWLEDGE)
 			CRASH_POINT(acknowledge_unsent);
-		int code = socket_send(port->peers[effect->peer], NULL, 0, port->out, size);
+		int code = socket_send(io->peers[effect->peer], NULL, 0, io->out, size);
 		if (effect->kind == STREAMER_SEND_ACKNOWLEDGE)
 			CRASH_POINT(acknowledge_sent);
 		if (effect->kind != STREAMER_SEND_SUBSCRIBE)
 			return; /* a lost acknowledgement is made up for by the next */
 		if (code)
-			port_feed(port, (struct streamer_event){.kind = STREAMER_NOT_SENT, .peer = effect->peer});
+			io_feed(io, (struct streamer_event){.kind = STREAMER_NOT_SENT, .peer = effect->peer});
 		else if (effect->repeated)
-			counter_add(port->process.counters, COUNTER_resubscribes, 1);
+			counter_add(io->process.counters, COUNTER_resubscribes, 1);
 		if (!code && effect->why)
-			logline(LOG_LEVEL_INFO, "resubscribed", "peer=%s reason=\"%s\"", peer_name(port, effect->peer),
+			logline(LOG_LEVEL_INFO, "resubscribed", "peer=%s reason=\"%s\"", peer_name(io, effect->peer),
 			    effect->why);
 		return;
 	}
-	const uint8_t *identity = port->subscribers[effect->peer].identity;
-	uint32_t identity_size = port->subscribers[effect->peer].identity_size;
-	if (effect->kind == STREAMER_SEND_REFUSAL && port->message) {
-		identity = port->message->identity;
-		identity_size = port->message->identity_size;
+	const uint8_t *identity = io->subscribers[effect->peer].identity;
+	uint32_t identity_size = io->subscribers[effect->peer].identity_size;
+	if (effect->kind == STREAMER_SEND_REFUSAL && io->message) {
+		identity = io->message->identity;
+		identity_size = io->message->identity_size;
 	}
 	if (identity_size == 0)
 		return;
-	int code = socket_send(port->server, identity, identity_size, port->out, size);
+	int code = socket_send(io->server, identity, identity_size, io->out, size);
 	if (code == ERR_UNREACHABLE && effect->kind == STREAMER_SEND_ALIVE)
-		port_feed(port,
+		io_feed(io,
 		    (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
 }
 
-static void apply_take(struct port *port, const struct streamer_effect *effect)
+static void apply_take(struct streamer_io *io, const struct streamer_effect *effect)
 {
 	struct error_context error = {0};
-	assert(port->frame);
-	int code = inbox_take(&port->inbox, effect->peer, port->frame, effect->origins, &error);
+	assert(io->frame);
+	int code = inbox_take(&io->inbox, effect->peer, io->frame, effect->origins, &error);
 	if (code) {
-		counter_add(port->process.counters, COUNTER_frames_refused, 1);
+		counter_add(io->process.counters, COUNTER_frames_refused, 1);
 		logline_distinct(LOG_LEVEL_ERROR, "frame_refused", effect->peer, "peer=%s code=%s reason=\"%s\"",
-		    peer_name(port, effect->peer), error_name(code), error.text);
-		port_feed(port, (struct streamer_event){.kind = STREAMER_FRAME_BAD, .peer = effect->peer});
+		    peer_name(io, effect->peer), error_name(code), error.text);
+		io_feed(io, (struct streamer_event){.kind = STREAMER_FRAME_BAD, .peer = effect->peer});
 		return;
 	}
 	CRASH_POINT(frame_taken);
-	counter_add(port->process.counters, COUNTER_frames_received, 1);
-	counter_add(port->process.counters, COUNTER_bytes_received, port->frame->payload_size);
+	counter_add(io->process.counters, COUNTER_frames_received, 1);
+	counter_add(io->process.counters, COUNTER_bytes_received, io->frame->payload_size);
 }
 
-static void port_apply(struct port *port, const struct streamer_effect *effect)
+static void io_apply(struct streamer_io *io, const struct streamer_effect *effect)
 {
 	switch (effect->kind) {
 	case STREAMER_SEND_SUBSCRIBE:
 	case STREAMER_SEND_ACKNOWLEDGE:
 	case STREAMER_SEND_ALIVE:
 	case STREAMER_SEND_REFUSAL:
-		apply_send(port, effect);
+		apply_send(io, effect);
 		break;
 	case STREAMER_OPEN_STREAM:
-		apply_open(port, effect);
+		apply_open(io, effect);
 		break;
 	case STREAMER_CLOSE_STREAM:
-		outbox_close(&port->outbox, effect->peer);
-		port->subscribers[effect->peer].identity_size = 0;
+		outbox_close(&io->outbox, effect->peer);
+		io->subscribers[effect->peer].identity_size = 0;
 		break;
 	case STREAMER_TAKE_FRAME:
-		apply_take(port, effect);
+		apply_take(io, effect);
 		break;
 	case STREAMER_REFUSE_FRAME:
-		counter_add(port->process.counters, COUNTER_frames_refused, 1);
+		counter_add(io->process.counters, COUNTER_frames_refused, 1);
 		logline_distinct(LOG_LEVEL_ERROR, "frame_refused", effect->peer, "peer=%s code=%s reason=\"beyond its credit\"",
-		    peer_name(port, effect->peer), error_name(effect->code));
+		    peer_name(io, effect->peer), error_name(effect->code));
 		break;
 	case STREAMER_DROP_FRAMES:
-		inbox_drop(&port->inbox, effect->peer);
+		inbox_drop(&io->inbox, effect->peer);
 		break;
 	case STREAMER_PUBLISH_INBOUND:
 	case STREAMER_PUBLISH_OUTBOUND:
-		apply_publish(port, effect);
+		apply_publish(io, effect);
 		break;
 	case STREAMER_PUBLISH_ACKED: {
-		struct shm_link *link = &port->process.shm.layout->links[effect->peer];
+		struct shm_link *link = &io->process.shm.layout->links[effect->peer];
 		vector_slot_write(&link->acked, &effect->vector);
-		atomic_store_explicit(&link->acked_tag, shm_store_tag(&port->store), memory_order_release);
-		atomic_store_explicit(&link->acked_at_ns, port->now_ns, memory_order_release);
+		atomic_store_explicit(&link->acked_tag, shm_store_tag(&io->store), memory_order_release);
+		atomic_store_explicit(&link->acked_at_ns, io->now_ns, memory_order_release);
 		break;
 	}
 	case STREAMER_PUBLISH_REUSED:
 		atomic_store_explicit(
-		    &port->process.shm.layout->links[effect->peer].reused, effect->reused, memory_order_release);
+		    &io->process.shm.layout->links[effect->peer].reused, effect->reused, memory_order_release);
 		if (effect->reused)
 			logline(LOG_LEVEL_ERROR, "region_reused",
 			    "peer=%s reason=\"it holds other records of this region than this region does: wiped or restored\"",
-			    peer_name(port, effect->peer));
+			    peer_name(io, effect->peer));
 		break;
 	case STREAMER_PUBLISH_HELD_IN:
 	case STREAMER_PUBLISH_HELD_OUT:
-		apply_held(port, effect);
+		apply_held(io, effect);
 		break;
 	case STREAMER_PUBLISH_SEEN:
-		store_seen_write(&port->process.shm.layout->links[effect->peer].seen, &port->store, &effect->store);
-		doorbell_ring(&port->process.bells[ACTOR_COORDINATOR]);
+		store_seen_write(&io->process.shm.layout->links[effect->peer].seen, &io->store, &effect->store);
+		doorbell_ring(&io->process.bells[ACTOR_COORDINATOR]);
 		break;
 	}
 }
 
 /* Steps the machine and applies what it wants; events that arise from that are stepped behind it, not inside. */
-static void port_feed(struct port *port, struct streamer_event event)
+static void io_feed(struct streamer_io *io, struct streamer_event event)
 {
-	assert(port->pending_count < PENDING_MAX);
-	event.now_ns = port->now_ns;
-	port->pending[port->pending_count++] = event;
-	if (port->stepping)
+	assert(io->pending_count < PENDING_MAX);
+	event.now_ns = io->now_ns;
+	io->pending[io->pending_count++] = event;
+	if (io->stepping)
 		return;
-	port->stepping = true;
-	for (uint32_t i = 0; i < port->pending_count; i++) {
-		event = port->pending[i];
-		streamer_step(&port->machine, &event, &port->effects);
-		for (uint32_t j = 0; j < port->effects.count; j++)
-			port_apply(port, &port->effects.items[j]);
+	io->stepping = true;
+	for (uint32_t i = 0; i < io->pending_count; i++) {
+		event = io->pending[i];
+		streamer_step(&io->machine, &event, &io->effects);
+		for (uint32_t j = 0; j < io->effects.count; j++)
+			io_apply(io, &io->effects.items[j]);
 	}
-	port->pending_count = 0;
-	port->stepping = false;
+	io->pending_count = 0;
+	io->stepping = false;
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------------------- */
 
-static void message_refuse(struct port *port, const char *from, int code, const struct error_context *error)
+static void message_refuse(struct streamer_io *io, const char *from, int code, const struct error_context *error)
 {
-	counter_add(port->process.counters, COUNTER_frames_refused, 1);
+	counter_add(io->process.counters, COUNTER_frames_refused, 1);
 	logline_distinct(LOG_LEVEL_WARN, "message_refused", (uint64_t)-code, "from=%s code=%s reason=\"%s\"", from,
 	    error_name(code), error->text);
 }
 
 /* What its topology shares with this one, for the stream to it and for the coordinator's votes; what differs is told (G20). */
-static void topologies_compare(struct port *port, struct peer_message *message)
+static void topologies_compare(struct streamer_io *io, struct peer_message *message)
 {
 	static const char *const effects[] = {[TOPOLOGY_SAME] = "",
 	    [TOPOLOGY_ROLLS] = "nothing stops",
@@ -296,8 +296,8 @@ static void topologies_compare(struct port *port, struct peer_message *message)
 	struct topology_agreement agreement;
 	if (message->event.kind != STREAMER_SUBSCRIBE)
 		return;
-	struct shm_link *link = &port->process.shm.layout->links[message->event.peer];
-	topology_agree(port->definition.bytes, message->definition, &agreement);
+	struct shm_link *link = &io->process.shm.layout->links[message->event.peer];
+	topology_agree(io->definition.bytes, message->definition, &agreement);
 	message->event.subscribe.keyspaces = ~agreement.other;
 	atomic_store_explicit(&link->keyspaces_same, agreement.same, memory_order_relaxed);
 	atomic_store_explicit(&link->keyspaces_other, agreement.other, memory_order_release);
@@ -305,119 +305,119 @@ static void topologies_compare(struct port *port, struct peer_message *message)
 		return;
 	logline_distinct(agreement.worst == TOPOLOGY_APART ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "topology_differs",
 	    logline_subject(agreement.what) + message->event.peer, "peer=%s reason=\"%s\" effect=\"%s\"",
-	    peer_name(port, message->event.peer), agreement.what, effects[agreement.worst]);
+	    peer_name(io, message->event.peer), agreement.what, effects[agreement.worst]);
 }
 
 /* Who the key belongs to has to be who the message says that it is from. */
-static int server_check_user(struct port *port, struct message *message, uint8_t peer, struct error_context *error)
+static int server_check_user(struct streamer_io *io, struct message *message, uint8_t peer, struct error_context *error)
 {
 	const char *user = message_user(message);
-	if (!user || strcmp(user, peer_name(port, peer)) != 0)
+	if (!user || strcmp(user, peer_name(io, peer)) != 0)
 		return error_set(error, ERR_MALFORMED, "the key of %s is used in the name of %s", user ? user : "nobody",
-		    peer_name(port, peer));
+		    peer_name(io, peer));
 	return 0;
 }
 
-static void server_handle(struct port *port, struct message *message)
+static void server_handle(struct streamer_io *io, struct message *message)
 {
 	struct peer_message parsed;
 	struct error_context error = {0};
-	int code = peer_message_parse(&parsed, &port->rules, true, message_bytes(message), message_size(message), &error);
+	int code = peer_message_parse(&parsed, &io->rules, true, message_bytes(message), message_size(message), &error);
 	if (code == 0) {
-		code = server_check_user(port, message, parsed.event.peer, &error);
+		code = server_check_user(io, message, parsed.event.peer, &error);
 		if (code == 0) {
-			port->rules.newest[parsed.event.peer] = parsed.newest;
-			topologies_compare(port, &parsed);
-			port_feed(port, parsed.event);
+			io->rules.newest[parsed.event.peer] = parsed.newest;
+			topologies_compare(io, &parsed);
+			io_feed(io, parsed.event);
 		}
 		peer_message_close(&parsed);
 	}
 	if (code == 0)
 		return;
 	const char *user = message_user(message);
-	message_refuse(port, user ? user : "nobody", code, &error);
+	message_refuse(io, user ? user : "nobody", code, &error);
 	/* Only these two can be told apart by a peer that speaks some other version or of another cluster. */
 	if (code == ERR_WRONG_VERSION || code == ERR_CONFIGURATION) {
 		struct streamer_effect refusal = {.kind = STREAMER_SEND_REFUSAL, .code = code};
-		size_t size = peer_message_pack(&port->rules, &refusal, port->fingerprint, port->out);
-		socket_send(port->server, message->identity, message->identity_size, port->out, size);
+		size_t size = peer_message_pack(&io->rules, &refusal, io->fingerprint, io->out);
+		socket_send(io->server, message->identity, message->identity_size, io->out, size);
 	}
 }
 
 static uint32_t server_drain(void *self, struct clock_now now, uint32_t limit)
 {
-	struct port *port = self;
+	struct streamer_io *io = self;
 	uint32_t count = 0;
-	port->now_ns = now.monotonic_ns;
+	io->now_ns = now.monotonic_ns;
 	for (; count < limit; count++) {
 		struct message message;
-		int code = socket_receive(port->server, &message, false);
+		int code = socket_receive(io->server, &message, false);
 		if (code == ERR_MALFORMED) {
 			struct error_context error = {0};
 			error_set(&error, code, "a message of the wrong number of parts");
-			message_refuse(port, "unknown", code, &error);
+			message_refuse(io, "unknown", code, &error);
 			continue;
 		}
 		if (code)
 			break;
-		port->message = &message;
-		server_handle(port, &message);
-		port->message = NULL;
+		io->message = &message;
+		server_handle(io, &message);
+		io->message = NULL;
 		message_close(&message);
 	}
 	return count;
 }
 
-static void peer_handle(struct port *port, uint8_t peer, struct message *message)
+static void peer_handle(struct streamer_io *io, uint8_t peer, struct message *message)
 {
 	struct peer_message parsed;
 	struct error_context error = {0};
-	int code = peer_message_parse(&parsed, &port->rules, false, message_bytes(message), message_size(message), &error);
+	int code = peer_message_parse(&parsed, &io->rules, false, message_bytes(message), message_size(message), &error);
 	if (code == 0 && parsed.event.peer != peer) {
 		peer_message_close(&parsed);
-		code = error_set(&error, ERR_MALFORMED, "it calls itself %s", peer_name(port, parsed.event.peer));
+		code = error_set(&error, ERR_MALFORMED, "it calls itself %s", peer_name(io, parsed.event.peer));
 	}
 	if (code) {
-		message_refuse(port, peer_name(port, peer), code, &error);
+		message_refuse(io, peer_name(io, peer), code, &error);
 		/* As good as a refusal: what it answers in another version or of another cluster is no service. */
 		if (code == ERR_WRONG_VERSION || code == ERR_CONFIGURATION)
-			port_feed(port, (struct streamer_event){.kind = STREAMER_REFUSAL,
+			io_feed(io, (struct streamer_event){.kind = STREAMER_REFUSAL,
 			                    .peer = peer,
-			                    .refusal = {.epoch = port->machine.inbound[peer].epoch, .code = code}});
+			                    .refusal = {.epoch = io->machine.inbound[peer].epoch, .code = code}});
 		return;
 	}
-	port->rules.newest[peer] = parsed.newest;
-	port->frame = &parsed.frame;
-	port->held_name = parsed.held_name;
-	port_feed(port, parsed.event);
-	port->held_name = NULL;
-	port->frame = NULL;
+	io->rules.newest[peer] = parsed.newest;
+	io->frame = &parsed.frame;
+	io->held_name = parsed.held_name;
+	io_feed(io, parsed.event);
+	io->held_name = NULL;
+	io->frame = NULL;
 	peer_message_close(&parsed);
 }
 
 struct peer_source {
-	struct port *port;
+	struct streamer_io *io;
 	uint8_t peer;
 };
 
 static uint32_t peer_drain(void *self, struct clock_now now, uint32_t limit)
 {
 	struct peer_source *source = self;
-	struct port *port = source->port;
+	struct streamer_io *io = source->io;
 	uint32_t count = 0;
-	port->now_ns = now.monotonic_ns;
+	io->now_ns = now.monotonic_ns;
 	for (; count < limit; count++) {
 		struct message message;
-		int code = socket_receive(port->peers[source->peer], &message, false);
+		int code = socket_receive(io->peers[source->peer], &message, false);
 		if (code == ERR_MALFORMED) {
 			struct error_context error = {0};
 			error_set(&error, code, "a message of the wrong number of parts");
-			message_refuse(port, peer_name(port, source->peer), code, &error);
+			message_refuse(io, peer_name(io, source->peer), code, &error);
 			continue;
 		}
 		if (code)
 			break;
-		peer_handle(port, source->peer, &message);
+		peer_handle(io, source->peer, &message);
 		message_close(&message);
 	}
 	return count;
@@ -426,14 +426,14 @@ static uint32_t peer_drain(void *self, struct clock_now now, uint32_t limit)
 /* ---- a turn --------------------------------------------------------------------------------------------------------- */
 
 /* What an earlier life of the data directory has left. */
-static void links_put_in_order(struct port *port, const struct store_id *store)
+static void links_put_in_order(struct streamer_io *io, const struct store_id *store)
 {
 	static const struct vector nothing = {{0}};
-	if (store_id_is_equal(&port->store, store))
+	if (store_id_is_equal(&io->store, store))
 		return;
-	port->store = *store;
+	io->store = *store;
 	for (uint32_t peer = 0; peer < REGIONS_MAX; peer++) {
-		struct shm_link *link = &port->process.shm.layout->links[peer];
+		struct shm_link *link = &io->process.shm.layout->links[peer];
 		if (atomic_load_explicit(&link->acked_tag, memory_order_relaxed) == shm_store_tag(store))
 			continue;
 		vector_slot_write(&link->acked, &nothing);
@@ -442,102 +442,102 @@ static void links_put_in_order(struct port *port, const struct store_id *store)
 	}
 }
 
-static void port_look(struct port *port)
+static void io_look(struct streamer_io *io)
 {
-	const struct shm_coordinator *coordinator = &port->process.shm.layout->coordinator;
+	const struct shm_coordinator *coordinator = &io->process.shm.layout->coordinator;
 	struct streamer_event event = {.kind = STREAMER_LOCAL};
 	/* The vector is published before the LSN: read in the other order, it covers every record up to that LSN. Only those
 	 * are sent, so no peer ever holds more of this region than it says of itself. */
-	port->applied_lsn = atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire);
+	io->applied_lsn = atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire);
 	event.local.coordinator_epoch = atomic_load_explicit(&coordinator->epoch, memory_order_acquire);
 	event.local.ready = atomic_load_explicit(&coordinator->ready, memory_order_acquire) != 0;
 	vector_slot_read(&coordinator->applied, &event.local.applied);
 	store_table_read(&coordinator->stores, event.local.stores);
 	if (event.local.ready)
-		links_put_in_order(port, &event.local.stores[port->machine.region]);
-	port_feed(port, event);
+		links_put_in_order(io, &event.local.stores[io->machine.region]);
+	io_feed(io, event);
 }
 
-static void port_tick(void *self, struct clock_now now)
+static void io_tick(void *self, struct clock_now now)
 {
-	struct port *port = self;
-	port->now_ns = now.monotonic_ns;
-	port_look(port);
-	port_feed(port, (struct streamer_event){.kind = STREAMER_TICK});
+	struct streamer_io *io = self;
+	io->now_ns = now.monotonic_ns;
+	io_look(io);
+	io_feed(io, (struct streamer_event){.kind = STREAMER_TICK});
 }
 
-static void port_publish(void *self, struct clock_now now)
+static void io_publish(void *self, struct clock_now now)
 {
-	struct port *port = self;
-	port->now_ns = now.monotonic_ns;
+	struct streamer_io *io = self;
+	io->now_ns = now.monotonic_ns;
 	struct inbox_delivery delivery = {0};
-	if (inbox_is_empty(&port->inbox) || !port->machine.ready || port->now_ns < port->ring_full_ns)
+	if (inbox_is_empty(&io->inbox) || !io->machine.ready || io->now_ns < io->ring_full_ns)
 		return;
-	int code = inbox_deliver(&port->inbox, &port->machine.applied, DELIVER_MAX, &delivery);
-	port->ring_full_ns = code == ERR_FULL ? port->now_ns + RETRY_NS : 0;
+	int code = inbox_deliver(&io->inbox, &io->machine.applied, DELIVER_MAX, &delivery);
+	io->ring_full_ns = code == ERR_FULL ? io->now_ns + RETRY_NS : 0;
 	if (code && code != ERR_FULL) {
 		logline(LOG_LEVEL_ERROR, "ring_broken", "code=%s", error_name(code));
-		loop_stop(port->process.loop, error_exit_code(code));
+		loop_stop(io->process.loop, error_exit_code(code));
 		return;
 	}
 	if (delivery.pushed)
-		doorbell_ring(&port->process.bells[ACTOR_COORDINATOR]);
-	counter_add(port->process.counters, COUNTER_records_received, delivery.pushed);
-	counter_add(port->process.counters, COUNTER_records_duplicate, delivery.skipped);
+		doorbell_ring(&io->process.bells[ACTOR_COORDINATOR]);
+	counter_add(io->process.counters, COUNTER_records_received, delivery.pushed);
+	counter_add(io->process.counters, COUNTER_records_duplicate, delivery.skipped);
 	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
 		if (delivery.delivered[peer])
-			port_feed(port, (struct streamer_event){.kind = STREAMER_DELIVERED,
+			io_feed(io, (struct streamer_event){.kind = STREAMER_DELIVERED,
 			                    .peer = peer,
 			                    .delivered.raw_size = (uint32_t)delivery.delivered[peer]});
 }
 
-static void subscriber_failed(struct port *port, uint8_t peer, int code, const struct error_context *error)
+static void subscriber_failed(struct streamer_io *io, uint8_t peer, int code, const struct error_context *error)
 {
 	if (code == ERR_CORRUPT)
 		logline_distinct(LOG_LEVEL_ERROR, "log_unreadable", peer, "peer=%s code=%s reason=\"%s\"",
-		    peer_name(port, peer), error_name(code), error->text);
-	port_feed(port, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = peer, .send_failed.code = code});
+		    peer_name(io, peer), error_name(code), error->text);
+	io_feed(io, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = peer, .send_failed.code = code});
 }
 
-static int subscriber_send_frame(struct port *port, uint8_t peer, const struct outbox_frame *frame)
+static int subscriber_send_frame(struct streamer_io *io, uint8_t peer, const struct outbox_frame *frame)
 {
-	struct subscriber *subscriber = &port->subscribers[peer];
-	const struct streamer_outbound *out = &port->machine.outbound[peer];
-	size_t size = peer_message_pack_frame(&port->rules, peer, out->epoch, out->number + 1, &frame->frame, port->out);
+	struct subscriber *subscriber = &io->subscribers[peer];
+	const struct streamer_outbound *out = &io->machine.outbound[peer];
+	size_t size = peer_message_pack_frame(&io->rules, peer, out->epoch, out->number + 1, &frame->frame, io->out);
 	CRASH_POINT(frame_built);
-	int code = socket_send(port->server, subscriber->identity, subscriber->identity_size, port->out, size);
+	int code = socket_send(io->server, subscriber->identity, subscriber->identity_size, io->out, size);
 	if (code)
 		return code;
 	CRASH_POINT(frame_sent);
-	struct counter_block *counters = port->process.counters;
+	struct counter_block *counters = io->process.counters;
 	counter_add(counters, COUNTER_frames_sent, 1);
 	counter_add(counters, COUNTER_bytes_raw, frame->frame.raw_size);
 	counter_add(counters, COUNTER_bytes_sent, frame->frame.payload_size);
-	port_feed(port, (struct streamer_event){.kind = STREAMER_SENT, .peer = peer, .sent.raw_size = frame->frame.raw_size});
+	io_feed(io, (struct streamer_event){.kind = STREAMER_SENT, .peer = peer, .sent.raw_size = frame->frame.raw_size});
 	return 0;
 }
 
 /* Sends at most one frame; true when something moved. */
-static bool subscriber_turn(struct port *port, uint8_t peer)
+static bool subscriber_turn(struct streamer_io *io, uint8_t peer)
 {
-	struct subscriber *subscriber = &port->subscribers[peer];
-	struct outbox_stream *stream = &port->outbox.streams[peer];
-	if (!stream->open || port->applied_lsn <= stream->lsn)
+	struct subscriber *subscriber = &io->subscribers[peer];
+	struct outbox_stream *stream = &io->outbox.streams[peer];
+	if (!stream->open || io->applied_lsn <= stream->lsn)
 		return false;
-	if (port->now_ns < subscriber->retry_ns) {
-		port->send_deadline_ns = subscriber->retry_ns;
+	if (io->now_ns < subscriber->retry_ns) {
+		io->send_deadline_ns = subscriber->retry_ns;
 		return false;
 	}
-	uint32_t allowance = streamer_allowance(&port->machine, peer, port->now_ns, port->applied_lsn - stream->lsn);
+	uint32_t allowance = streamer_allowance(&io->machine, peer, io->now_ns, io->applied_lsn - stream->lsn);
 	if (allowance <= subscriber->allowance_too_small) {
-		uint64_t linger_ns = streamer_linger_until(&port->machine, peer);
-		if (linger_ns > port->now_ns && linger_ns < port->send_deadline_ns)
-			port->send_deadline_ns = linger_ns;
+		uint64_t linger_ns = streamer_linger_until(&io->machine, peer);
+		if (linger_ns > io->now_ns && linger_ns < io->send_deadline_ns)
+			io->send_deadline_ns = linger_ns;
 		return false;
 	}
 	const struct outbox_frame *frame;
 	struct error_context error = {0};
-	int code = outbox_frame(&port->outbox, peer, port->applied_lsn, &frame, &error);
+	int code = outbox_frame(&io->outbox, peer, io->applied_lsn, &frame, &error);
 	if (code == ERR_EMPTY)
 		return false;
 	if (code == 0 && frame->records && frame->frame.raw_size > allowance) {
@@ -545,73 +545,73 @@ static bool subscriber_turn(struct port *port, uint8_t peer)
 		return false;
 	}
 	if (code == 0 && frame->records)
-		code = subscriber_send_frame(port, peer, frame);
+		code = subscriber_send_frame(io, peer, frame);
 	if (code == ERR_OVERLOADED) {
-		subscriber->retry_ns = port->now_ns + RETRY_NS;
-		port->send_deadline_ns = subscriber->retry_ns;
+		subscriber->retry_ns = io->now_ns + RETRY_NS;
+		io->send_deadline_ns = subscriber->retry_ns;
 		return false;
 	}
 	if (code) {
-		subscriber_failed(port, peer, code, &error);
+		subscriber_failed(io, peer, code, &error);
 		return false;
 	}
 	subscriber->allowance_too_small = 0;
-	outbox_advance(&port->outbox, peer, frame);
+	outbox_advance(&io->outbox, peer, frame);
 	if (frame->held)
-		port_feed(port,
+		io_feed(io,
 		    (struct streamer_event){.kind = STREAMER_HELD, .peer = peer, .held = {frame->held, frame->held_keyspace}});
-	atomic_store_explicit(&port->process.shm.layout->links[peer].sent_lsn, stream->lsn, memory_order_relaxed);
+	atomic_store_explicit(&io->process.shm.layout->links[peer].sent_lsn, stream->lsn, memory_order_relaxed);
 	return true;
 }
 
-static void port_send(void *self, struct clock_now now)
+static void io_send(void *self, struct clock_now now)
 {
-	struct port *port = self;
-	port->now_ns = now.monotonic_ns;
-	port->send_deadline_ns = LOOP_NEVER;
+	struct streamer_io *io = self;
+	io->now_ns = now.monotonic_ns;
+	io->send_deadline_ns = LOOP_NEVER;
 	bool moved = true;
 	/* One frame each in turn: subscribers at the same place then share it. */
 	for (uint32_t round = 0; round < ROUNDS_MAX && moved; round++) {
 		moved = false;
 		for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
-			moved = subscriber_turn(port, peer) || moved;
+			moved = subscriber_turn(io, peer) || moved;
 	}
-	port->send_again = moved;
-	counter_set(port->process.counters, COUNTER_memory_bytes, port->inbox.bytes);
+	io->send_again = moved;
+	counter_set(io->process.counters, COUNTER_memory_bytes, io->inbox.bytes);
 }
 
-static bool inbox_can_move(const struct port *port)
+static bool inbox_can_move(const struct streamer_io *io)
 {
-	return !inbox_is_empty(&port->inbox) && port->machine.ready && port->ring_full_ns == 0;
+	return !inbox_is_empty(&io->inbox) && io->machine.ready && io->ring_full_ns == 0;
 }
 
-static uint64_t port_deadline(void *self)
+static uint64_t io_deadline(void *self)
 {
-	struct port *port = self;
-	if (port->send_again || inbox_can_move(port))
+	struct streamer_io *io = self;
+	if (io->send_again || inbox_can_move(io))
 		return 0;
-	uint64_t deadline_ns = streamer_deadline_ns(&port->machine);
-	if (port->send_deadline_ns < deadline_ns)
-		deadline_ns = port->send_deadline_ns;
-	if (port->ring_full_ns && port->ring_full_ns < deadline_ns)
-		deadline_ns = port->ring_full_ns;
+	uint64_t deadline_ns = streamer_deadline_ns(&io->machine);
+	if (io->send_deadline_ns < deadline_ns)
+		deadline_ns = io->send_deadline_ns;
+	if (io->ring_full_ns && io->ring_full_ns < deadline_ns)
+		deadline_ns = io->ring_full_ns;
 	return deadline_ns;
 }
 
-static bool port_has_work(void *self)
+static bool io_has_work(void *self)
 {
-	struct port *port = self;
-	const struct shm_coordinator *coordinator = &port->process.shm.layout->coordinator;
-	return port->send_again || inbox_can_move(port) ||
-	       atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire) != port->applied_lsn ||
-	       atomic_load_explicit(&coordinator->epoch, memory_order_acquire) != port->machine.coordinator_epoch;
+	struct streamer_io *io = self;
+	const struct shm_coordinator *coordinator = &io->process.shm.layout->coordinator;
+	return io->send_again || inbox_can_move(io) ||
+	       atomic_load_explicit(&coordinator->applied_lsn, memory_order_acquire) != io->applied_lsn ||
+	       atomic_load_explicit(&coordinator->epoch, memory_order_acquire) != io->machine.coordinator_epoch;
 }
 
 /* ---- admin ---------------------------------------------------------------------------------------------------------- */
 
-static void streams_json(const struct port *port, struct text *out)
+static void streams_json(const struct streamer_io *io, struct text *out)
 {
-	const struct streamer *s = &port->machine;
+	const struct streamer *s = &io->machine;
 	char vector[VECTOR_TEXT_MAX];
 	const char *comma = "";
 	text_add(out, "{\"draining\":%s,\"streams\":[", s->draining ? "true" : "false");
@@ -621,8 +621,8 @@ static void streams_json(const struct port *port, struct text *out)
 		const struct streamer_inbound *in = &s->inbound[peer];
 		const struct streamer_outbound *outbound = &s->outbound[peer];
 		text_add(out, "%s{\"peer\":", comma);
-		text_add_json_string(out, peer_name(port, peer), strlen(peer_name(port, peer)));
-		text_add(out, ",\"version\":%u", version_agree(PROTOCOL_VERSION, port->rules.newest[peer]));
+		text_add_json_string(out, peer_name(io, peer), strlen(peer_name(io, peer)));
+		text_add(out, ",\"version\":%u", version_agree(PROTOCOL_VERSION, io->rules.newest[peer]));
 		text_add(out,
 		    ",\"inbound\":{\"state\":\"%s\",\"code\":\"%s\",\"epoch\":%llu,\"origins\":%u,\"frames\":%llu,"
 		    "\"received_bytes\":%llu,\"waiting_bytes\":%llu,\"credit\":%llu}",
@@ -634,26 +634,26 @@ static void streams_json(const struct port *port, struct text *out)
 		    ",\"outbound\":{\"state\":\"%s\",\"code\":\"%s\",\"epoch\":%llu,\"origins\":%u,\"frames\":%llu,"
 		    "\"sent_bytes\":%llu,\"credit\":%llu,\"lsn\":%llu,\"acked\":\"%s\"}}",
 		    link_state_text(outbound->state), error_name(outbound->code), (unsigned long long)outbound->epoch,
-		    port->outbox.streams[peer].origins, (unsigned long long)outbound->number,
+		    io->outbox.streams[peer].origins, (unsigned long long)outbound->number,
 		    (unsigned long long)outbound->sent_bytes, (unsigned long long)outbound->credit,
-		    (unsigned long long)port->outbox.streams[peer].lsn, vector);
+		    (unsigned long long)io->outbox.streams[peer].lsn, vector);
 		comma = ",";
 	}
 	text_add(out, "]}");
 }
 
-static int port_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
+static int io_command(void *self, const char *command, const char *argument, struct text *out, struct error_context *error)
 {
-	struct port *port = self;
+	struct streamer_io *io = self;
 	(void)argument;
 	if (strcmp(command, "drain") == 0) {
 		/* What is durable still goes out; no more is taken in than the credit that was given already. */
-		port_feed(port, (struct streamer_event){.kind = STREAMER_DRAIN});
+		io_feed(io, (struct streamer_event){.kind = STREAMER_DRAIN});
 		text_add(out, "{\"draining\":true}");
 		return 0;
 	}
 	if (strcmp(command, "streams") == 0) {
-		streams_json(port, out);
+		streams_json(io, out);
 		return 0;
 	}
 	return error_set(error, ERR_UNSUPPORTED, "the streamer has no command %s; it knows drain and streams", command);
@@ -661,21 +661,21 @@ static int port_command(void *self, const char *command, const char *argument, s
 
 /* ---- start ---------------------------------------------------------------------------------------------------------- */
 
-static int port_connect(struct port *port, const struct region *region, struct error_context *error)
+static int io_connect(struct streamer_io *io, const struct region *region, struct error_context *error)
 {
 	static struct peer_source sources[REGIONS_MAX];
-	struct process *p = &port->process;
+	struct process *p = &io->process;
 	const struct socket_options options = {.high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
-	int code = process_connect(p, &port->peers[region->id], region, SERVICE_STREAM, &options, NULL, error);
+	int code = process_connect(p, &io->peers[region->id], region, SERVICE_STREAM, &options, NULL, error);
 	if (code)
 		return code;
-	sources[region->id] = (struct peer_source){.port = port, .peer = region->id};
-	return loop_add_socket(p->loop, port->peers[region->id], peer_drain, &sources[region->id]);
+	sources[region->id] = (struct peer_source){.io = io, .peer = region->id};
+	return loop_add_socket(p->loop, io->peers[region->id], peer_drain, &sources[region->id]);
 }
 
-static int port_connect_all(struct port *port, struct error_context *error)
+static int io_connect_all(struct streamer_io *io, struct error_context *error)
 {
-	struct process *p = &port->process;
+	struct process *p = &io->process;
 	char endpoint[128];
 	int code = process_serve_curve(p, false, error);
 	if (!code)
@@ -683,38 +683,38 @@ static int port_connect_all(struct port *port, struct error_context *error)
 	if (code)
 		return code;
 	struct socket_options options = {.own = &p->keys, .high_water = HIGH_WATER, .message_size_max = MESSAGE_MAX_BYTES};
-	code = socket_bind(&port->server, p->context, ZMQ_ROUTER, endpoint, &options, error);
+	code = socket_bind(&io->server, p->context, ZMQ_ROUTER, endpoint, &options, error);
 	if (!code)
-		code = loop_add_socket(p->loop, port->server, server_drain, port);
+		code = loop_add_socket(p->loop, io->server, server_drain, io);
 	for (uint32_t i = 0; i < p->topology.region_count && !code; i++)
 		if (p->topology.regions[i].id != p->region->id)
-			code = port_connect(port, &p->topology.regions[i], error);
+			code = io_connect(io, &p->topology.regions[i], error);
 	return code;
 }
 
-static int port_start(struct port *port, struct error_context *error)
+static int io_start(struct streamer_io *io, struct error_context *error)
 {
-	struct process *p = &port->process;
+	struct process *p = &io->process;
 	struct shm_layout *layout = p->shm.layout;
 	struct clock_now now = clock_read();
 	uint32_t peers = 0;
 	for (uint32_t i = 0; i < p->topology.region_count; i++)
 		peers |= p->topology.regions[i].id != p->region->id ? 1u << p->topology.regions[i].id : 0;
-	port->rules = (struct peer_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = peers};
-	port->fingerprint = topology_base_fingerprint(&p->topology);
-	topology_definition(&p->topology, &port->definition);
-	port->rules.definition = port->definition.bytes;
-	port->rules.keyspaces = p->topology.keyspaces;
-	port->now_ns = now.monotonic_ns;
-	port->send_deadline_ns = LOOP_NEVER;
-	streamer_init(&port->machine, &(struct streamer_options){.region = p->region->id,
+	io->rules = (struct peer_rules){.cluster = p->topology.cluster, .region = p->region->id, .peers = peers};
+	io->fingerprint = topology_base_fingerprint(&p->topology);
+	topology_definition(&p->topology, &io->definition);
+	io->rules.definition = io->definition.bytes;
+	io->rules.keyspaces = p->topology.keyspaces;
+	io->now_ns = now.monotonic_ns;
+	io->send_deadline_ns = LOOP_NEVER;
+	streamer_init(&io->machine, &(struct streamer_options){.region = p->region->id,
 	                                  .peers = peers,
-	                                  .fingerprint = port->fingerprint,
+	                                  .fingerprint = io->fingerprint,
 	                                  .epoch_start = now.wall_ms * STREAMER_MS,
-	                                  .linger_ns = port->flags.linger_us * 1000ull,
+	                                  .linger_ns = io->flags.linger_us * 1000ull,
 	                                  .now_ns = now.monotonic_ns});
-	port->inbox.region = p->region->id;
-	int code = ring_attach(&port->inbox.ring, &layout->inbound, layout->inbound_bytes, SHM_INBOUND_RING_SIZE);
+	io->inbox.region = p->region->id;
+	int code = ring_attach(&io->inbox.ring, &layout->inbound, layout->inbound_bytes, SHM_INBOUND_RING_SIZE);
 	if (code)
 		return error_set(error, code, "the inbound ring in shared memory is broken");
 	for (uint32_t peer = 0; peer < REGIONS_MAX; peer++) { /* what the process before us left says nothing any more */
@@ -726,35 +726,35 @@ static int port_start(struct port *port, struct error_context *error)
 	}
 	char log_dir[300];
 	snprintf(log_dir, sizeof log_dir, "%s/log", p->region_dir);
-	code = outbox_init(&port->outbox, log_dir, p->topology.compression);
+	code = outbox_init(&io->outbox, log_dir, p->topology.compression);
 	if (code)
 		return error_set(error, code, "no memory for frames");
-	port_look(port);
-	return port_connect_all(port, error);
+	io_look(io);
+	return io_connect_all(io, error);
 }
 
 int streamer_main(int argc, char **argv)
 {
-	static struct port port = {.flags.linger_us = 1000};
-	struct loop_actor actor = {.self = &port,
-	    .tick = port_tick,
-	    .publish = port_publish,
-	    .send = port_send,
-	    .deadline_ns = port_deadline,
-	    .has_work = port_has_work};
+	static struct streamer_io io = {.flags.linger_us = 1000};
+	struct loop_actor actor = {.self = &io,
+	    .tick = io_tick,
+	    .publish = io_publish,
+	    .send = io_send,
+	    .deadline_ns = io_deadline,
+	    .has_work = io_has_work};
 	int exit_code =
-	    process_start(&port.process, ACTOR_STREAMER, option_table, &port.flags, argc, argv, &actor, port_command);
+	    process_start(&io.process, ACTOR_STREAMER, option_table, &io.flags, argc, argv, &actor, io_command);
 	if (exit_code)
 		return exit_code < 0 ? 0 : exit_code;
 	struct error_context error = {0};
-	int code = port_start(&port, &error);
+	int code = io_start(&io, &error);
 	if (code)
-		return process_fail(&port.process, code, &error);
-	process_ready(&port.process);
-	exit_code = process_run(&port.process);
+		return process_fail(&io.process, code, &error);
+	process_ready(&io.process);
+	exit_code = process_run(&io.process);
 	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
-		inbox_drop(&port.inbox, peer);
-	outbox_deinit(&port.outbox);
-	text_deinit(&port.definition);
+		inbox_drop(&io.inbox, peer);
+	outbox_deinit(&io.outbox);
+	text_deinit(&io.definition);
 	return exit_code;
 }

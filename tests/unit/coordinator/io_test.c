@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The coordinator's loop callbacks around the machine that ships: port.c with a log that is an array, rows that are a position,
+ * The coordinator's loop callbacks around the machine that ships: io.c with a log that is an array, rows that are a position,
  * and sockets that are lists. loop_run is the test: it calls what the loop would. */
 #include <criterion/criterion.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/coordinator/port.h"
+#include "actors/coordinator/io.h"
 #include "proto/client.pb-c.h"
 #include "runtime/logline.h"
 #include "runtime/text.h"
@@ -22,7 +22,7 @@
 
 /* ---- the world around it ---- */
 
-static struct port *port; /* coordinator_main's own */
+static struct coordinator_io *io; /* coordinator_main's own */
 static struct shm_layout *layout;
 static struct counter_block *counters;
 static struct loop_actor actor;
@@ -72,7 +72,7 @@ int process_start(struct process *p, enum actor role, const struct option *table
 	(void)argc;
 	(void)argv;
 	cr_assert(role == ACTOR_COORDINATOR && table && values);
-	port = loop_actor->self;
+	io = loop_actor->self;
 	actor = *loop_actor;
 	command = commands;
 	p->shm.layout = layout;
@@ -132,7 +132,7 @@ void process_ipc(const struct process *p, const char *name, char out[static 256]
 int loop_add_inbox(struct loop *loop, loop_drain *drain, void *self)
 {
 	(void)loop;
-	cr_assert_eq(self, port);
+	cr_assert_eq(self, io);
 	inbox_drain = drain;
 	return 0;
 }
@@ -140,7 +140,7 @@ int loop_add_inbox(struct loop *loop, loop_drain *drain, void *self)
 int loop_add_fd(struct loop *loop, int fd, loop_drain *drain, void *self)
 {
 	(void)loop;
-	cr_assert(fd == 99 && self == port);
+	cr_assert(fd == 99 && self == io);
 	log_drain = drain;
 	return 0;
 }
@@ -148,7 +148,7 @@ int loop_add_fd(struct loop *loop, int fd, loop_drain *drain, void *self)
 int loop_add_socket(struct loop *loop, void *socket, loop_drain *drain, void *self)
 {
 	(void)loop;
-	cr_assert(socket == request_bytes && self == port);
+	cr_assert(socket == request_bytes && self == io);
 	socket_drain = drain;
 	return 0;
 }
@@ -227,7 +227,7 @@ uint64_t replies_route(struct replies *replies, const uint8_t *identity, uint32_
 
 void replies_add(struct replies *replies, const struct coordinator_answer *answer)
 {
-	cr_assert(replies == &port->replies && answer_count < ENTRIES);
+	cr_assert(replies == &io->replies && answer_count < ENTRIES);
 	answers[answer_count++] = *answer;
 }
 
@@ -296,10 +296,10 @@ int rows_apply_log(struct rows *rows, struct log_reader *reader, uint64_t limit_
 	(void)rows;
 	(void)reader;
 	(void)error;
-	cr_assert(entries_max && now_ms == now.wall_ms && limit_lsn == port->durable_lsn);
+	cr_assert(entries_max && now_ms == now.wall_ms && limit_lsn == io->durable_lsn);
 	if (apply_code)
 		return apply_code;
-	*result = (struct apply_result){.applied_lsn = port->applied.applied_lsn};
+	*result = (struct apply_result){.applied_lsn = io->applied.applied_lsn};
 	for (; entries_applied < entry_count && entries[entries_applied].end_lsn <= limit_lsn &&
 	       entries[entries_applied].end_lsn <= apply_upto;
 	     entries_applied++) {
@@ -344,7 +344,7 @@ int rows_get(struct rows_view *view, uint16_t keyspace, const uint8_t *key, size
 	return row_is_there ? 0 : ERR_NOT_FOUND;
 }
 
-int store_start(struct port *p, struct error_context *error)
+int store_start(struct coordinator_io *p, struct error_context *error)
 {
 	(void)error;
 	struct coordinator_options options = {.region = OWN,
@@ -358,37 +358,37 @@ int store_start(struct port *p, struct error_context *error)
 	return coordinator_init(&p->machine, &options, &none, &none, 0);
 }
 
-void store_damage_log(const struct port *p, uint64_t writes)
+void store_damage_log(const struct coordinator_io *p, uint64_t writes)
 {
 	(void)p, (void)writes;
 }
 
-void store_stop(struct port *p)
+void store_stop(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 }
 
-void upkeep(struct port *p)
+void upkeep(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	upkeeps++;
 }
 
-void upkeep_room_check(struct port *p)
+void upkeep_room_check(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	room_checks++;
 }
 
-int upkeep_snapshot_start(struct port *p, struct error_context *error)
+int upkeep_snapshot_start(struct coordinator_io *p, struct error_context *error)
 {
 	(void)error;
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	snapshots++;
 	return 0;
 }
 
-int strong_start(struct port *p, uint64_t floor, struct error_context *error)
+int strong_start(struct coordinator_io *p, uint64_t floor, struct error_context *error)
 {
 	(void)p;
 	(void)floor;
@@ -396,84 +396,84 @@ int strong_start(struct port *p, uint64_t floor, struct error_context *error)
 	return strong_starts_code;
 }
 
-void strong_stop(struct port *p)
+void strong_stop(struct coordinator_io *p)
 {
 	(void)p;
 }
 
-void strong_applied(struct port *p)
+void strong_applied(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 }
 
-void strong_apply_begin(struct port *p)
+void strong_apply_begin(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 }
 
-void strong_durable(struct port *p)
+void strong_durable(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 }
 
-uint64_t strong_waiting(const struct port *p)
+uint64_t strong_waiting(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	return strong_waits;
 }
 
-uint64_t strong_deadline_ns(const struct port *p)
+uint64_t strong_deadline_ns(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	return strong_deadline;
 }
 
-bool strong_operation(struct port *p, uint64_t route, uint64_t client_id, const struct request_operation *operation)
+bool strong_operation(struct coordinator_io *p, uint64_t route, uint64_t client_id, const struct request_operation *operation)
 {
 	(void)operation;
-	cr_assert(p == port && route == 8 && client_id == 77);
+	cr_assert(p == io && route == 8 && client_id == 77);
 	return strong_takes;
 }
 
-void strong_peers_look(struct port *p)
+void strong_peers_look(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	looks++;
 }
 
-void strong_refuse(struct port *p, int code, bool takes_deletes)
+void strong_refuse(struct coordinator_io *p, int code, bool takes_deletes)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	refused = code;
 	strong_deletes = takes_deletes;
 }
 
-void strong_send_all(struct port *p)
+void strong_send_all(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	strong_sends++;
 }
 
-void strong_streamed(struct port *p, uint64_t lsn, const uint8_t *entry, size_t size)
+void strong_streamed(struct coordinator_io *p, uint64_t lsn, const uint8_t *entry, size_t size)
 {
-	cr_assert(p == port && lsn == end_lsn && size == transaction_size && !memcmp(entry, transaction, size));
+	cr_assert(p == io && lsn == end_lsn && size == transaction_size && !memcmp(entry, transaction, size));
 	streamed++;
 }
 
-bool strong_takes_streams(const struct port *p)
+bool strong_takes_streams(const struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 	return streams_are_taken;
 }
 
-void strong_tick(struct port *p)
+void strong_tick(struct coordinator_io *p)
 {
-	cr_assert_eq(p, port);
+	cr_assert_eq(p, io);
 }
 
 void doorbell_ring(struct doorbell *bell)
 {
-	rings += bell == &port->process.bells[ACTOR_STREAMER];
+	rings += bell == &io->process.bells[ACTOR_STREAMER];
 }
 
 void logline(enum log_level level, const char *event, const char *format, ...)
@@ -531,7 +531,7 @@ static void end(void)
 	free(layout);
 }
 
-TestSuite(port, .init = begin, .fini = end);
+TestSuite(io, .init = begin, .fini = end);
 
 /* Runs a script as the loop. Returns what the process ends with. */
 static int run(void (*what)(void))
@@ -575,7 +575,7 @@ static void request_of(uint32_t protocol, Godwit__Client__Operation *operation)
 
 static void take(void)
 {
-	socket_drain(port, now, 8);
+	socket_drain(io, now, 8);
 	request_count = request_at = 0;
 }
 
@@ -590,7 +590,7 @@ static void put(uint64_t number)
 static void durable(void)
 {
 	durable_lsn = end_lsn;
-	log_drain(port, now, 1);
+	log_drain(io, now, 1);
 }
 
 static void record_push(uint8_t region, uint64_t sequence, bool is_transaction)
@@ -616,14 +616,14 @@ static void ahead(void)
 {
 	now.wall_ms -= 3600000;
 	record_push(PEER, 1, false);
-	inbox_drain(port, now, 8);
-	actor.publish(port, now);
+	inbox_drain(io, now, 8);
+	actor.publish(io, now);
 	cr_assert_eq(entry_count, 1);
 	cr_assert_eq(counter_get(counters, COUNTER_records_ahead), 1);
 	cr_assert_eq(counter_get(counters, COUNTER_records_ahead_ms), 3600000);
 }
 
-Test(port, a20_records_from_the_future_are_counted)
+Test(io, a20_records_from_the_future_are_counted)
 {
 	cr_assert_eq(run(ahead), 0);
 }
@@ -637,20 +637,20 @@ static void a_write(void)
 	cr_assert_eq(entry_count, 2);
 	cr_assert(entries[0].type == LOG_HLC_BOUND && entries[1].type == LOG_RECORD, "the bound of its stamp comes first");
 	cr_assert_eq(counter_get(counters, COUNTER_log_bytes_written), entries[1].size);
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(flushes, started + 1, "a lone write goes at once");
-	log_drain(port, now, 1);
-	actor.persist(port, now);
+	log_drain(io, now, 1);
+	actor.persist(io, now);
 	cr_assert_eq(answer_count, 0, "M1: it is not durable");
-	cr_assert(!actor.has_work(port));
+	cr_assert(!actor.has_work(io));
 	durable();
-	cr_assert(actor.has_work(port));
+	cr_assert(actor.has_work(io));
 	apply_upto = entries[0].end_lsn;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(answer_count, 0, "it is not in the rows");
-	cr_assert(actor.has_work(port));
+	cr_assert(actor.has_work(io));
 	apply_upto = UINT64_MAX;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(answer_count, 1);
 	cr_assert(answers[0].code == 0 && answers[0].route == 8 && answers[0].number == 1);
 	cr_assert_eq(counter_get(counters, COUNTER_records_applied), 1);
@@ -663,7 +663,7 @@ static void a_write(void)
 	cr_assert_eq(answer_count, 1);
 }
 
-Test(port, M1_a_write_is_answered_when_it_is_durable_and_applied)
+Test(io, M1_a_write_is_answered_when_it_is_durable_and_applied)
 {
 	cr_assert_eq(run(a_write), 0);
 }
@@ -682,17 +682,17 @@ static void a_failing_log(void)
 	Godwit__Client__Operation last = put_of(4, "k"), beyond = put_of(5, "k");
 	request_of(1, &last);
 	request_of(1, &beyond);
-	socket_drain(port, now, 8);
+	socket_drain(io, now, 8);
 	cr_assert(stopped == ERR_IO && request_at == 1, "it goes on after it has failed");
 	request_count = request_at = 0;
 	durable();
-	actor.persist(port, now);
+	actor.persist(io, now);
 	for (uint32_t i = 0; i < answer_count; i++)
 		cr_assert_neq(answers[i].code, 0, "answered by a process that has failed");
-	cr_assert(!actor.has_work(port));
+	cr_assert(!actor.has_work(io));
 }
 
-Test(port, F04_a_log_that_fails_ends_it)
+Test(io, F04_a_log_that_fails_ends_it)
 {
 	cr_assert_eq(run(a_failing_log), ERR_IO);
 }
@@ -705,27 +705,27 @@ static void a_failing_sync(void)
 	cr_assert_eq(stopped, ERR_IO);
 	completed_code = 0;
 	durable();
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(answer_count, 0, "M15: never tried again");
 }
 
-Test(port, M15_a_sync_that_fails_is_not_tried_again)
+Test(io, M15_a_sync_that_fails_is_not_tried_again)
 {
 	cr_assert_eq(run(a_failing_sync), ERR_IO);
 }
 
 static void full_rows_but_for_deletes(void)
 {
-	port->rows_are_full = true;
-	port->deletes_taken = true;
-	gate_update(port);
-	cr_assert(refused == ERR_DISK_FULL && strong_deletes && port->machine.takes_deletes);
-	port->deletes_taken = false;
-	gate_update(port);
-	cr_assert(refused == ERR_DISK_FULL && !strong_deletes && !port->machine.takes_deletes);
+	io->rows_are_full = true;
+	io->deletes_taken = true;
+	gate_update(io);
+	cr_assert(refused == ERR_DISK_FULL && strong_deletes && io->machine.takes_deletes);
+	io->deletes_taken = false;
+	gate_update(io);
+	cr_assert(refused == ERR_DISK_FULL && !strong_deletes && !io->machine.takes_deletes);
 }
 
-Test(port, E13b_strong_deletes_are_taken_as_eventual_ones_are)
+Test(io, E13b_strong_deletes_are_taken_as_eventual_ones_are)
 {
 	run(full_rows_but_for_deletes);
 }
@@ -733,20 +733,20 @@ Test(port, E13b_strong_deletes_are_taken_as_eventual_ones_are)
 /* The rows have room again, and the strong commit is yet to start: it would wait for ever beside clients who never stop. */
 static void writes_wait_for_the_strong_commit(void)
 {
-	port->rows_are_full = false;
-	port->strong.wanted = true;
-	gate_update(port);
-	cr_assert_eq(port->machine.refusing, ERR_DISK_FULL);
-	port->strong.machine = (struct commit *)&answers;
-	gate_update(port);
-	cr_assert_eq(port->machine.refusing, 0);
-	port->strong.machine = NULL;
-	port->strong.wanted = false;
-	gate_update(port);
-	cr_assert_eq(port->machine.refusing, 0);
+	io->rows_are_full = false;
+	io->strong.wanted = true;
+	gate_update(io);
+	cr_assert_eq(io->machine.refusing, ERR_DISK_FULL);
+	io->strong.machine = (struct commit *)&answers;
+	gate_update(io);
+	cr_assert_eq(io->machine.refusing, 0);
+	io->strong.machine = NULL;
+	io->strong.wanted = false;
+	gate_update(io);
+	cr_assert_eq(io->machine.refusing, 0);
 }
 
-Test(port, F05_writes_wait_until_the_strong_commit_has_started)
+Test(io, F05_writes_wait_until_the_strong_commit_has_started)
 {
 	run(writes_wait_for_the_strong_commit);
 }
@@ -756,30 +756,30 @@ static void full_rows(void)
 	put(1);
 	durable();
 	apply_code = ERR_DISK_FULL;
-	actor.persist(port, now);
-	cr_assert(port->rows_are_full && port->apply_is_blocked);
-	cr_assert_eq(port->machine.refusing, ERR_DISK_FULL);
+	actor.persist(io, now);
+	cr_assert(io->rows_are_full && io->apply_is_blocked);
+	cr_assert_eq(io->machine.refusing, ERR_DISK_FULL);
 	cr_assert_eq(refused, ERR_DISK_FULL);
 	cr_assert_eq(answer_count, 0);
-	cr_assert(!actor.has_work(port));
+	cr_assert(!actor.has_work(io));
 	apply_code = 0;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(answer_count, 0, "not before the next second");
 	now.monotonic_ns += SECOND;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(answer_count, 1);
 	cr_assert_eq(answers[0].code, 0);
 	apply_code = ERR_CORRUPT;
-	port->rows_are_full = false;
-	gate_update(port);
+	io->rows_are_full = false;
+	gate_update(io);
 	put(2);
 	durable();
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(stopped, ERR_CORRUPT);
 	cr_assert_eq(answer_count, 1);
 }
 
-Test(port, F04_full_rows_refuse_and_come_back)
+Test(io, F04_full_rows_refuse_and_come_back)
 {
 	cr_assert_eq(run(full_rows), ERR_CORRUPT);
 }
@@ -835,13 +835,13 @@ static void bad_requests(void)
 	cr_assert(answer_count == 6 && answers[5].code == ERR_UNSUPPORTED);
 }
 
-Test(port, bad_requests_are_answered)
+Test(io, bad_requests_are_answered)
 {
 	cr_assert_eq(run(bad_requests), 0);
 }
 
 /* A keyspace goes by its whole name; without one it is the first. */
-Test(port, a20_a_keyspace_goes_by_its_name)
+Test(io, a20_a_keyspace_goes_by_its_name)
 {
 	static struct topology topology = {.keyspace_count = 2, .keyspaces = {{.name = "default"}, {.name = "other"}}};
 	static const struct {
@@ -850,7 +850,7 @@ Test(port, a20_a_keyspace_goes_by_its_name)
 	} names[] = {{"", 0}, {"default", 0}, {"other", 1}, {"othe", -1}, {"others", -1}, {"Other", -1}};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct request_bytes name = {(const uint8_t *)names[i].name, strlen(names[i].name)};
-		cr_assert_eq(port_keyspace(&topology, name), names[i].id, "%s", names[i].name);
+		cr_assert_eq(io_keyspace(&topology, name), names[i].id, "%s", names[i].name);
 	}
 }
 
@@ -860,22 +860,22 @@ static void ages(void)
 	Godwit__Client__Operation o = put_of(1, "k");
 	o.age_ms = 1;
 	take();
-	actor.send(port, now);
+	actor.send(io, now);
 	now.monotonic_ns += 3 * SECOND;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	request_of(1, &o);
 	request_of(1, &o);
-	socket_drain(port, now, 1);
-	cr_assert_eq(port_waited_ms(port), 3000);
-	actor.send(port, now); /* not all was taken */
+	socket_drain(io, now, 1);
+	cr_assert_eq(io_waited_ms(io), 3000);
+	actor.send(io, now); /* not all was taken */
 	now.monotonic_ns += SECOND;
-	socket_drain(port, now, 8);
-	cr_assert_eq(port_waited_ms(port), 4000);
-	actor.send(port, now);
-	cr_assert_eq(port_waited_ms(port), 0);
+	socket_drain(io, now, 8);
+	cr_assert_eq(io_waited_ms(io), 4000);
+	actor.send(io, now);
+	cr_assert_eq(io_waited_ms(io), 0);
 }
 
-Test(port, A5_waiting_here_counts_to_the_age)
+Test(io, A5_waiting_here_counts_to_the_age)
 {
 	cr_assert_eq(run(ages), 0);
 }
@@ -917,7 +917,7 @@ static void contexts(void)
 	cr_assert_eq(answers[1].code, ERR_UNKNOWN_KEYSPACE);
 }
 
-Test(port, a_context_is_judged_by_the_row)
+Test(io, a_context_is_judged_by_the_row)
 {
 	cr_assert_eq(run(contexts), 0);
 }
@@ -931,12 +931,12 @@ static void inbound(void)
 	record_push(PEER, 2, true);
 	record_push(PEER, 4, false); /* a gap */
 	record_push(OWN, 9, false);  /* of this region, which has never made it */
-	cr_assert(actor.has_work(port));
-	inbox_drain(port, now, 8);
+	cr_assert(actor.has_work(io));
+	inbox_drain(io, now, 8);
 	cr_assert_eq(entry_count, 2);
 	cr_assert_eq(streamed, 1);
-	cr_assert(!actor.has_work(port));
-	actor.publish(port, now);
+	cr_assert(!actor.has_work(io));
+	actor.publish(io, now);
 	cr_assert_eq(counter_get(counters, COUNTER_records_received), 2);
 	cr_assert_eq(counter_get(counters, COUNTER_records_duplicate), 1);
 	cr_assert_eq(counter_get(counters, COUNTER_records_out_of_order), 1);
@@ -944,7 +944,7 @@ static void inbound(void)
 	cr_assert_eq(answer_count, 0);
 }
 
-Test(port, inbound_records_are_appended_in_sequence)
+Test(io, inbound_records_are_appended_in_sequence)
 {
 	cr_assert_eq(run(inbound), 0);
 }
@@ -953,31 +953,31 @@ static void held(void)
 {
 	record_push(PEER, 1, false);
 	for (int why = 0; why < 3; why++) {
-		port->rows_are_full = why == 0;
+		io->rows_are_full = why == 0;
 		streams_are_taken = why != 1;
-		port->appended_lsn = why == 2 ? port->applied.applied_lsn + (1u << 20) + 1 : 0;
-		cr_assert(!actor.has_work(port), "%d", why);
-		inbox_drain(port, now, 8);
+		io->appended_lsn = why == 2 ? io->applied.applied_lsn + (1u << 20) + 1 : 0;
+		cr_assert(!actor.has_work(io), "%d", why);
+		inbox_drain(io, now, 8);
 		cr_assert_eq(entry_count, 0, "%d", why);
 	}
-	port->appended_lsn = port->applied.applied_lsn + (1u << 20);
-	cr_assert(actor.has_work(port));
+	io->appended_lsn = io->applied.applied_lsn + (1u << 20);
+	cr_assert(actor.has_work(io));
 	/* The log refuses: what it did not take stays in the ring until something became durable. */
 	append_code = ERR_OVERLOADED;
-	inbox_drain(port, now, 8);
+	inbox_drain(io, now, 8);
 	cr_assert_eq(entry_count, 0);
-	cr_assert(!actor.has_work(port));
+	cr_assert(!actor.has_work(io));
 	append_code = 0;
-	inbox_drain(port, now, 8);
+	inbox_drain(io, now, 8);
 	cr_assert_eq(entry_count, 0);
-	log_drain(port, now, 1);
-	cr_assert(actor.has_work(port));
-	inbox_drain(port, now, 8);
+	log_drain(io, now, 1);
+	cr_assert(actor.has_work(io));
+	inbox_drain(io, now, 8);
 	cr_assert_eq(entry_count, 1);
-	cr_assert(!actor.has_work(port));
+	cr_assert(!actor.has_work(io));
 }
 
-Test(port, F26_what_is_not_taken_stays_in_the_ring)
+Test(io, F26_what_is_not_taken_stays_in_the_ring)
 {
 	cr_assert_eq(run(held), 0);
 }
@@ -987,18 +987,18 @@ static void a_full_ring(void)
 {
 	enum { TURN = 8192 };
 	record_push(PEER, 1, false);
-	inbox_drain(port, now, 8);
+	inbox_drain(io, now, 8);
 	for (uint32_t i = 0; i <= TURN; i++)
 		record_push(PEER, 1, false);
-	cr_assert_eq(inbox_drain(port, now, 8), 8, "there is more");
-	cr_assert(actor.has_work(port));
-	cr_assert_eq(port->machine.counts.records_duplicate, TURN);
-	cr_assert_eq(inbox_drain(port, now, 8), 0);
-	cr_assert(!actor.has_work(port));
-	cr_assert_eq(port->machine.counts.records_duplicate, TURN + 1);
+	cr_assert_eq(inbox_drain(io, now, 8), 8, "there is more");
+	cr_assert(actor.has_work(io));
+	cr_assert_eq(io->machine.counts.records_duplicate, TURN);
+	cr_assert_eq(inbox_drain(io, now, 8), 0);
+	cr_assert(!actor.has_work(io));
+	cr_assert_eq(io->machine.counts.records_duplicate, TURN + 1);
 }
 
-Test(port, F26_a_turn_takes_so_many_records)
+Test(io, F26_a_turn_takes_so_many_records)
 {
 	cr_assert_eq(run(a_full_ring), 0);
 }
@@ -1008,19 +1008,19 @@ static void nothing_to_apply(void)
 {
 	put(1);
 	durable();
-	actor.persist(port, now);
+	actor.persist(io, now);
 	durable_lsn = end_lsn + 50;
-	log_drain(port, now, 1);
-	cr_assert(actor.has_work(port));
-	actor.persist(port, now);
-	cr_assert(!actor.has_work(port));
+	log_drain(io, now, 1);
+	cr_assert(actor.has_work(io));
+	actor.persist(io, now);
+	cr_assert(!actor.has_work(io));
 	put(2);
 	durable_lsn = end_lsn;
-	log_drain(port, now, 1);
-	cr_assert(actor.has_work(port));
+	log_drain(io, now, 1);
+	cr_assert(actor.has_work(io));
 }
 
-Test(port, the_end_of_a_segment_is_no_work)
+Test(io, the_end_of_a_segment_is_no_work)
 {
 	cr_assert_eq(run(nothing_to_apply), 0);
 }
@@ -1034,29 +1034,29 @@ static void peer_stores(void)
 	store_seen_write(&layout->links[OWN].seen, &own, &met);
 	store_seen_write(&layout->links[7].seen, &own, &met); /* not in the topology */
 	append_code = ERR_OVERLOADED;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	append_code = ERR_DISK_FULL;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert(entry_count == 0 && stopped == 0);
 	append_code = 0;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(entry_count, 1);
 	cr_assert(entries[0].type == LOG_PEER_STORE && entries[0].size == LOG_PEER_STORE_SIZE);
 	cr_assert(entries[0].bytes[0] == PEER && entries[0].bytes[1] == 5);
-	cr_assert_eq(port->appended_lsn, end_lsn);
-	actor.persist(port, now);
+	cr_assert_eq(io->appended_lsn, end_lsn);
+	actor.persist(io, now);
 	cr_assert_eq(entry_count, 1, "once");
-	port->peer_stores_logged = 0;
+	io->peer_stores_logged = 0;
 	memset(&meta.peer_stores[PEER], 5, sizeof met);
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(entry_count, 1, "the rows know it");
 	memset(&meta.peer_stores[PEER], 0, sizeof met);
 	append_code = ERR_IO;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(stopped, ERR_IO);
 }
 
-Test(port, T39_a_peers_store_is_logged_once)
+Test(io, T39_a_peers_store_is_logged_once)
 {
 	cr_assert_eq(run(peer_stores), ERR_IO);
 }
@@ -1065,41 +1065,41 @@ Test(port, T39_a_peers_store_is_logged_once)
 static void started_anew(void)
 {
 	struct error_context error = {0};
-	port->reused_peers = port->resync_peers = 0;
-	gate_update(port);
-	cr_assert_eq(gate_start(port, &error), 0, "%s", error.text);
+	io->reused_peers = io->resync_peers = 0;
+	gate_update(io);
+	cr_assert_eq(gate_start(io, &error), 0, "%s", error.text);
 }
 
 static void reused(void)
 {
 	take();
-	cr_assert(!gate_is_reused(port) && room_checks && looks);
+	cr_assert(!gate_is_reused(io) && room_checks && looks);
 	atomic_store(&layout->links[OWN].reused, 1);
 	atomic_store(&layout->links[7].reused, 1);
 	take();
-	cr_assert(!gate_is_reused(port), "nobody who counts");
+	cr_assert(!gate_is_reused(io), "nobody who counts");
 	atomic_store(&layout->links[PEER].reused, 1);
 	put(1);
-	cr_assert(gate_is_reused(port));
+	cr_assert(gate_is_reused(io));
 	cr_assert(answer_count == 1 && answers[0].code == ERR_REGION_REUSED && refused == ERR_REGION_REUSED);
 	atomic_store(&layout->links[PEER].reused, 0);
 	take();
-	cr_assert(gate_is_reused(port), "until that very peer serves it again");
+	cr_assert(gate_is_reused(io), "until that very peer serves it again");
 	started_anew();
-	cr_assert(gate_is_reused(port) && refused == ERR_REGION_REUSED, "D6: forgotten by the next start");
+	cr_assert(gate_is_reused(io) && refused == ERR_REGION_REUSED, "D6: forgotten by the next start");
 	meta.store_id[0] ^= 1;
 	started_anew();
-	cr_assert(!gate_is_reused(port), "of another store");
+	cr_assert(!gate_is_reused(io), "of another store");
 	meta.store_id[0] ^= 1;
 	started_anew();
 	atomic_store(&layout->links[PEER].inbound, LINK_SUBSCRIBED);
 	put(2);
-	cr_assert(!gate_is_reused(port) && refused == 0 && answer_count == 1);
+	cr_assert(!gate_is_reused(io) && refused == 0 && answer_count == 1);
 	started_anew();
-	cr_assert(!gate_is_reused(port) && !port->resync_peers, "that is kept, too");
-	port->strong.older_for = 1;
-	cr_assert(gate_is_reused(port));
-	port->strong.older_for = 0;
+	cr_assert(!gate_is_reused(io) && !io->resync_peers, "that is kept, too");
+	io->strong.older_for = 1;
+	cr_assert(gate_is_reused(io));
+	io->strong.older_for = 0;
 	/* Nor does a region forget that log is missing here. */
 	atomic_store(&layout->links[PEER].inbound, LINK_NEEDS_RESYNC);
 	take();
@@ -1110,7 +1110,7 @@ static void reused(void)
 	cr_assert_eq(refused, 0);
 }
 
-Test(port, T39_a_reused_region_takes_no_writes)
+Test(io, T39_a_reused_region_takes_no_writes)
 {
 	cr_assert_eq(run(reused), 0);
 }
@@ -1119,11 +1119,11 @@ Test(port, T39_a_reused_region_takes_no_writes)
 static void clocks_heard(int64_t behind_us)
 {
 	static const uint8_t ids[] = {PEER, 7};
-	port->process.topology.region_count = 3;
-	port->process.topology.regions[2].id = 7;
-	port->process.topology.max_clock_drift_ms = 500;
-	strcpy(port->process.topology.regions[1].name, "ireland");
-	strcpy(port->process.topology.regions[2].name, "mumbai");
+	io->process.topology.region_count = 3;
+	io->process.topology.regions[2].id = 7;
+	io->process.topology.max_clock_drift_ms = 500;
+	strcpy(io->process.topology.regions[1].name, "ireland");
+	strcpy(io->process.topology.regions[2].name, "mumbai");
 	for (size_t i = 0; i < sizeof ids; i++) {
 		atomic_store(&layout->peers[ids[i]].answered_at_ns, now.monotonic_ns);
 		atomic_store(&layout->peers[ids[i]].clock_offset_us, skew_offset_us(now.wall_ms, now.monotonic_ns) - behind_us);
@@ -1171,12 +1171,12 @@ static void clock_after_boot(void)
 	cr_assert(refused == 0 && answer_count == 0 && atomic_load(&layout->coordinator.clock_heard) == 0);
 }
 
-Test(port, a20_who_was_never_heard_has_no_clock)
+Test(io, a20_who_was_never_heard_has_no_clock)
 {
 	cr_assert_eq(run(clock_after_boot), 0);
 }
 
-Test(port, c5_own_writes_are_refused_while_the_clock_is_ahead)
+Test(io, c5_own_writes_are_refused_while_the_clock_is_ahead)
 {
 	cr_assert_eq(run(clock_ahead), 0);
 }
@@ -1188,12 +1188,12 @@ static void published(void)
 	struct vector v;
 	cr_assert_eq(rings, 1, "the vectors are told when it starts");
 	rings = 0;
-	actor.publish(port, now);
+	actor.publish(io, now);
 	cr_assert_eq(rings, 0, "nothing has changed");
 	put(1);
 	durable();
-	actor.persist(port, now);
-	actor.publish(port, now);
+	actor.persist(io, now);
+	actor.publish(io, now);
 	cr_assert_eq(rings, 1);
 	struct shm_coordinator *shm = &layout->coordinator;
 	cr_assert(atomic_load(&shm->durable_lsn) == 200 && atomic_load(&shm->applied_lsn) == 200);
@@ -1202,15 +1202,15 @@ static void published(void)
 	cr_assert_eq(v.sequence[OWN], 1);
 	cr_assert_eq(counter_get(counters, COUNTER_writes), 1);
 	cr_assert_eq(counter_get(counters, COUNTER_log_syncs), flushes);
-	actor.publish(port, now);
+	actor.publish(io, now);
 	cr_assert_eq(rings, 1);
 	cr_assert_eq(counter_get(counters, COUNTER_writes), 1);
-	actor.send(port, now);
+	actor.send(io, now);
 	cr_assert(sends == 1 && strong_sends == 1);
 	cr_assert_eq(atomic_load(&shm->epoch), 1);
 }
 
-Test(port, what_others_see)
+Test(io, what_others_see)
 {
 	cr_assert_eq(run(published), 0);
 	cr_assert_eq(atomic_load(&layout->coordinator.ready), 0);
@@ -1218,30 +1218,30 @@ Test(port, what_others_see)
 
 static void deadlines(void)
 {
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(upkeeps, 1);
-	cr_assert_eq(actor.deadline_ns(port), now.monotonic_ns + SECOND);
+	cr_assert_eq(actor.deadline_ns(io), now.monotonic_ns + SECOND);
 	now.monotonic_ns += SECOND - 1;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(upkeeps, 1);
 	now.monotonic_ns++;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(upkeeps, 2);
 	strong_deadline = now.monotonic_ns + 5;
-	cr_assert_eq(actor.deadline_ns(port), now.monotonic_ns + 5);
+	cr_assert_eq(actor.deadline_ns(io), now.monotonic_ns + 5);
 	strong_deadline = LOOP_NEVER;
-	port->pace = (struct pace){.bytes = 1, .own = true, .flushed_ns = now.monotonic_ns, .most = 50 * 256};
-	cr_assert_eq(actor.deadline_ns(port), now.monotonic_ns + PACE_GAP_NS);
+	io->pace = (struct pace){.bytes = 1, .own = true, .flushed_ns = now.monotonic_ns, .most = 50 * 256};
+	cr_assert_eq(actor.deadline_ns(io), now.monotonic_ns + PACE_GAP_NS);
 	uint32_t started = flushes;
 	strong_waits = 49;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(flushes, started, "fewer entries of transactions than lately");
 	strong_waits = 50;
-	actor.persist(port, now);
+	actor.persist(io, now);
 	cr_assert_eq(flushes, started + 1);
 }
 
-Test(port, when_it_has_to_wake)
+Test(io, when_it_has_to_wake)
 {
 	cr_assert_eq(run(deadlines), 0);
 }
@@ -1249,23 +1249,23 @@ Test(port, when_it_has_to_wake)
 static void commands(void)
 {
 	struct error_context error;
-	cr_assert_eq(command(port, "drain", NULL, NULL, &error), 0);
-	cr_assert_eq(port->machine.refusing, ERR_DRAINING);
+	cr_assert_eq(command(io, "drain", NULL, NULL, &error), 0);
+	cr_assert_eq(io->machine.refusing, ERR_DRAINING);
 	cr_assert(strstr(told, error_name(ERR_DRAINING)));
 	put(1);
 	cr_assert(answer_count == 1 && answers[0].code == ERR_DRAINING);
-	port->rows_are_full = true;
-	cr_assert_eq(command(port, "undrain", NULL, NULL, &error), 0);
-	cr_assert_eq(port->machine.refusing, ERR_DISK_FULL);
-	port->rows_are_full = false;
-	cr_assert_eq(command(port, "undrain", NULL, NULL, &error), 0);
+	io->rows_are_full = true;
+	cr_assert_eq(command(io, "undrain", NULL, NULL, &error), 0);
+	cr_assert_eq(io->machine.refusing, ERR_DISK_FULL);
+	io->rows_are_full = false;
+	cr_assert_eq(command(io, "undrain", NULL, NULL, &error), 0);
 	put(2);
 	cr_assert(answer_count == 1 && entry_count == 2);
-	cr_assert(command(port, "snapshot", NULL, NULL, &error) == 0 && snapshots == 1);
-	cr_assert_eq(command(port, "dance", NULL, NULL, &error), ERR_UNSUPPORTED);
+	cr_assert(command(io, "snapshot", NULL, NULL, &error) == 0 && snapshots == 1);
+	cr_assert_eq(command(io, "dance", NULL, NULL, &error), ERR_UNSUPPORTED);
 }
 
-Test(port, commands)
+Test(io, commands)
 {
 	cr_assert_eq(run(commands), 0);
 }
@@ -1277,7 +1277,7 @@ static void a_write_at_the_end(void)
 }
 
 /* Writes taken before the end was asked for are finished. */
-Test(port, the_end_finishes_what_was_taken)
+Test(io, the_end_finishes_what_was_taken)
 {
 	cr_assert_eq(run(a_write_at_the_end), 0);
 	cr_assert_geq(flushes, 1);
@@ -1288,7 +1288,7 @@ Test(port, the_end_finishes_what_was_taken)
 
 static void nothing(void) {}
 
-Test(port, what_cannot_start_fails)
+Test(io, what_cannot_start_fails)
 {
 	strong_starts_code = ERR_CONFIGURATION;
 	cr_assert_eq(run(nothing), ERR_CONFIGURATION);

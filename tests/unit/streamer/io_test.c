@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The streamer's port alone: log, ring and shared memory are the real ones; around it is tests/unit/shell. */
-#include "actors/streamer/port.h"
+#include "actors/streamer/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static void teardown(void)
 	shell_teardown();
 	place_remove(&place);
 }
-TestSuite(port, .init = setup, .fini = teardown);
+TestSuite(io, .init = setup, .fini = teardown);
 
 static void run(void (*script)(void))
 {
@@ -219,7 +219,7 @@ static void receives(void)
 	cr_assert(shell_count(COUNTER_resubscribes) == 1 && shell_logged("resubscribed") == 1);
 	cr_assert_str_eq(shell_log_text("resubscribed"), "peer=eu reason=\"bad frame\"");
 }
-Test(port, F24_what_a_peer_sends_is_in_the_ring_once)
+Test(io, F24_what_a_peer_sends_is_in_the_ring_once)
 {
 	run(receives);
 }
@@ -243,7 +243,7 @@ static void disconnected(void)
 	cr_assert_not(shell.actor.has_work(shell.actor.self));
 	cr_assert(get(1, 0, SUBSCRIBE) && got.count == 2 && got.epoch > epoch);
 }
-Test(port, F24_a_peer_that_is_not_connected_is_asked_again)
+Test(io, F24_a_peer_that_is_not_connected_is_asked_again)
 {
 	run(disconnected);
 }
@@ -278,7 +278,7 @@ static void refused_by(void)
 	cr_assert(shell_count(COUNTER_frames_refused) == 6 && shell_logged("message_refused") == 6);
 	cr_assert_eq(layout->links[1].inbound, state);
 }
-Test(port, F24_a_refusal_is_told_with_its_reason)
+Test(io, F24_a_refusal_is_told_with_its_reason)
 {
 	run(refused_by);
 }
@@ -301,7 +301,7 @@ static void meets(void)
 	arrives(1, 1, NULL, (struct streamer_effect){.kind = STREAMER_SEND_ALIVE, .epoch = got.epoch, .stores = others});
 	cr_assert(store_seen_read(&layout->links[1].seen, &others[0], &met) && store_id_is_equal(&met, &ids[1]));
 }
-Test(port, F24_a_store_that_is_met_is_told_to_the_coordinator)
+Test(io, F24_a_store_that_is_met_is_told_to_the_coordinator)
 {
 	static struct store_id some[REGIONS_MAX];
 	some[0] = ids[0];
@@ -325,7 +325,7 @@ static void reused(void)
 	cr_assert(
 	    layout->links[1].reused == 0 && layout->links[1].inbound == LINK_SUBSCRIBED && shell_logged("region_reused") == 1);
 }
-Test(port, F24_who_takes_this_region_for_another_is_told)
+Test(io, F24_who_takes_this_region_for_another_is_told)
 {
 	run(reused);
 }
@@ -346,7 +346,7 @@ static void ring_broken(void)
 	}
 	cr_assert(shell.stopped == 1 && shell_logged("ring_broken") == 1);
 }
-Test(port, F24_a_broken_ring_ends_the_process)
+Test(io, F24_a_broken_ring_ends_the_process)
 {
 	cr_assert_neq(shell_run(streamer_main, "streamer", ring_broken), 0);
 }
@@ -376,7 +376,7 @@ static void ring_full(void)
 	cr_assert(shell_count(COUNTER_records_received) == 1000 * number && shell_count(COUNTER_memory_bytes) == 0);
 	cr_assert_eq(ring_read(received + 1), 1000 * number - received);
 }
-Test(port, F24_a_full_ring_loses_nothing)
+Test(io, F24_a_full_ring_loses_nothing)
 {
 	run(ring_full);
 }
@@ -439,7 +439,7 @@ static void sends(void)
 	shell_turn(500);
 	cr_assert_eq(layout->links[2].outbound, LINK_DOWN);
 }
-Test(port, F24_a_subscriber_gets_what_is_applied)
+Test(io, F24_a_subscriber_gets_what_is_applied)
 {
 	shell.topology.compression = true;
 	run(sends);
@@ -468,7 +468,7 @@ static void holds(void)
 	is_alive(2, got.epoch);
 	cr_assert(layout->links[2].inbound_held == 0 && shell_logged("stream_goes_on") == 1);
 }
-Test(port, F24_what_stands_for_a_keyspace_is_told)
+Test(io, F24_what_stands_for_a_keyspace_is_told)
 {
 	run(holds);
 }
@@ -513,7 +513,7 @@ static void refuses(void)
 	subscribes(1, 7);
 	cr_assert(layout->links[1].outbound == LINK_SUBSCRIBED && get(SHELL_SERVER, '1', ALIVE));
 }
-Test(port, F24_who_must_not_is_sent_nothing)
+Test(io, F24_who_must_not_is_sent_nothing)
 {
 	run(refuses);
 }
@@ -556,7 +556,7 @@ static void left_behind(void)
 	shell_turn(3000);
 	cr_assert(get(1, 0, SUBSCRIBE) && got.count == 2 && got.credit == 0, "no more is taken in");
 }
-Test(port, F24_what_the_process_before_left_says_nothing)
+Test(io, F24_what_the_process_before_left_says_nothing)
 {
 	const struct vector acked = {{5}};
 	for (uint32_t peer = 1; peer < 3; peer++) {
@@ -570,13 +570,13 @@ Test(port, F24_what_the_process_before_left_says_nothing)
 	run(left_behind);
 }
 
-Test(port, F24_a_streamer_that_cannot_start_says_why)
+Test(io, F24_a_streamer_that_cannot_start_says_why)
 {
 	layout->inbound.capacity = 12;
 	cr_assert_neq(shell_run(streamer_main, "streamer", NULL), 0);
 	cr_assert(shell.failed == 1 && shell.fail_code == ERR_CORRUPT && shell.ready == 0);
 }
-Test(port, F24_a_streamer_without_connections_says_why)
+Test(io, F24_a_streamer_without_connections_says_why)
 {
 	shell.connect_code = ERR_CONFIGURATION;
 	cr_assert_neq(shell_run(streamer_main, "streamer", NULL), 0);

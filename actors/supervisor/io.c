@@ -5,7 +5,7 @@
  *
  * Killed at any point it leaves nothing that the next one trips over: its children die with it (PDEATHSIG) and hold its lock
  * until then; directories are made so that making them can be repeated, and shared memory ends with its processes. */
-#include "actors/supervisor/port.h"
+#include "actors/supervisor/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +73,7 @@ struct process_slot {
 	uint64_t turned_ms, seen_ns;
 };
 
-struct port {
+struct supervisor_io {
 	struct flags flags;
 	struct supervisor supervisor;
 	struct launch_options launch;
@@ -87,13 +87,13 @@ struct port {
 
 /* ---- effects ---- */
 
-static void publish(struct port *port)
+static void publish(struct supervisor_io *io)
 {
 	for (uint32_t i = 0; i < ACTORS; i++) {
-		struct shm_actor *shared = &port->shm.layout->actors[i];
-		atomic_store_explicit(&shared->pid, (uint32_t)port->processes[i].pid, memory_order_relaxed);
+		struct shm_actor *shared = &io->shm.layout->actors[i];
+		atomic_store_explicit(&shared->pid, (uint32_t)io->processes[i].pid, memory_order_relaxed);
 		atomic_store_explicit(
-		    &shared->state, supervisor_actor_state(&port->supervisor, (enum actor)i), memory_order_release);
+		    &shared->state, supervisor_actor_state(&io->supervisor, (enum actor)i), memory_order_release);
 	}
 }
 
@@ -104,61 +104,61 @@ static void ready_fd_close(struct process_slot *process)
 	process->ready_fd = -1;
 }
 
-static void spawn(struct port *port, enum actor actor)
+static void spawn(struct supervisor_io *io, enum actor actor)
 {
-	struct process_slot *process = &port->processes[actor];
+	struct process_slot *process = &io->processes[actor];
 	struct error_context error;
 	ready_fd_close(process);
 	process->word_size = 0;
-	if (launch_actor(&port->launch, actor, &process->pid, &process->ready_fd, &error) != 0) {
+	if (launch_actor(&io->launch, actor, &process->pid, &process->ready_fd, &error) != 0) {
 		process->pid = 0;
 		process->launch_failed = true;
 		logline(LOG_LEVEL_ERROR, "actor_not_started", "actor=%s reason=\"%s\"", actor_name(actor), error.text);
 		return;
 	}
-	atomic_fetch_add_explicit(&port->shm.layout->actors[actor].starts, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&io->shm.layout->actors[actor].starts, 1, memory_order_relaxed);
 	CRASH_POINT(child_started);
 	logline(LOG_LEVEL_DEBUG, "actor_started", "actor=%s pid=%d", actor_name(actor), (int)process->pid);
 }
 
-static void tell_ready(struct port *port)
+static void tell_ready(struct supervisor_io *io)
 {
 	logline(LOG_LEVEL_INFO, "ready", "pid=%d", (int)getpid());
-	if (port->flags.ready_fd == 0)
+	if (io->flags.ready_fd == 0)
 		return;
 	CRASH_POINT(ready_untold);
-	publish(port); /* whoever reads the line may look at once */
+	publish(io); /* whoever reads the line may look at once */
 	ssize_t written;
 	do
-		written = write((int)port->flags.ready_fd, ready_word, READY_SIZE);
+		written = write((int)io->flags.ready_fd, ready_word, READY_SIZE);
 	while (written < 0 && errno == EINTR);
 	if (written < 0)
 		logline(LOG_LEVEL_WARN, "ready_untold", "reason=\"%s\"", strerror(errno));
-	close((int)port->flags.ready_fd);
+	close((int)io->flags.ready_fd);
 }
 
 /* Until the region is ready, whoever started it is told why it is not. The pipe does not block: who reads it may stand still.
  */
-static void tell_failed(struct port *port, enum actor actor)
+static void tell_failed(struct supervisor_io *io, enum actor actor)
 {
 	char path[PATH_MAX], reason[256], line[320];
-	if (port->flags.ready_fd == 0 || port->supervisor.told_ready || port->supervisor.stopping)
+	if (io->flags.ready_fd == 0 || io->supervisor.told_ready || io->supervisor.stopping)
 		return;
-	snprintf(path, sizeof(path), "%s/%s.stderr", port->region_dir, actor_name(actor));
+	snprintf(path, sizeof(path), "%s/%s.stderr", io->region_dir, actor_name(actor));
 	logline_last(path, 0, reason, sizeof(reason));
 	int size =
 	    snprintf(line, sizeof(line), "failed %s: %s\n", actor_name(actor), reason[0] ? reason : "it ended without a word");
-	if (write((int)port->flags.ready_fd, line, (size_t)size) < 0 && errno != EAGAIN && errno != EPIPE)
+	if (write((int)io->flags.ready_fd, line, (size_t)size) < 0 && errno != EAGAIN && errno != EPIPE)
 		logline(LOG_LEVEL_WARN, "failure_untold", "reason=\"%s\"", strerror(errno));
 }
 
-static void effect_apply(struct port *port, const struct supervisor_effect *effect)
+static void effect_apply(struct supervisor_io *io, const struct supervisor_effect *effect)
 {
 	const char *name = actor_name(effect->actor);
-	pid_t pid = port->processes[effect->actor].pid;
+	pid_t pid = io->processes[effect->actor].pid;
 	switch (effect->type) {
 	case SUPERVISOR_EFFECT_SPAWN:
-		spawn(port, effect->actor);
+		spawn(io, effect->actor);
 		break;
 	case SUPERVISOR_EFFECT_TERMINATE:
 		if (pid > 0)
@@ -166,48 +166,48 @@ static void effect_apply(struct port *port, const struct supervisor_effect *effe
 		break;
 	case SUPERVISOR_EFFECT_KILL:
 		logline(LOG_LEVEL_ERROR, "actor_killed", "actor=%s pid=%d reason=\"%s\"", name, (int)pid,
-		    port->processes[effect->actor].seen_ns ? "hangs: its event loop does not turn"
-		    : port->supervisor.stopping            ? "did not stop in time"
+		    io->processes[effect->actor].seen_ns ? "hangs: its event loop does not turn"
+		    : io->supervisor.stopping            ? "did not stop in time"
 		                                           : "did not start in time");
 		if (pid > 0)
 			kill(pid, SIGKILL);
 		break;
 	case SUPERVISOR_EFFECT_BACK_OFF:
 		logline(effect->at_limit ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "actor_restart",
-		    "actor=%s in_ms=%u see=%s/%s.stderr", name, effect->delay_ms, port->region_dir, name);
-		tell_failed(port, effect->actor);
+		    "actor=%s in_ms=%u see=%s/%s.stderr", name, effect->delay_ms, io->region_dir, name);
+		tell_failed(io, effect->actor);
 		break;
 	case SUPERVISOR_EFFECT_TELL_READY:
-		tell_ready(port);
+		tell_ready(io);
 		break;
 	case SUPERVISOR_EFFECT_FINISHED:
-		port->finished = true;
+		io->finished = true;
 		break;
 	}
 }
 
-static void step(struct port *port, enum supervisor_event_type type, enum actor actor)
+static void step(struct supervisor_io *io, enum supervisor_event_type type, enum actor actor)
 {
 	struct supervisor_effects effects = {0};
 	struct supervisor_event event = {.type = type, .actor = actor, .now_ns = clock_read().monotonic_ns};
-	supervisor_step(&port->supervisor, &event, &effects);
+	supervisor_step(&io->supervisor, &event, &effects);
 	for (uint32_t i = 0; i < effects.count; i++)
-		effect_apply(port, &effects.list[i]);
-	publish(port);
+		effect_apply(io, &effects.list[i]);
+	publish(io);
 	/* This ends: the second failure in a row is backed off. */
 	for (uint32_t i = 0; i < ACTORS; i++) {
-		if (!port->processes[i].launch_failed)
+		if (!io->processes[i].launch_failed)
 			continue;
-		port->processes[i].launch_failed = false;
-		step(port, SUPERVISOR_EVENT_EXITED, (enum actor)i);
+		io->processes[i].launch_failed = false;
+		step(io, SUPERVISOR_EVENT_EXITED, (enum actor)i);
 	}
 }
 
 /* ---- events ---- */
 
-static void ready_read(struct port *port, enum actor actor)
+static void ready_read(struct supervisor_io *io, enum actor actor)
 {
-	struct process_slot *process = &port->processes[actor];
+	struct process_slot *process = &io->processes[actor];
 	if (process->ready_fd < 0)
 		return;
 	ssize_t got = read(process->ready_fd, process->word + process->word_size, READY_SIZE - process->word_size);
@@ -219,66 +219,66 @@ static void ready_read(struct port *port, enum actor actor)
 		return;
 	ready_fd_close(process);
 	if (!wrong && process->word_size == READY_SIZE)
-		step(port, SUPERVISOR_EVENT_READY, actor);
+		step(io, SUPERVISOR_EVENT_READY, actor);
 	/* Else it has closed the pipe or written something else: it will end, or be killed when its time is up. */
 }
 
-static void reap(struct port *port)
+static void reap(struct supervisor_io *io)
 {
 	for (uint32_t i = 0; i < ACTORS; i++) {
-		struct process_slot *process = &port->processes[i];
+		struct process_slot *process = &io->processes[i];
 		int status;
 		if (process->pid == 0 || waitpid(process->pid, &status, WNOHANG) != process->pid)
 			continue;
-		ready_read(port, (enum actor)i); /* it may have been ready before it ended */
-		bool stopping = port->supervisor.children[i].state == CHILD_STOPPING;
+		ready_read(io, (enum actor)i); /* it may have been ready before it ended */
+		bool stopping = io->supervisor.children[i].state == CHILD_STOPPING;
 		bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 		logline(clean || stopping ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "actor_ended", "actor=%s pid=%d %s=%d",
 		    actor_name((enum actor)i), (int)process->pid, WIFSIGNALED(status) ? "signal" : "code",
 		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		process->pid = 0;
 		ready_fd_close(process);
-		step(port, SUPERVISOR_EVENT_EXITED, (enum actor)i);
+		step(io, SUPERVISOR_EVENT_EXITED, (enum actor)i);
 	}
 }
 
-static void signals_read(struct port *port)
+static void signals_read(struct supervisor_io *io)
 {
 	struct signalfd_siginfo info;
 	bool ended = false;
-	while (read(port->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+	while (read(io->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD) {
 			ended = true;
 			continue;
 		}
 		logline(LOG_LEVEL_INFO, "stopping", "signal=%u", info.ssi_signo);
-		step(port, SUPERVISOR_EVENT_STOP, ACTOR_COORDINATOR);
+		step(io, SUPERVISOR_EVENT_STOP, ACTOR_COORDINATOR);
 	}
 	if (ended)
-		reap(port);
+		reap(io);
 }
 
 /* Each actor's loop tells in shared memory that it turns. Told by what is seen to change here, so that no clock is compared;
  * and after this process itself stood still (a paused machine), everybody's time begins anew. */
-static void watch(struct port *port)
+static void watch(struct supervisor_io *io)
 {
-	uint64_t now_ns = clock_read().monotonic_ns, limit_ns = port->flags.hang_timeout_ms * 1000000ull;
-	if (now_ns < port->watched_ns + WATCH_EVERY_NS)
+	uint64_t now_ns = clock_read().monotonic_ns, limit_ns = io->flags.hang_timeout_ms * 1000000ull;
+	if (now_ns < io->watched_ns + WATCH_EVERY_NS)
 		return;
-	bool was_asleep = now_ns > port->watched_ns + 4 * WATCH_EVERY_NS;
-	port->watched_ns = now_ns;
+	bool was_asleep = now_ns > io->watched_ns + 4 * WATCH_EVERY_NS;
+	io->watched_ns = now_ns;
 	for (uint32_t i = 0; i < ACTORS; i++) {
-		struct process_slot *process = &port->processes[i];
-		uint64_t turned_ms = counter_get(&port->shm.layout->counters[i], COUNTER_turned_ms);
-		bool is_ready = port->supervisor.children[i].state == CHILD_READY;
+		struct process_slot *process = &io->processes[i];
+		uint64_t turned_ms = counter_get(&io->shm.layout->counters[i], COUNTER_turned_ms);
+		bool is_ready = io->supervisor.children[i].state == CHILD_READY;
 		/* A start that goes on has no deadline (D8). */
-		if (port->supervisor.children[i].state == CHILD_STARTING && turned_ms != process->turned_ms)
-			port->supervisor.children[i].deadline_ns = now_ns + port->flags.start_timeout_ms * 1000000ull;
+		if (io->supervisor.children[i].state == CHILD_STARTING && turned_ms != process->turned_ms)
+			io->supervisor.children[i].deadline_ns = now_ns + io->flags.start_timeout_ms * 1000000ull;
 		if (!is_ready || was_asleep || !process->seen_ns || turned_ms != process->turned_ms) {
 			process->turned_ms = turned_ms;
 			process->seen_ns = is_ready ? now_ns : 0;
 		} else if (now_ns - process->seen_ns >= limit_ns) {
-			step(port, SUPERVISOR_EVENT_HANGS, (enum actor)i);
+			step(io, SUPERVISOR_EVENT_HANGS, (enum actor)i);
 			process->seen_ns = 0;
 		}
 	}
@@ -294,33 +294,33 @@ static int poll_timeout_ms(uint64_t deadline_ns)
 	return (int)((left_ns + 999999u) / 1000000u);
 }
 
-static void run(struct port *port)
+static void run(struct supervisor_io *io)
 {
-	step(port, SUPERVISOR_EVENT_START, ACTOR_COORDINATOR);
-	while (!port->finished) {
+	step(io, SUPERVISOR_EVENT_START, ACTOR_COORDINATOR);
+	while (!io->finished) {
 		struct pollfd fds[1 + ACTORS];
-		fds[ACTORS] = (struct pollfd){.fd = port->signal_fd, .events = POLLIN};
+		fds[ACTORS] = (struct pollfd){.fd = io->signal_fd, .events = POLLIN};
 		for (uint32_t i = 0; i < ACTORS; i++)
-			fds[i] = (struct pollfd){.fd = port->processes[i].ready_fd, .events = POLLIN}; /* -1 is passed over */
-		if (poll(fds, 1 + ACTORS, poll_timeout_ms(supervisor_deadline_ns(&port->supervisor))) < 0)
+			fds[i] = (struct pollfd){.fd = io->processes[i].ready_fd, .events = POLLIN}; /* -1 is passed over */
+		if (poll(fds, 1 + ACTORS, poll_timeout_ms(supervisor_deadline_ns(&io->supervisor))) < 0)
 			continue; /* EINTR: a signal that is not ours to handle */
 		for (uint32_t i = 0; i < ACTORS; i++)
 			if (fds[i].revents != 0)
-				ready_read(port, (enum actor)i);
+				ready_read(io, (enum actor)i);
 		if (fds[ACTORS].revents != 0)
-			signals_read(port);
-		watch(port);
-		if (clock_read().monotonic_ns >= supervisor_deadline_ns(&port->supervisor))
-			step(port, SUPERVISOR_EVENT_TIME, ACTOR_COORDINATOR);
+			signals_read(io);
+		watch(io);
+		if (clock_read().monotonic_ns >= supervisor_deadline_ns(&io->supervisor))
+			step(io, SUPERVISOR_EVENT_TIME, ACTOR_COORDINATOR);
 	}
-	publish(port);
+	publish(io);
 }
 
 /* ---- start ---- */
 
-static int flags_parse(struct port *port, int argc, char **argv, struct error_context *error)
+static int flags_parse(struct supervisor_io *io, int argc, char **argv, struct error_context *error)
 {
-	struct flags *flags = &port->flags;
+	struct flags *flags = &io->flags;
 	int code = options_parse(option_table, flags, &argc, argv, error);
 	if (code != 0)
 		return code;
@@ -356,27 +356,27 @@ static int region_id(const struct flags *flags, struct topology *topology, uint3
 	return 0;
 }
 
-static int paths_make(struct port *port, struct error_context *error)
+static int paths_make(struct supervisor_io *io, struct error_context *error)
 {
-	if (strlen(port->flags.dir) + NAME_SIZE_MAX + 2 > sizeof(port->region_dir))
+	if (strlen(io->flags.dir) + NAME_SIZE_MAX + 2 > sizeof(io->region_dir))
 		return error_set(error, ERR_CONFIGURATION, "--dir: the path is too long");
-	snprintf(port->region_dir, sizeof(port->region_dir), "%s/%s", port->flags.dir, port->flags.region);
-	if (port->flags.bin_dir != NULL) {
-		if (strlen(port->flags.bin_dir) >= sizeof(port->bin_dir))
+	snprintf(io->region_dir, sizeof(io->region_dir), "%s/%s", io->flags.dir, io->flags.region);
+	if (io->flags.bin_dir != NULL) {
+		if (strlen(io->flags.bin_dir) >= sizeof(io->bin_dir))
 			return error_set(error, ERR_CONFIGURATION, "--bin-dir: the path is too long");
-		snprintf(port->bin_dir, sizeof(port->bin_dir), "%s", port->flags.bin_dir);
+		snprintf(io->bin_dir, sizeof(io->bin_dir), "%s", io->flags.bin_dir);
 		return 0;
 	}
-	ssize_t size = readlink("/proc/self/exe", port->bin_dir, sizeof(port->bin_dir));
-	if (size < 0 || size >= (ssize_t)sizeof(port->bin_dir))
+	ssize_t size = readlink("/proc/self/exe", io->bin_dir, sizeof(io->bin_dir));
+	if (size < 0 || size >= (ssize_t)sizeof(io->bin_dir))
 		return error_set(
 		    error, ERR_IO, "cannot tell where this program is: %s", size < 0 ? strerror(errno) : "path too long");
-	port->bin_dir[size] = 0;
-	*strrchr(port->bin_dir, '/') = 0; /* an absolute path */
+	io->bin_dir[size] = 0;
+	*strrchr(io->bin_dir, '/') = 0; /* an absolute path */
 	return 0;
 }
 
-static int descriptors_make(struct port *port, struct error_context *error)
+static int descriptors_make(struct supervisor_io *io, struct error_context *error)
 {
 	sigset_t handled;
 	sigemptyset(&handled);
@@ -386,54 +386,54 @@ static int descriptors_make(struct port *port, struct error_context *error)
 	sigaddset(&handled, SIGHUP);
 	sigprocmask(SIG_BLOCK, &handled, NULL);
 	signal(SIGPIPE, SIG_IGN); /* who waits for our ready line may be gone */
-	port->signal_fd = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (port->signal_fd < 0)
+	io->signal_fd = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (io->signal_fd < 0)
 		return error_set(error, ERR_IO, "signalfd: %s", strerror(errno));
 	for (uint32_t i = 0; i < ACTORS; i++) {
-		port->launch.bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (port->launch.bells[i] < 0)
+		io->launch.bells[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (io->launch.bells[i] < 0)
 			return error_set(error, ERR_IO, "eventfd: %s", strerror(errno));
 	}
 	return 0;
 }
 
-static int start(struct port *port, int argc, char **argv, struct error_context *error)
+static int start(struct supervisor_io *io, int argc, char **argv, struct error_context *error)
 {
 	static struct topology topology; /* large */
 	uint32_t id = 0;
 	bool held = false;
-	int code = flags_parse(port, argc, argv, error);
+	int code = flags_parse(io, argc, argv, error);
 	if (code == 0)
-		code = region_id(&port->flags, &topology, &id, error);
+		code = region_id(&io->flags, &topology, &id, error);
 	if (code == 0)
-		code = paths_make(port, error);
+		code = paths_make(io, error);
 	if (code != 0)
 		return error_exit_code(code);
-	logline_init(port->flags.region, "supervisor", NULL);
-	port->launch = (struct launch_options){.bin_dir = port->bin_dir,
-	    .dir = port->flags.dir,
-	    .keys = port->flags.keys,
-	    .region_dir = port->region_dir,
-	    .region = port->flags.region,
-	    .topology = port->flags.topology,
-	    .log_level = port->flags.log_level,
-	    .link_base = port->flags.link_base,
-	    .actor_flags = &port->flags.actor_flags,
+	logline_init(io->flags.region, "supervisor", NULL);
+	io->launch = (struct launch_options){.bin_dir = io->bin_dir,
+	    .dir = io->flags.dir,
+	    .keys = io->flags.keys,
+	    .region_dir = io->region_dir,
+	    .region = io->flags.region,
+	    .topology = io->flags.topology,
+	    .log_level = io->flags.log_level,
+	    .link_base = io->flags.link_base,
+	    .actor_flags = &io->flags.actor_flags,
 	    .lock_fd = -1};
-	code = launch_check(&port->launch, error);
+	code = launch_check(&io->launch, error);
 	if (code == 0)
-		code = place_make(port->flags.dir, port->region_dir, error);
+		code = place_make(io->flags.dir, io->region_dir, error);
 	if (code == 0)
-		code = place_lock(port->region_dir, &port->launch.lock_fd, &held, error);
+		code = place_lock(io->region_dir, &io->launch.lock_fd, &held, error);
 	if (code == 0)
-		code = place_pid_write(port->region_dir, error);
+		code = place_pid_write(io->region_dir, error);
 	if (code == 0)
-		code = keyspaces_resolve(&topology, port->region_dir, true, error);
+		code = keyspaces_resolve(&topology, io->region_dir, true, error);
 	if (code == 0)
-		code = shm_create(&port->shm, id, error);
-	port->launch.shm_fd = port->shm.fd;
+		code = shm_create(&io->shm, id, error);
+	io->launch.shm_fd = io->shm.fd;
 	if (code == 0)
-		code = descriptors_make(port, error);
+		code = descriptors_make(io, error);
 	if (code != 0)
 		return held ? EXIT_REFUSED : error_exit_code(code);
 	logline(LOG_LEVEL_INFO, "starting", "pid=%d", (int)getpid());
@@ -449,14 +449,14 @@ static void help_print(void)
 
 int supervisor_main(int argc, char **argv)
 {
-	static struct port port = {.shm = {.fd = -1}, .signal_fd = -1};
+	static struct supervisor_io io = {.shm = {.fd = -1}, .signal_fd = -1};
 	struct error_context error = {0};
-	port.flags = (struct flags){.log_level = "info",
+	io.flags = (struct flags){.log_level = "info",
 	    .start_timeout_ms = SUPERVISOR_START_TIMEOUT_MS,
 	    .stop_timeout_ms = SUPERVISOR_STOP_TIMEOUT_MS,
 	    .hang_timeout_ms = HANG_TIMEOUT_MS};
 	for (uint32_t i = 0; i < ACTORS; i++)
-		port.processes[i].ready_fd = -1;
+		io.processes[i].ready_fd = -1;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0) {
 			help_print();
@@ -466,16 +466,16 @@ int supervisor_main(int argc, char **argv)
 	/* Whoever started us may have left more open than it knows; nothing of it is the actors' business. */
 	close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	logline_init("-", "supervisor", NULL);
-	int exit_code = start(&port, argc, argv, &error);
+	int exit_code = start(&io, argc, argv, &error);
 	if (exit_code != 0) {
 		logline(LOG_LEVEL_ERROR, "start_failed", "reason=\"%s\"", error.text);
-		shm_detach(&port.shm);
+		shm_detach(&io.shm);
 		return exit_code;
 	}
-	supervisor_init(&port.supervisor, port.flags.start_timeout_ms, port.flags.stop_timeout_ms);
-	run(&port);
+	supervisor_init(&io.supervisor, io.flags.start_timeout_ms, io.flags.stop_timeout_ms);
+	run(&io);
 	logline(LOG_LEVEL_INFO, "stopped", "pid=%d", (int)getpid());
-	place_pid_remove(port.region_dir);
-	shm_detach(&port.shm);
+	place_pid_remove(io.region_dir);
+	shm_detach(&io.shm);
 	return 0; /* the lock goes last, with the process */
 }

@@ -6,8 +6,8 @@
  *
  * While a link is cut, new connections are taken but not made onward, as if the handshake's packets were lost. Setting up a
  * connection takes no emulated time; the first bytes do. Nothing here blocks; one thread; no timer finer than the kernel's. */
-#ifndef GODWIT_LINK_PORT_H
-#define GODWIT_LINK_PORT_H
+#ifndef GODWIT_LINK_PROXY_H
+#define GODWIT_LINK_PROXY_H
 #include <stdint.h>
 
 #include "core/error.h"
