@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "runtime/topology.h"
 #include "runtime/waiting.h"
 #include "shm/layout.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "bench/values.h"
-#include "runtime/text.h"
+#include "base/text.h"
 
 #define FLUSH_SIZE (256u * 1024)
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/text.h"
+#include "base/text.h"
 
 struct sums {
 	struct tally total;

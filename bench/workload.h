@@ -12,7 +12,7 @@
 
 #include "bench/history.h"
 #include "bench/zipf.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "runtime/topology.h"
 #include "shm/counters.h"
 

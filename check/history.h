@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "check/names.h"
-#include "core/error.h"
+#include "base/error.h"
 
 #define VALUE_ABSENT   0u /* number of the value of a key that is not there */
 #define TIME_NEVER     INT64_MAX

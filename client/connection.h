@@ -10,7 +10,7 @@
 
 #include "client/admin.h"
 #include "client/wire.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "runtime/keys.h"
 
 #define CONNECTION_PIPELINE_MAX     65536u

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define ARENA_CHUNK_SIZE   (64u * 1024)
 #define OPERATION_OVERHEAD (16u * 11) /* more than tag and length or number of each field */

@@ -11,7 +11,7 @@
 
 #include "check/judge.h"
 #include "check/memory.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 
 #define FILE_SIZE_MAX (16ull * 1024 * 1024 * 1024)
 #define FINALS_MAX    16u

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/version.h"
 
 #define BODY_VERSION 2u /* the oldest understood, and written: core/version.h */

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/record.h"
 
 #define COMMIT_OPERATIONS_MAX    256u

@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/broken.h"
-#include "core/bytes.h"
+#include "base/broken.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
 #include "core/row.h"
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/error.h"
-#include "core/varint.h"
+#include "base/error.h"
+#include "base/varint.h"
 
 #define HAS_DOT 0x80u
 

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 void hlc_init(struct hlc *clock, uint64_t stored_bound)
 {

@@ -4,10 +4,10 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
-#include "core/error.h"
-#include "core/varint.h"
+#include "base/error.h"
+#include "base/varint.h"
 
 _Static_assert(RECORD_ENTRY_MAX >= COMMIT_BODY_MAX + COMMIT_HEAD_MAX, "a record holds the largest transaction");
 

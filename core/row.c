@@ -4,11 +4,11 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/broken.h"
-#include "core/bytes.h"
+#include "base/broken.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
-#include "core/error.h"
-#include "core/varint.h"
+#include "base/error.h"
+#include "base/varint.h"
 
 /* (region, sequence) as one rising integer would need 68 bits; region first, then sequence. */
 static bool dot_before(struct dot a, struct dot b)

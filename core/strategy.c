@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 
-#include "core/broken.h"
+#include "base/broken.h"
 #include "core/row.h"
 
 /* (HLC, region, sequence): total, because no two writes share a dot. Without the dot, equal stamps would leave the choice to

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/error.h"
-#include "core/varint.h"
+#include "base/error.h"
+#include "base/varint.h"
 
 /* The loops over all places have no early exit: sixteen places are cheaper without branches. */
 bool vector_covers(const struct vector *a, const struct vector *b)

@@ -6,9 +6,9 @@
  * unlimited. heal ends a cut and leaves the rest as it is. Every command but list answers with the links it changed. */
 #ifndef GODWIT_LINK_CONTROL_H
 #define GODWIT_LINK_CONTROL_H
-#include "core/error.h"
+#include "base/error.h"
 #include "link/proxy.h"
-#include "runtime/text.h"
+#include "base/text.h"
 
 int control_command(struct proxy *proxy, const struct topology *topology, const char *command, const char *argument,
     struct text *out, struct error_context *error);

@@ -10,7 +10,7 @@
 #define GODWIT_LINK_PROXY_H
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "link/link.h"
 #include "runtime/topology.h"
 

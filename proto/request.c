@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "core/bytes.h"
-#include "core/error.h"
+#include "base/bytes.h"
+#include "base/error.h"
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 

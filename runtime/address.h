@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define ADDRESS_TEXT_SIZE 64
 

@@ -5,10 +5,10 @@
  * actor. */
 #ifndef GODWIT_RUNTIME_ADMIN_H
 #define GODWIT_RUNTIME_ADMIN_H
-#include "core/error.h"
+#include "base/error.h"
 #include "runtime/loop.h"
 #include "runtime/options.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/topology.h"
 #include "shm/counters.h"
 

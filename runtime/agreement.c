@@ -7,7 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/topology.h"
 
 void topology_definition(const struct topology *topology, struct text *out)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define KEY_PATH_SIZE  320
 #define MARK_ONE_HOST  "one-host"

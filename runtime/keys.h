@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define KEY_TEXT_SIZE 41 /* Z85 of 32 bytes and a zero */
 #define KEY_NAME_SIZE 41 /* a-z, 0-9, - and a zero */

@@ -14,7 +14,7 @@
 #include <xxhash.h>
 
 #include "runtime/logline.h"
-#include "runtime/text.h"
+#include "base/text.h"
 
 #define CATALOG_NAME     "keyspaces"
 #define CATALOG_SIZE_MAX 16384

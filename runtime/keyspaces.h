@@ -11,7 +11,7 @@
 #define GODWIT_RUNTIME_KEYSPACES_H
 #include <stdbool.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "runtime/topology.h"
 
 /* Gives each keyspace of the topology the id under which the region holds its rows: keyspaces[] is sorted anew, the index is the

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "runtime/loop.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "shm/counters.h"
 
 #define LINE_SIZE_MAX 1024

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "runtime/text.h"
+#include "base/text.h"
 
 static uint64_t option_maximum(const struct option *option)
 {

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 enum option_type { OPTION_TEXT /* const char * */, OPTION_U32, OPTION_U64, OPTION_BOOL /* bool */, OPTION_LIST /* struct option_list: may be repeated */ };
 #define OPTION_LIST_MAX 32u

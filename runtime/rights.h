@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define RIGHTS_TEXT_MAX 600 /* of the file */
 

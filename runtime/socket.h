@@ -12,7 +12,7 @@
 
 #include <zmq.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/version.h"
 #include "runtime/keys.h"
 

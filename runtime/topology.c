@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "runtime/address.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/topology_file.h"
 #include "shm/layout.h"
 

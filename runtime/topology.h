@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/record.h"
 #include "core/row.h"
 #include "core/vector.h"

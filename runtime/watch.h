@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "runtime/keys.h"
 
 enum key_refusal { KEY_ACCEPTED, KEY_UNKNOWN_THERE, KEY_OTHER_THERE };

@@ -26,7 +26,7 @@
 #include <xxhash.h>
 
 #include "core/record.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 #include "shm/role_lock.h"
 
 #define MEMORY_NAME "godwit-shm"

@@ -24,7 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/vector.h"
 #include "shm/counters.h"
 #include "shm/ring.h"

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 /* Takes the lock of that file (made when missing; its directory must be there), trying again for up to wait_ms: what was killed a
  * moment ago may still be on its way out. 0 with *fd, which holds the lock until it and all that was inherited of it are closed

@@ -25,7 +25,7 @@
 #include <assert.h>
 #include <stdbool.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 /* Writers publish once a turn. So many lost races in a row mean damaged memory (both copies odd): better dead than stuck. */
 #define READ_ATTEMPTS_MAX 100000000u

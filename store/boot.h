@@ -5,7 +5,7 @@
 #define GODWIT_STORE_BOOT_H
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 /* Tests point this at a file of their own to play a machine crash. */
 extern const char *boot_id_path;

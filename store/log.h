@@ -24,7 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/record.h"
 #include "core/store_id.h"
 #include "core/vector.h"

@@ -7,8 +7,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "core/bytes.h"
-#include "shm/crash_point.h"
+#include "base/bytes.h"
+#include "base/crash_point.h"
 #include "store/log_internal.h"
 
 /* One segment in memory while it is looked through. */

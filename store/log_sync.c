@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 #include "store/log_internal.h"
 
 static uint64_t now_us(void)

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 #include "store/boot.h"
 #include "store/log_internal.h"
 

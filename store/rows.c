@@ -12,8 +12,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "core/broken.h"
-#include "core/bytes.h"
+#include "base/broken.h"
+#include "base/bytes.h"
 #include "core/version.h"
 #include "store/rows_internal.h"
 

@@ -18,7 +18,7 @@
 #include <sys/types.h>
 
 #include "core/commit_entry.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "core/record.h"
 #include "core/row.h"
 #include "store/log.h"

@@ -2,8 +2,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/bytes.h"
-#include "shm/crash_point.h"
+#include "base/bytes.h"
+#include "base/crash_point.h"
 #include "store/rows_internal.h"
 
 /* Conflicts let go in one transaction: so that none is long, and room for the pages of their table is in ROWS_PAGES_SLACK. */

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 #include "store/boot.h"
 #include "store/rows_internal.h"
 #include "store/snapshot_file.h"

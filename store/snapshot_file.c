@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 
 #define MAGIC       0x0070616e73776467ull
 #define VERSION     1u

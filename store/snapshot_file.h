@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define SNAPSHOT_CHUNK (4u * 1024 * 1024)
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "core/bytes.h"
-#include "shm/crash_point.h"
+#include "base/bytes.h"
+#include "base/crash_point.h"
 
 /* A slot: u64 version | u64 writes | u64 first | u64 count | u64 nonce... | (u64 number, u64 nonce) a region | zeros | u64
  * XXH3. Little endian. */

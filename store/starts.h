@@ -15,7 +15,7 @@
 #define GODWIT_STORE_STARTS_H
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/vector.h"
 
 #define STARTS_KEPT 128u

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/broken.h"
-#include "core/bytes.h"
+#include "base/broken.h"
+#include "base/bytes.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>

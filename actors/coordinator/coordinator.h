@@ -21,7 +21,7 @@
 
 #include "actors/coordinator/memory.h"
 #include "core/dotted.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "core/hlc.h"
 #include "core/record.h"
 #include "core/row.h"

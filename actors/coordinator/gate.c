@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "actors/coordinator/io.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "runtime/logline.h"
 
 #define FOUNDED_NAME   "founded"

@@ -7,7 +7,7 @@
 
 #include "proto/request.h"
 #include "runtime/logline.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define OPERATIONS_A_TURN_MAX    8192u
 #define RECORDS_A_TURN_MAX       8192u

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 /* Four requests of a client that follow each other share half a cache line of places, since they come and go together; with eight,
  * probes that meet others' lines take back what that saves. */

@@ -8,9 +8,9 @@
 #include <sys/random.h>
 
 #include "actors/coordinator/io.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "runtime/logline.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define APPEND_WAIT_NS 5000000000ull
 #define APPEND_POLL_MS 20

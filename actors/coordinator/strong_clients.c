@@ -4,7 +4,7 @@
 
 #include "actors/coordinator/io.h"
 #include "proto/client.pb-c.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define TIMEOUT_MS_DEFAULT 5000u
 #define TIMEOUT_MS_MAX     600000u

@@ -6,10 +6,10 @@
 
 #include "actors/coordinator/commit/message.h"
 #include "actors/coordinator/io.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/version.h"
 #include "runtime/logline.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define ENVELOPE_VERSION 6u /* the oldest understood */
 #define HIGH_WATER       256u

@@ -2,7 +2,7 @@
  *
  * Which start of a store a peer has met (store/starts.h): shown until it has, and judged when a peer shows its own. */
 #include "actors/coordinator/io.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "runtime/logline.h"
 
 /* Between two times that a peer is shown our starts: when it was not there, when it may be on its way, when it takes us for an

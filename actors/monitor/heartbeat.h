@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "actors/monitor/monitor.h"
-#include "core/error.h"
+#include "base/error.h"
 
 struct heartbeat_rules {
 	const char *cluster; /* borrowed */

@@ -4,7 +4,7 @@
 #ifndef GODWIT_ACTORS_RECONCILER_PAGES_H
 #define GODWIT_ACTORS_RECONCILER_PAGES_H
 #include "actors/reconciler/reconciler.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "store/rows.h"
 
 #define PAGE_ROWS_MAX      8192u

@@ -14,7 +14,7 @@
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 /* An Answers message is sent once it has this size, so that none comes near what a client receives at most. */
 #define ANSWERS_SIZE_SENT (1024u * 1024)

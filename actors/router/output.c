@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/varint.h"
+#include "base/varint.h"
 
 void output_deinit(struct output *output)
 {

@@ -6,7 +6,7 @@
 
 #include "runtime/logline.h"
 #include "runtime/loop.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/watch.h"
 
 #define DAMAGE_NAME_MAX 60u /* bytes of a key that are named */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "core/commit_entry.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "core/row.h"
 #include "core/vector.h"
 #include "proto/request.h"

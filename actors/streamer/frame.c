@@ -7,8 +7,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "core/broken.h"
-#include "core/varint.h"
+#include "base/broken.h"
+#include "base/varint.h"
 
 /* LZ4 cannot expand further than this (each byte of a length adds at most 255), so a claim beyond it is a lie that would only
  * cost us the memory for it. */

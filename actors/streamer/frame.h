@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/record.h"
 
 #define FRAME_RAW_MAX   (256u * 1024)              /* of a frame that holds more than one record */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "actors/streamer/streamer_internal.h"
-#include "core/broken.h"
+#include "base/broken.h"
 
 /* Also of regions that only others can tell about: a relayed record belongs to a store as well. */
 static void identity_learn(

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 int inbox_take(struct inbox *inbox, uint8_t peer, const struct frame *frame, uint32_t origins, struct error_context *error)
 {

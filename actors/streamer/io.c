@@ -13,7 +13,7 @@
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define DELIVER_MAX 16384u /* records moved into the ring a turn */
 #define ROUNDS_MAX  4u     /* frames sent to each subscriber a turn */

@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/store_id.h"
 #include "core/vector.h"
 #include "shm/layout.h"

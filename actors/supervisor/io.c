@@ -28,7 +28,7 @@
 #include "runtime/loop.h"
 #include "runtime/options.h"
 #include "runtime/topology.h"
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define EXIT_REFUSED 3
 static const char ready_word[] = "ready\n";

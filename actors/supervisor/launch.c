@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #define ARGUMENTS_MAX    (26u + OPTION_LIST_MAX)
 #define STDERR_BYTES_MAX (16 * 1024 * 1024) /* beyond, the file becomes ACTOR.stderr.1 when the actor is next started */

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 #include "shm/role_lock.h"
 
 #define LOCK_WAIT_MS 3000

@@ -5,7 +5,7 @@
 #define GODWIT_ACTORS_SUPERVISOR_PLACE_H
 #include <stdbool.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 /* Makes DIR, REGION_DIR and what belongs in it (0700), where missing, and syncs their entries. Repeatable. */
 int place_make(const char *dir, const char *region_dir, struct error_context *error);

@@ -8,10 +8,10 @@
 
 #include "client/admin.h"
 #include "core/dotted.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "proto/client.pb-c.h"
 #include "runtime/options.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/topology.h"
 
 #define CLI_DIR_DEFAULT       "./godwit-data"

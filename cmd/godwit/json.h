@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/text.h"
+#include "base/text.h"
 
 #define JSON_DEPTH_MAX 64u
 

@@ -11,7 +11,7 @@
 
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/records.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "shm/counters.h"
 
 #define NAMED_MAX      10u /* refused records that are named one by one */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 /* True while somebody holds DIR/NAME.lock. */
 bool processes_running(const char *dir, const char *name);

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "cmd/godwit/json.h"
-#include "core/bytes.h"
-#include "runtime/text.h"
+#include "base/bytes.h"
+#include "base/text.h"
 
 #define READ_SIZE (256u * 1024)
 

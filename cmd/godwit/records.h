@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define RECORDS_LINE_SIZE_MAX (8u * 1024 * 1024) /* a value of 1 MiB, escaped as badly as can be */
 #define RECORDS_VALUE_SIZE_MAX                                                                                                 \

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/bytes.h"
-#include "core/error.h"
+#include "base/bytes.h"
+#include "base/error.h"
 #include "runtime/topology.h"
 
 #define WORDS_MAX 6u /* one more than any line has: in KEYSPACE put K V */

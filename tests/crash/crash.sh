@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# F24, T27: every crash point (shm/crash_point.h; strong.sh has those of strong transactions) is visited in real processes, under
+# F24, T27: every crash point (base/crash_point.h; strong.sh has those of strong transactions) is visited in real processes, under
 # load. Three at a time, one a region: the process falls there, the supervisor (or this script, when it was the supervisor)
 # starts it again, and then every acknowledged write is in every region and the digests are equal. A point that nobody came by
 # is a failure.

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Two-phase commit, killed, paused or cut off at each point: the coordinator of one region comes by a crash point (shm/crash_point.h)
+# Two-phase commit, killed, paused or cut off at each point: the coordinator of one region comes by a crash point (base/crash_point.h)
 # while clients write and read ten keys of a strong keyspace; then the region comes back. After that nothing is in doubt, the
 # digests are equal, and the history with what every region holds in the end is linearizable: what was acknowledged is there.
 #   strong.sh [PLAY...]    only these lines of the table below, by number; SEED: who plays which part

@@ -22,7 +22,7 @@
 
 #include "core/record.h"
 #include "core/store_id.h"
-#include "core/varint.h"
+#include "base/varint.h"
 #include "proto/client.pb-c.h"
 #include "proto/peer.pb-c.h"
 #include "runtime/socket.h"

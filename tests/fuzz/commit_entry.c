@@ -4,8 +4,8 @@
  * versions as bytes and as text; applying a commit to a row gives a row, and once more changes nothing. Input: u8 what | bytes.
  */
 #include "core/commit_entry.h"
-#include "core/bytes.h"
-#include "core/error.h"
+#include "base/bytes.h"
+#include "base/error.h"
 #include "core/row.h"
 #include "tests/fuzz/fuzz.h"
 

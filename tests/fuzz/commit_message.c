@@ -2,7 +2,7 @@
  *
  * Messages of the strong commit between regions: what is taken is within its limits and encoded to the same bytes again. */
 #include "actors/coordinator/commit/message.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct commit_seen seen[COMMIT_OPERATIONS_MAX];

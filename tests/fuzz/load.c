@@ -7,7 +7,7 @@
 
 #include "cmd/godwit/json.h"
 #include "cmd/godwit/records.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "tests/fuzz/fuzz.h"
 
 static void escape(struct text *out, const uint8_t *bytes, size_t size)

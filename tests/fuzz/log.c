@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
 #include "store/boot.h"
 #include "store/log_segment.h"

@@ -4,7 +4,7 @@
  * zero byte. */
 #include "runtime/options.h"
 #include "cmd/godwit/json.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ARGUMENTS_MAX 64

@@ -3,7 +3,7 @@
  * Records: what is taken is encoded to the same bytes again, and peeking agrees with decoding. */
 #include "core/record.h"
 #include "core/commit_entry.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_write(const struct record *record)

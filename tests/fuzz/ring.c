@@ -3,7 +3,7 @@
  * The ring on shared bytes that somebody else scribbles on: never out of bounds; and, left alone, first in, first out.
  * Input: u8 size, 128: left alone | with scribbling: u64 head, u64 tail | steps. */
 #include "shm/ring.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/fuzz/fuzz.h"
 
 #define RECORDS_MAX 256u

@@ -3,7 +3,7 @@
  * Rows: what is taken is encoded to the same bytes again; merging is commutative, associative and idempotent, whatever two or
  * three states meet; a winner can always be chosen. */
 #include "core/row.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ROWS 3

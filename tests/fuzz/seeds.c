@@ -10,7 +10,7 @@
 #include "actors/reconciler/message.h"
 #include "actors/streamer/message.h"
 #include "client/wire.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
 #include "core/row.h"
 #include "proto/admin.pb-c.h"

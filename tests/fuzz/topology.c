@@ -3,7 +3,7 @@
  * The topology's YAML: either a mistake is told, or what is printed of it reads back as the same. */
 #include "runtime/topology.h"
 #include "cmd/godwit/json.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/topology_file.h"
 #include "tests/fuzz/fuzz.h"
 

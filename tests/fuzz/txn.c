@@ -4,8 +4,8 @@
  * are read as the same. Input: the file. */
 #include "cmd/godwit/txn_file.h"
 
-#include "core/error.h"
-#include "runtime/text.h"
+#include "base/error.h"
+#include "base/text.h"
 #include "tests/fuzz/fuzz.h"
 
 static void quoted(struct text *out, const void *bytes, size_t size)

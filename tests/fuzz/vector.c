@@ -2,8 +2,8 @@
  *
  * Vectors and the numbers in them: one value has one encoding, as bytes and as text. */
 #include "core/vector.h"
-#include "core/error.h"
-#include "core/varint.h"
+#include "base/error.h"
+#include "base/varint.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_one(const struct vector *v)

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 #include "shm/vector_slot.h"

@@ -4,21 +4,22 @@
 # violation and exits with 1 if there was one.
 
 BEGIN {
-	may["core"] = "core"
-	may["proto"] = "proto core"
-	may["shm"] = "shm core"
-	may["store"] = "store core shm"
-	may["runtime"] = "runtime core shm proto"
-	may["check"] = "check core"
+	may["base"] = "base"
+	may["core"] = "core base"
+	may["proto"] = "proto core base"
+	may["shm"] = "shm core base"
+	may["store"] = "store core shm base"
+	may["runtime"] = "runtime core shm proto base"
+	may["check"] = "check core base"
 	may["include"] = "" # what applications get: libc alone
-	may["client"] = "client include core runtime proto"
-	may["link"] = "link core shm runtime"
-	may["actors"] = "core shm store runtime proto" # and its own role
-	may["cmd"] = "cmd core shm proto store runtime check client include link actors"
-	may["bench"] = "bench core shm proto store runtime client include"
+	may["client"] = "client include core runtime proto base"
+	may["link"] = "link core shm runtime base"
+	may["actors"] = "core shm store runtime proto base" # and its own role
+	may["cmd"] = "cmd core shm proto store runtime check client include link actors base"
+	may["bench"] = "bench core shm proto store runtime client include base"
 	may["examples"] = "" # <godwit.h>, as outside of this tree
-	may["tools"] = "tools core shm proto store runtime client link actors cmd"
-	may["tests"] = "tests core shm proto store runtime check client include link actors cmd bench examples tools"
+	may["tools"] = "tools core shm proto store runtime client link actors cmd base"
+	may["tests"] = "tests core shm proto store runtime check client include link actors cmd bench examples tools base"
 	# What a state machine (actors/ROLE/ROLE.h, ROLE.c and what these include of their own folder) must not see.
 	impure = "^(zmq|lmdb|sodium|time|unistd|fcntl|poll|signal|pthread|threads|dirent)\\.h$|^(sys|netinet|arpa)/|" \
 		"^runtime/(socket|loop|process|admin|keys|logline)\\.h$|^store/"

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 
 #define FOREMOST_HOPS 64u
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 
 #define SECOND            1000000000ull
 #define WITHDRAW_ATTEMPTS 8u

@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 #include "core/commit_entry.h"
-#include "core/error.h"
+#include "base/error.h"
 
 #define COMMIT_HOLDS_MAX      8u
 #define COMMIT_EFFECTS_MAX    256u

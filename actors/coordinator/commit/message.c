@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 
 #define ID_SIZE     11u
 #define FIXED_SIZE  (5u + ID_SIZE)

@@ -15,7 +15,7 @@
 
 #include "actors/coordinator/commit/commit.h"
 #include "actors/coordinator/memory.h"
-#include "core/broken.h"
+#include "base/broken.h"
 #include "core/hlc.h"
 
 #define NOBODY          UINT32_MAX

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 
 #define RETRY_NS        20000000ull
 #define RETRY_DOUBLINGS 6u

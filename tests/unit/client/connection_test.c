@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "proto/request.h"
 #include "tests/unit/client/fake_region.h"
 #include "tests/unit/client/short.h"

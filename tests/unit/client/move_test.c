@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/unit/client/fake_region.h"
 #include "tests/unit/client/short.h"
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/unit/client/fake_region.h"
 
 static struct fake_region fake;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/commit_entry.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/unit/client/fake_region.h"
 
 #define VERSION "\xfe-a-version-"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cmd/godwit/txn_file.h"
-#include "core/error.h"
+#include "base/error.h"
 
 static struct txn_file file;
 static char *said;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "client/wire.h"
-#include "core/error.h"
+#include "base/error.h"
 
 Test(wire, request_is_what_the_generated_code_reads)
 {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "client/admin.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "shm/role_lock.h"
 #include "tests/unit/cmd/command.h"
 #include "tests/unit/cmd/fake_client.h"

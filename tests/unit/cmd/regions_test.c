@@ -10,7 +10,7 @@
 #include "cmd/godwit/cli.h"
 #include "core/commit_entry.h"
 #include "core/dotted.h"
-#include "core/error.h"
+#include "base/error.h"
 #include "core/row.h"
 #include "core/vector.h"
 #include "tests/unit/cmd/command.h"

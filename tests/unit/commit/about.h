@@ -3,7 +3,7 @@
  * Messages about transactions that no region of a test has begun. */
 #ifndef GODWIT_TESTS_UNIT_COMMIT_ABOUT_H
 #define GODWIT_TESTS_UNIT_COMMIT_ABOUT_H
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
 #include "core/hlc.h"
 #include "tests/unit/commit/world.h"

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "tests/unit/commit/world.h"
 
 /* Voted for by `voter`, which nobody has heard. Returns its name. */

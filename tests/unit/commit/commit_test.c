@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/message.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "tests/unit/commit/world.h"
 
 /* PREPAREs out, votes of `voters` in their way back, nothing else. */

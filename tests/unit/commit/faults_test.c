@@ -6,7 +6,7 @@
 
 #include "actors/coordinator/commit/message.h"
 #include "actors/coordinator/commit/state.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 

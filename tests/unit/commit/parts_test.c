@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "tests/unit/commit/world.h"
 
 /* ---- the arena ---- */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "actors/coordinator/commit/state.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 

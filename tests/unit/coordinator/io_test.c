@@ -11,7 +11,7 @@
 #include "actors/coordinator/io.h"
 #include "proto/client.pb-c.h"
 #include "runtime/logline.h"
-#include "runtime/text.h"
+#include "base/text.h"
 
 #define OWN     3u
 #define PEER    5u

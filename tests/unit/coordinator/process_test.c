@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/hlc.h"
 #include "core/record.h"
 #include "proto/client.pb-c.h"

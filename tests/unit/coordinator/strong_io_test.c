@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "actors/coordinator/io.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "runtime/logline.h"
 
 #define MIB     (1ull << 20)

@@ -9,7 +9,7 @@
 
 #include "actors/coordinator/commit/message.h"
 #include "actors/coordinator/io.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "runtime/logline.h"
 #include "tests/unit/core/commit_sample.h"
 

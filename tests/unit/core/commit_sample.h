@@ -5,7 +5,7 @@
 #define GODWIT_TESTS_UNIT_CORE_COMMIT_SAMPLE_H
 #include <string.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
 
 /* text NULL: a delete. */

@@ -3,8 +3,8 @@
  * Errors, LEB128 and version vectors. */
 #include <criterion/criterion.h>
 
-#include "core/error.h"
-#include "core/varint.h"
+#include "base/error.h"
+#include "base/varint.h"
 #include "tests/unit/core/sample.h"
 
 Test(core_error, table)

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/unit/core/commit_sample.h"
 #include "tests/unit/core/sample.h"
 

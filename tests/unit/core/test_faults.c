@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/row.h"
 
 /* Below and above the size up to which a digest is taken in one piece, on the key's side and on the row's. */

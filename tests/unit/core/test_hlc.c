@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "core/hlc.h"
 #include "tests/unit/core/sample.h"
 

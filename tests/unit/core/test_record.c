@@ -3,7 +3,7 @@
  * The encoding of records and rows: what goes in comes out, what was not written by it is refused, and nothing crashes. */
 #include <criterion/criterion.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/unit/core/commit_sample.h"
 #include "tests/unit/core/sample.h"
 

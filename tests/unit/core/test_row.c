@@ -3,7 +3,7 @@
  * Rows and winners, named after what happened elsewhere (the T numbers are those of the list of failures). */
 #include <criterion/criterion.h>
 
-#include "core/error.h"
+#include "base/error.h"
 #include "tests/unit/core/sample.h"
 
 static uint8_t reference[4096], bytes[4096];

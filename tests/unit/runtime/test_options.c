@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "runtime/options.h"
-#include "runtime/text.h"
+#include "base/text.h"
 
 struct values {
 	const char *name;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "runtime/logline.h"
-#include "runtime/text.h"
+#include "base/text.h"
 #include "tests/unit/runtime/fixture.h"
 
 static void json(const char *bytes, size_t size, const char *expected)

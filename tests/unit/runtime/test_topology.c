@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/text.h"
+#include "base/text.h"
 #include "runtime/topology.h"
 #include "runtime/topology_option.h"
 #include "tests/unit/runtime/fixture.h"

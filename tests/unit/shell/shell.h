@@ -13,7 +13,7 @@
 #include "runtime/loop.h"
 #include "runtime/process.h"
 #include "runtime/rights.h"
-#include "runtime/text.h"
+#include "base/text.h"
 
 #define MS               1000000ull
 #define SHELL_SERVER     0u /* the socket that is bound; a peer's is its region's id */

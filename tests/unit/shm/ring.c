@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "core/error.h"
+#include "base/error.h"
 
 #define SIZE 1024u
 static struct ring_shared shared;

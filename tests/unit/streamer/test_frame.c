@@ -8,7 +8,7 @@
 
 #include "actors/streamer/frame.h"
 #include "actors/streamer/inbox.h"
-#include "core/varint.h"
+#include "base/varint.h"
 #include "tests/unit/streamer/sample.h"
 
 static uint8_t raw[FRAME_RAW_LIMIT], payload[FRAME_RAW_LIMIT], opened[FRAME_RAW_LIMIT], record_bytes[RECORD_ENCODED_MAX];

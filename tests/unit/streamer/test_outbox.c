@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "actors/streamer/outbox.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "tests/unit/core/commit_sample.h"
 #include "tests/unit/streamer/sample.h"
 

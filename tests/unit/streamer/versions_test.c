@@ -10,7 +10,7 @@
 #include "actors/monitor/heartbeat.h"
 #include "actors/reconciler/message.h"
 #include "actors/streamer/message.h"
-#include "core/bytes.h"
+#include "base/bytes.h"
 #include "core/commit_entry.h"
 #include "core/version.h"
 #include "proto/peer.pb-c.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shm/crash_point.h"
+#include "base/crash_point.h"
 
 #include <assert.h>
 #include <errno.h>

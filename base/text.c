@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/text.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <stdarg.h>

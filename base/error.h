@@ -4,8 +4,8 @@
  * Columns: name, value, exit code of the CLI, what it says about a write, what it means to a person.
  * Exit codes: 0 done, 1 not found or a check failed, 2 usage, 3 refused (certainly not applied), 4 unknown, 5 unreachable.
  * A write that fails at a disk or memory of a region may be in its log: UNKNOWN, although no region answers so today. */
-#ifndef GODWIT_CORE_ERROR_H
-#define GODWIT_CORE_ERROR_H
+#ifndef GODWIT_BASE_ERROR_H
+#define GODWIT_BASE_ERROR_H
 
 #define ERROR_TABLE(X)                                                                                                         \
 	X(OK, 0, 0, APPLIED, "done")                                                                                           \

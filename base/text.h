@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Growing text, and JSON onto it. Allocation failure ends the process (nobody can answer without memory for the answer). */
-#ifndef GODWIT_RUNTIME_TEXT_H
-#define GODWIT_RUNTIME_TEXT_H
+#ifndef GODWIT_BASE_TEXT_H
+#define GODWIT_BASE_TEXT_H
 #include <stddef.h>
 #include <stdint.h>
 

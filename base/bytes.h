@@ -2,8 +2,8 @@
  *
  * Fixed-size numbers in encodings: always little endian. On a little-endian machine each is one load or store. And what stands
  * in front of a text. */
-#ifndef GODWIT_CORE_BYTES_H
-#define GODWIT_CORE_BYTES_H
+#ifndef GODWIT_BASE_BYTES_H
+#define GODWIT_BASE_BYTES_H
 #include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>

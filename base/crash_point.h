@@ -10,8 +10,8 @@
  *
  * In this folder because it is the lowest of those that may know of processes and files. tests/crash visits every point of the
  * list; a new one is a line here and a line where it is. */
-#ifndef GODWIT_SHM_CRASH_POINT_H
-#define GODWIT_SHM_CRASH_POINT_H
+#ifndef GODWIT_BASE_CRASH_POINT_H
+#define GODWIT_BASE_CRASH_POINT_H
 #include <stdbool.h>
 
 /* Columns: name; programs that come by; what brings one there, for tests/crash/crash.sh: writes (load), so many that the log

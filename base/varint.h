@@ -2,8 +2,8 @@
  *
  * LEB128: seven bits a byte, lowest first, the top bit says that more follow. One number has one encoding: what is longer than
  * needed, or more than 64 bits, is refused, so that equal rows have equal bytes. */
-#ifndef GODWIT_CORE_VARINT_H
-#define GODWIT_CORE_VARINT_H
+#ifndef GODWIT_BASE_VARINT_H
+#define GODWIT_BASE_VARINT_H
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/varint.h"
+#include "base/varint.h"
 
-#include "core/error.h"
+#include "base/error.h"
 
 size_t varint_encode_long(uint64_t value, uint8_t *out)
 {
