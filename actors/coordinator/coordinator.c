@@ -17,15 +17,17 @@ int coordinator_init(struct coordinator *c, const struct coordinator_options *op
 	assert(options->region < REGIONS_MAX && options->keyspace_count <= KEYSPACES_MAX);
 	memset(c, 0, sizeof *c);
 	c->options = *options;
-	uint32_t answers = options->memory_answers ? options->memory_answers : MEMORY_ANSWERS;
+	uint32_t answers = options->reply_cache_answers ? options->reply_cache_answers : REPLY_CACHE_ANSWERS;
 	c->parked = calloc(COORDINATOR_PARKED_MAX, sizeof *c->parked);
 	c->slots = calloc(COORDINATOR_KEY_SLOTS, sizeof *c->slots);
 	c->scratch = malloc(RECORD_ENCODED_MAX);
-	if (!c->parked || !c->slots || !c->scratch || memory_init(&c->memory, answers) < 0) {
+	void *storage = calloc(1, reply_cache_storage(answers));
+	reply_cache_init(&c->reply_cache, answers, storage);
+	if (!c->parked || !c->slots || !c->scratch || !storage) {
 		coordinator_deinit(c);
 		return ERR_NO_MEMORY;
 	}
-	c->memory.now_ns = options->started_ns;
+	c->reply_cache.now_ns = options->started_ns;
 	c->assigned = *assigned;
 	c->applied = *applied;
 	hlc_init(&c->clock, BROKEN(M9) ? 0 : stamp_floor);
@@ -37,7 +39,7 @@ void coordinator_deinit(struct coordinator *c)
 	free(c->parked);
 	free(c->slots);
 	free(c->scratch);
-	memory_deinit(&c->memory);
+	free(c->reply_cache.storage);
 	memset(c, 0, sizeof *c);
 }
 
@@ -49,7 +51,7 @@ static uint64_t previous_sequence(const struct record *r)
 void coordinator_remember_part(struct coordinator *c, uint64_t complete_ns)
 {
 	c->is_partial = true;
-	c->memory.complete_ns = complete_ns;
+	c->reply_cache.complete_ns = complete_ns;
 }
 
 void coordinator_remember(struct coordinator *c, const struct record *record)
@@ -60,10 +62,10 @@ void coordinator_remember(struct coordinator *c, const struct record *record)
 	c->remembered = record->dot.sequence;
 	if (!record->client_id)
 		return;
-	bool is_first = c->is_partial && record->request && !memory_client_is_known(&c->memory, record->client_id);
-	memory_client_mark(&c->memory, record->client_id, is_first ? record->request - 1 : 0);
-	struct memory_answer *answer = memory_add(&c->memory, record->client_id, record->request);
-	answer->state = MEMORY_DONE;
+	bool is_first = c->is_partial && record->request && !reply_cache_client_is_known(&c->reply_cache, record->client_id);
+	reply_cache_client_mark(&c->reply_cache, record->client_id, is_first ? record->request - 1 : 0);
+	struct reply_answer *answer = reply_cache_add(&c->reply_cache, record->client_id, record->request);
+	answer->state = REPLY_DONE;
 	answer->sequence = record->dot.sequence;
 	answer->hlc = record->hlc;
 	answer->has_version = previous_sequence(record) == record->dot.sequence - 1;
@@ -105,14 +107,14 @@ static bool is_too_old(const struct coordinator *c, const struct coordinator_ope
 {
 	uint64_t most_ms = UINT64_MAX - COORDINATOR_AGE_SLACK_MS;
 	uint64_t back_ms = (op->age_ms < most_ms ? op->age_ms : most_ms) + COORDINATOR_AGE_SLACK_MS;
-	return op->age_ms && memory_may_have_forgotten(&c->memory, back_ms);
+	return op->age_ms && reply_cache_may_have_forgotten(&c->reply_cache, back_ms);
 }
 
 /* True when the request was seen before: attached to its parked answer, or answered again. */
 static bool repeat(
     struct coordinator *c, const struct coordinator_operation *op, uint64_t mark, struct coordinator_effects *out)
 {
-	struct memory_answer *known = memory_find(&c->memory, op->client_id, op->number);
+	struct reply_answer *known = reply_cache_find(&c->reply_cache, op->client_id, op->number);
 	if (!known) {
 		/* Moved: only the region that had it first knows whether it was applied. */
 		if (op->number > mark && !op->moved && !is_too_old(c, op))
@@ -121,7 +123,7 @@ static bool repeat(
 		return true;
 	}
 	c->counts.writes_repeated++;
-	if (known->state == MEMORY_PARKED) {
+	if (known->state == REPLY_PARKED) {
 		/* The client has come back another way: the newest one gets the answer. */
 		c->parked[known->sequence % COORDINATOR_PARKED_MAX].route = op->route;
 		return true;
@@ -280,7 +282,7 @@ static void step_operation(
 		refuse(c, op, code, reason, out);
 		return;
 	}
-	uint64_t mark = memory_client_mark(&c->memory, op->client_id, op->settled);
+	uint64_t mark = reply_cache_client_mark(&c->reply_cache, op->client_id, op->settled);
 	if (repeat(c, op, mark, out))
 		return;
 	uint16_t slot = (uint16_t)(XXH3_64bits_withSeed(op->key, op->key_size, (uint64_t)op->keyspace) % COORDINATOR_KEY_SLOTS);
@@ -315,11 +317,11 @@ static void operation_appended(struct coordinator *c, int code, uint64_t end_lsn
 	if (BROKEN(M1))
 		answer_add(out, parked->route, parked->number, parked->arrived_ns)->hlc = parked->hlc;
 	assert(c->parked_tail == c->parked_head || c->parked[(c->parked_tail - 1) % COORDINATOR_PARKED_MAX].end_lsn < end_lsn);
-	struct memory_answer *answer = memory_add(&c->memory, c->pending.client_id, parked->number);
-	answer->state = MEMORY_PARKED;
+	struct reply_answer *answer = reply_cache_add(&c->reply_cache, c->pending.client_id, parked->number);
+	answer->state = REPLY_PARKED;
 	answer->sequence = c->parked_tail;
 	answer->hlc = parked->hlc;
-	parked->answer = (uint32_t)(answer - c->memory.answers);
+	parked->answer = (uint32_t)(answer - c->reply_cache.answers);
 	parked->end_lsn = end_lsn;
 	c->slots[parked->slot].any++;
 	c->slots[parked->slot].with_context += parked->has_context;
@@ -344,8 +346,8 @@ static void step_applied(struct coordinator *c, uint64_t lsn, const struct vecto
 		answer->hlc = parked->hlc;
 		answer->version_size = parked->version_size;
 		memcpy(answer->version, parked->version, parked->version_size);
-		struct memory_answer *memory = &c->memory.answers[parked->answer];
-		memory->state = MEMORY_DONE;
+		struct reply_answer *memory = &c->reply_cache.answers[parked->answer];
+		memory->state = REPLY_DONE;
 		memory->sequence = parked->sequence;
 		memory->has_version = parked->has_version;
 		assert(c->slots[parked->slot].any);
@@ -466,8 +468,8 @@ void coordinator_step(struct coordinator *c, const struct coordinator_event *eve
 	out->more = false;
 	out->answer_count = 0;
 	assert((c->pending.what != PENDING_NOTHING) == (event->type == COORDINATOR_APPENDED));
-	if (event->now_ns > c->memory.now_ns)
-		c->memory.now_ns = event->now_ns;
+	if (event->now_ns > c->reply_cache.now_ns)
+		c->reply_cache.now_ns = event->now_ns;
 	switch (event->type) {
 	case COORDINATOR_OPERATION:
 		step_operation(c, &event->operation, event->now_ms, out);

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "actors/coordinator/memory.h"
+#include "core/reply_cache.h"
 #include "core/dotted.h"
 #include "base/error.h"
 #include "core/hlc.h"
@@ -45,7 +45,7 @@ struct coordinator_options {
 	uint32_t keyspace_count;
 	struct coordinator_keyspace keyspaces[KEYSPACES_MAX];
 	uint64_t clock_drift_max_ms;
-	uint32_t memory_answers; /* power of two; 0: MEMORY_ANSWERS */
+	uint32_t reply_cache_answers; /* power of two; 0: REPLY_CACHE_ANSWERS */
 	uint64_t started_ns;     /* monotonic: what the memory is refilled with counts as of then */
 };
 
@@ -154,7 +154,7 @@ struct coordinator {
 	struct vector assigned; /* all that is appended to the log: own and others' */
 	struct vector applied;
 	struct hlc clock;
-	struct memory memory;
+	struct reply_cache reply_cache;
 	struct coordinator_parked *parked; /* ring, in the order of the log; free-running positions */
 	uint64_t parked_head, parked_tail;
 	struct coordinator_slot *slots;

@@ -277,7 +277,7 @@ int store_start(struct coordinator_io *io, struct error_context *error)
 	    "restored=%d rows_lsn=%llu end_lsn=%llu cut_bytes=%llu vector=%s answers=%llu rows_ms=%llu log_ms=%llu "
 	    "memory_ms=%llu took_ms=%llu",
 	    restored.restored, (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes,
-	    vector, (unsigned long long)(io->machine.memory.newest - io->machine.memory.oldest),
+	    vector, (unsigned long long)(io->machine.reply_cache.newest - io->machine.reply_cache.oldest),
 	    (unsigned long long)rows_ms, (unsigned long long)log_ms, (unsigned long long)memory_ms,
 	    (unsigned long long)elapsed_ms(&started_ns));
 	return 0;

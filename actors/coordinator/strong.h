@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "actors/coordinator/commit/commit.h"
+#include "commit/commit.h"
 #include "core/store_id.h"
 #include "proto/request.h"
 #include "runtime/loop.h"

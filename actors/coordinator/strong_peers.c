@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "actors/coordinator/io.h"
 #include "base/bytes.h"
 #include "core/version.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The strong commit as actors/coordinator/commit does it with three regions (machine.md), where commit.pml has the rules of
+ * The strong commit as commit does it with three regions (machine.md), where commit.pml has the rules of
  * README.md. The names of steps are those of commit.pml; a comment names the function that a step follows.
  *
  * The network, the steps, the two transactions (0 is the older one), versions and progress are as in commit.pml. What differs is what

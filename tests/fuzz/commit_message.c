@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Messages of the strong commit between regions: what is taken is within its limits and encoded to the same bytes again. */
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "base/error.h"
 #include "tests/fuzz/fuzz.h"
 

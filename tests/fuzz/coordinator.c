@@ -128,9 +128,9 @@ static void apply(void)
 /* Made once: it is large. */
 static void memory_clear(void)
 {
-	memset(fresh.memory.answers, 0, MEMORY * sizeof *fresh.memory.answers);
-	memset(fresh.memory.places, 0, 2 * MEMORY * sizeof *fresh.memory.places);
-	memset(fresh.memory.clients, 0, MEMORY_CLIENTS * sizeof *fresh.memory.clients);
+	memset(fresh.reply_cache.answers, 0, MEMORY * sizeof *fresh.reply_cache.answers);
+	memset(fresh.reply_cache.places, 0, 2 * MEMORY * sizeof *fresh.reply_cache.places);
+	memset(fresh.reply_cache.clients, 0, REPLY_CACHE_CLIENTS * sizeof *fresh.reply_cache.clients);
 	memset(fresh.slots, 0, COORDINATOR_KEY_SLOTS * sizeof *fresh.slots);
 }
 
@@ -143,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	    .keyspaces = {{LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}, {LEVEL_CAUSAL, ACKNOWLEDGE_ONE},
 	        {LEVEL_STRONG, ACKNOWLEDGE_QUORUM}},
 	    .clock_drift_max_ms = 500,
-	    .memory_answers = MEMORY};
+	    .reply_cache_answers = MEMORY};
 	struct vector nothing = {0};
 	lsn = 0;
 	row_init(&row);

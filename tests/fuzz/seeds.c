@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "actors/monitor/heartbeat.h"
 #include "actors/reconciler/message.h"
 #include "actors/streamer/message.h"

@@ -75,7 +75,7 @@ static void coordinator_start(struct sim *sim, struct sim_node *node)
 	    .keyspaces = {{LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}},
 	    .clock_drift_max_ms = SIM_DRIFT_MAX_MS,
 	    .started_ns = sim->now_ns,
-	    .memory_answers = 1u << 12};
+	    .reply_cache_answers = 1u << 12};
 	uint64_t floor = disk->hlc > disk->hlc_bound ? disk->hlc : disk->hlc_bound;
 	assert(coordinator_init(&node->coordinator, &options, &assigned, &disk->applied, floor) == 0);
 	uint64_t from = disk->start;

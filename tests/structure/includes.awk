@@ -6,6 +6,7 @@
 BEGIN {
 	may["base"] = "base"
 	may["core"] = "core base"
+	may["commit"] = "commit core base"
 	may["proto"] = "proto core base"
 	may["shm"] = "shm core base"
 	may["store"] = "store core shm base"
@@ -14,12 +15,12 @@ BEGIN {
 	may["include"] = "" # what applications get: libc alone
 	may["client"] = "client include core runtime proto base"
 	may["link"] = "link core shm runtime base"
-	may["actors"] = "core shm store runtime proto base" # and its own role
-	may["cmd"] = "cmd core shm proto store runtime check client include link actors base"
-	may["bench"] = "bench core shm proto store runtime client include base"
+	may["actors"] = "core shm store runtime proto base commit" # and its own role
+	may["cmd"] = "cmd core shm proto store runtime check client include link actors base commit"
+	may["bench"] = "bench core shm proto store runtime client include base commit"
 	may["examples"] = "" # <godwit.h>, as outside of this tree
-	may["tools"] = "tools core shm proto store runtime client link actors cmd base"
-	may["tests"] = "tests core shm proto store runtime check client include link actors cmd bench examples tools base"
+	may["tools"] = "tools core shm proto store runtime client link actors cmd base commit"
+	may["tests"] = "tests core shm proto store runtime check client include link actors cmd bench examples tools base commit"
 	# What a state machine (actors/ROLE/ROLE.h, ROLE.c and what these include of their own folder) must not see.
 	impure = "^(zmq|lmdb|sodium|time|unistd|fcntl|poll|signal|pthread|threads|dirent)\\.h$|^(sys|netinet|arpa)/|" \
 		"^runtime/(socket|loop|process|admin|keys|logline)\\.h$|^store/"

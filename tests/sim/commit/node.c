@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "tests/sim/commit/sim.h"
 
 /* "k0042", and as much more as a key of that length needs. */

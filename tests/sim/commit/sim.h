@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "actors/coordinator/commit/commit.h"
+#include "commit/commit.h"
 
 #define SIM_REGIONS_MAX  7u
 #define SIM_CLIENTS_MAX  96u

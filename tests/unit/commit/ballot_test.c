@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "tests/unit/commit/world.h"
 
 /* Region 1 has voted for `a` of region 0 and recovers it; nobody else has heard of it. Returns the RECOVER that it sent. */

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
-#include "actors/coordinator/commit/state.h"
+#include "commit/message.h"
+#include "commit/state.h"
 #include "tests/unit/commit/world.h"
 
 static struct commit_message recover_of(struct commit_message prepare, uint64_t with)

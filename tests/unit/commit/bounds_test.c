@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "tests/unit/commit/world.h"
 
 #define LONG_KEY "user/000000000000000000000000000000000000000000000001"

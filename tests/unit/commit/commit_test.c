@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "base/bytes.h"
 #include "tests/unit/commit/world.h"
 

@@ -3,7 +3,7 @@
  * Rows that their region cannot read (B2). */
 #include <criterion/criterion.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "tests/unit/commit/world.h"
 
 /* A region that cannot read its copy of a row says nothing about it; the others are a majority. */

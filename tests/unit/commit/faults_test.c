@@ -4,8 +4,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
-#include "actors/coordinator/commit/state.h"
+#include "commit/message.h"
+#include "commit/state.h"
 #include "base/bytes.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
@@ -67,7 +67,7 @@ Test(faults, a20_as_many_answers_are_remembered_as_there_are_requests)
 	world_deliver(w, ALL, 0);
 	world_streams(w);
 	for (uint8_t r = 0; r < 3; r++) {
-		const struct memory *memory = &w->regions[r].machine->memory;
+		const struct reply_cache *memory = &w->regions[r].machine->reply_cache;
 		cr_assert_eq(memory->newest - memory->oldest, 4, "region %u remembers %u", r,
 		    (unsigned)(memory->newest - memory->oldest));
 	}

@@ -3,7 +3,7 @@
  * What is done at a moment is done at that very nanosecond, and not before (A20). */
 #include <criterion/criterion.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "base/bytes.h"
 #include "tests/unit/commit/world.h"
 

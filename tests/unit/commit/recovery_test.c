@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "base/bytes.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
@@ -427,7 +427,7 @@ Test(recovery, a20_a_stream_brings_what_was_not_known)
 	world_streams(w);
 	cr_assert_eq(c->transaction_count, 0);
 	cr_assert_eq(c->history_count, 1, "no row of it is known");
-	cr_assert_eq(c->memory.newest - c->memory.oldest, 1, "its request is not");
+	cr_assert_eq(c->reply_cache.newest - c->reply_cache.oldest, 1, "its request is not");
 	cr_assert_eq(commit_counts(c)->commits, 1);
 	world_free(w);
 }

@@ -4,7 +4,7 @@
  * but time rests on either. */
 #include <criterion/criterion.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "tests/unit/commit/world.h"
 
 #define ONE_MS   1000000ull

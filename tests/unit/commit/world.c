@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 
 static struct commit_effects effects;
 

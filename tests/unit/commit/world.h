@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "actors/coordinator/commit/commit.h"
+#include "commit/commit.h"
 
 #define ALL           7u /* bit mask of three regions */
 #define MS            1000000ull

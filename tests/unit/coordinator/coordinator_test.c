@@ -168,7 +168,7 @@ Test(coordinator, B08_repeats_first_sent_before_the_memory_begins_are_unknown)
 	steps_setup();
 	coordinator_remember_part(&c, began_ms * 1000000);
 	coordinator_remember(&c, &logged);
-	cr_assert_eq(c.memory.complete_ns, began_ms * 1000000);
+	cr_assert_eq(c.reply_cache.complete_ns, began_ms * 1000000);
 	c.assigned.sequence[OWN] = 1;
 	/* A client of which no record is left. */
 	repeat_one(6, 1, began_ms + 8000, 8000);
@@ -201,7 +201,7 @@ Test(coordinator, B08_repeats_older_than_what_was_forgotten_are_unknown)
 		run(&e);
 		apply(lsn, (struct vector){.sequence = {[OWN] = n}});
 	}
-	cr_assert_eq(c.memory.complete_ns, 10 * 1000000);
+	cr_assert_eq(c.reply_cache.complete_ns, 10 * 1000000);
 	repeat_one(6, 1, count, count - 10);
 	cr_assert_eq(out.answers[0].code, ERR_EXPIRED);
 	repeat_one(6, 1, count, count - 11 - COORDINATOR_AGE_SLACK_MS);
@@ -259,14 +259,14 @@ Test(coordinator, B08_a_parked_write_outlives_the_memory)
 	struct coordinator_options options = c.options;
 	struct vector empty = {0};
 	coordinator_deinit(&c);
-	options.memory_answers = 16;
+	options.reply_cache_answers = 16;
 	cr_assert_eq(coordinator_init(&c, &options, &empty, &empty, 0), 0);
 	for (uint64_t n = 1; n <= 4; n++)
 		write_one(5, n);
 	uint64_t end = lsn;
 	for (uint64_t n = 5; n <= 200; n++) {
-		struct memory_answer *answer = memory_add(&c.memory, 6, n);
-		answer->state = MEMORY_DONE;
+		struct reply_answer *answer = reply_cache_add(&c.reply_cache, 6, n);
+		answer->state = REPLY_DONE;
 		write_one(5, 1 + n % 4);
 		cr_assert_eq(out.answer_count, 0);
 		cr_assert_eq(c.assigned.sequence[OWN], 4);

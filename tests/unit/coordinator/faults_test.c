@@ -2,6 +2,7 @@
  *
  * Small faults by rule that every other test passed over (A20, tools/mutants). */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/dotted.h"
@@ -116,24 +117,24 @@ Test(faults, a20_an_answer_is_found_by_client_and_number)
 {
 	enum { COUNT = 1u << 18 };
 	for (int by_number = 0; by_number < 2; by_number++) {
-		struct memory m;
-		cr_assert_eq(memory_init(&m, COUNT), 0);
+		struct reply_cache m;
+		reply_cache_init(&m, COUNT, calloc(1, reply_cache_storage(COUNT)));
 		for (uint64_t i = 1; i <= COUNT; i++)
-			memory_add(&m, by_number ? 1 : i, by_number ? i : 1)->sequence = i;
+			reply_cache_add(&m, by_number ? 1 : i, by_number ? i : 1)->sequence = i;
 		for (uint64_t i = 1; i <= 2 * COUNT; i++) {
-			struct memory_answer *found = memory_find(&m, by_number ? 1 : i, by_number ? i : 1);
+			struct reply_answer *found = reply_cache_find(&m, by_number ? 1 : i, by_number ? i : 1);
 			cr_assert_eq(found != NULL, i <= COUNT, "%u", (unsigned)i);
 			cr_assert(!found || found->sequence == i, "%u", (unsigned)i);
 		}
-		memory_deinit(&m);
+		free(m.storage);
 	}
 }
 
-static uint32_t set_of(const struct memory *m, uint64_t client_id)
+static uint32_t set_of(const struct reply_cache *m, uint64_t client_id)
 {
-	for (uint32_t i = 0; i < MEMORY_CLIENTS; i++)
+	for (uint32_t i = 0; i < REPLY_CACHE_CLIENTS; i++)
 		if (m->clients[i].client_id == client_id)
-			return i / MEMORY_CLIENT_WAYS;
+			return i / REPLY_CACHE_WAYS;
 	cr_assert(false, "not there");
 	return 0;
 }
@@ -141,47 +142,47 @@ static uint32_t set_of(const struct memory *m, uint64_t client_id)
 /* A full set of clients lets the one go that was not heard of for longest, with what it had settled. */
 Test(faults, a20_the_client_unheard_for_longest_makes_room)
 {
-	struct memory m;
-	uint64_t ids[MEMORY_CLIENT_WAYS + 1] = {1};
+	struct reply_cache m;
+	uint64_t ids[REPLY_CACHE_WAYS + 1] = {1};
 	uint32_t count = 1;
-	cr_assert_eq(memory_init(&m, 64), 0);
-	memory_client_mark(&m, 1, 0);
+	reply_cache_init(&m, 64, calloc(1, reply_cache_storage(64)));
+	reply_cache_client_mark(&m, 1, 0);
 	uint32_t set = set_of(&m, 1);
-	for (uint64_t id = 2; count <= MEMORY_CLIENT_WAYS; id++) {
-		memory_client_mark(&m, id, 0);
+	for (uint64_t id = 2; count <= REPLY_CACHE_WAYS; id++) {
+		reply_cache_client_mark(&m, id, 0);
 		if (set_of(&m, id) == set)
 			ids[count++] = id;
 	}
-	memory_deinit(&m);
-	cr_assert_eq(memory_init(&m, 64), 0);
-	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++)
-		cr_assert_eq(memory_client_mark(&m, ids[i], 10 + i), 10 + i);
-	cr_assert_eq(memory_client_mark(&m, ids[0], 3), 10, "what is settled stays so");
-	cr_assert_eq(memory_client_mark(&m, ids[MEMORY_CLIENT_WAYS], 5), 5);
-	for (uint32_t i = 0; i <= MEMORY_CLIENT_WAYS; i++)
-		cr_assert_eq(memory_client_is_known(&m, ids[i]), i != 1, "%u", i);
-	cr_assert_eq(memory_client_mark(&m, ids[0], 0), 10);
-	cr_assert_eq(memory_client_mark(&m, ids[1], 0), 0, "forgotten");
-	memory_deinit(&m);
+	free(m.storage);
+	reply_cache_init(&m, 64, calloc(1, reply_cache_storage(64)));
+	for (uint32_t i = 0; i < REPLY_CACHE_WAYS; i++)
+		cr_assert_eq(reply_cache_client_mark(&m, ids[i], 10 + i), 10 + i);
+	cr_assert_eq(reply_cache_client_mark(&m, ids[0], 3), 10, "what is settled stays so");
+	cr_assert_eq(reply_cache_client_mark(&m, ids[REPLY_CACHE_WAYS], 5), 5);
+	for (uint32_t i = 0; i <= REPLY_CACHE_WAYS; i++)
+		cr_assert_eq(reply_cache_client_is_known(&m, ids[i]), i != 1, "%u", i);
+	cr_assert_eq(reply_cache_client_mark(&m, ids[0], 0), 10);
+	cr_assert_eq(reply_cache_client_mark(&m, ids[1], 0), 0, "forgotten");
+	free(m.storage);
 }
 
 /* What is forgotten of one client is no mark of another that shares its set. */
 Test(faults, a20_a_forgotten_answer_marks_its_own_client_only)
 {
-	struct memory m;
+	struct reply_cache m;
 	uint64_t other = 2;
-	cr_assert_eq(memory_init(&m, 16), 0);
-	memory_client_mark(&m, 1, 0);
-	for (memory_client_mark(&m, other, 0); set_of(&m, other) != set_of(&m, 1);)
-		memory_client_mark(&m, ++other, 0);
+	reply_cache_init(&m, 16, calloc(1, reply_cache_storage(16)));
+	reply_cache_client_mark(&m, 1, 0);
+	for (reply_cache_client_mark(&m, other, 0); set_of(&m, other) != set_of(&m, 1);)
+		reply_cache_client_mark(&m, ++other, 0);
 	for (uint64_t n = 1; n <= 20; n++)
-		memory_add(&m, 1, n)->state = MEMORY_DONE;
-	cr_assert_eq(memory_client_mark(&m, 1, 0), 4, "four of twenty are forgotten");
-	cr_assert_eq(memory_client_mark(&m, other, 0), 0);
-	memory_client_mark(&m, 1, 100);
-	memory_add(&m, 1, 21);
-	cr_assert_eq(memory_client_mark(&m, 1, 0), 100, "a mark never falls");
-	memory_deinit(&m);
+		reply_cache_add(&m, 1, n)->state = REPLY_DONE;
+	cr_assert_eq(reply_cache_client_mark(&m, 1, 0), 4, "four of twenty are forgotten");
+	cr_assert_eq(reply_cache_client_mark(&m, other, 0), 0);
+	reply_cache_client_mark(&m, 1, 100);
+	reply_cache_add(&m, 1, 21);
+	cr_assert_eq(reply_cache_client_mark(&m, 1, 0), 100, "a mark never falls");
+	free(m.storage);
 }
 
 static struct record own_record(uint64_t sequence, uint64_t seen)
@@ -198,11 +199,11 @@ Test(faults, a20_a_start_remembers_each_own_write_once)
 	struct record r = own_record(5, 4);
 	coordinator_remember(&c, &r);
 	coordinator_remember(&c, &r);
-	cr_assert_eq(c.memory.newest - c.memory.oldest, 1);
+	cr_assert_eq(c.reply_cache.newest - c.reply_cache.oldest, 1);
 	r.dot = (struct dot){.region = OWN + 1, .sequence = 6};
 	r.request = 6;
 	coordinator_remember(&c, &r);
-	cr_assert_eq(c.memory.newest - c.memory.oldest, 1);
+	cr_assert_eq(c.reply_cache.newest - c.reply_cache.oldest, 1);
 	cr_assert_eq(c.remembered, 5);
 }
 

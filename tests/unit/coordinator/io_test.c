@@ -352,7 +352,7 @@ int store_start(struct coordinator_io *p, struct error_context *error)
 	    .keyspace_count = 2,
 	    .keyspaces = {{LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}, {LEVEL_EVENTUAL, ACKNOWLEDGE_ONE}},
 	    .clock_drift_max_ms = 500,
-	    .memory_answers = 1024};
+	    .reply_cache_answers = 1024};
 	struct vector none = {0};
 	p->is_founded = true; /* nobody has to be met first */
 	return coordinator_init(&p->machine, &options, &none, &none, 0);

@@ -14,7 +14,7 @@ static uint8_t last_bytes[RECORD_ENCODED_MAX];
 void steps_setup(void)
 {
 	struct coordinator_options options = {
-	    .region = OWN, .regions = 7, .keyspace_count = 3, .clock_drift_max_ms = DRIFT, .memory_answers = 1u << 17};
+	    .region = OWN, .regions = 7, .keyspace_count = 3, .clock_drift_max_ms = DRIFT, .reply_cache_answers = 1u << 17};
 	options.keyspaces[1].level = LEVEL_STRONG;
 	options.keyspaces[2].acknowledge = ACKNOWLEDGE_QUORUM;
 	struct vector empty = {0};

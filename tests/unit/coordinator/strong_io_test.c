@@ -329,7 +329,7 @@ void logline_distinct(enum log_level level, const char *event, uint64_t subject,
 static void begin(void)
 {
 	struct topology *t = &io.process.topology;
-	struct coordinator_options options = {.region = 1, .regions = 7, .keyspace_count = 1, .memory_answers = 1024};
+	struct coordinator_options options = {.region = 1, .regions = 7, .keyspace_count = 1, .reply_cache_answers = 1024};
 	struct vector none = {0};
 	struct error_context error;
 	cr_assert_eq(coordinator_init(&io.machine, &options, &none, &none, 0), 0);

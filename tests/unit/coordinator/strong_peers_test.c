@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 #include "actors/coordinator/io.h"
 #include "base/bytes.h"
 #include "runtime/logline.h"

@@ -159,11 +159,11 @@ Test(coordinator_strong, transactions_are_not_remembered_here)
 	steps_setup();
 	coordinator_remember_part(&c, 5000);
 	coordinator_remember(&c, &transaction);
-	cr_assert_eq(c.memory.newest, 0);
+	cr_assert_eq(c.reply_cache.newest, 0);
 	logged.dot.sequence = 3;
 	coordinator_remember(&c, &logged);
-	cr_assert_eq(c.memory.complete_ns, 5000);
-	cr_assert_eq(c.memory.newest, 1);
+	cr_assert_eq(c.reply_cache.complete_ns, 5000);
+	cr_assert_eq(c.reply_cache.newest, 1);
 }
 
 /* ---- what other keyspaces cannot do ---- */

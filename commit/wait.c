@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "base/bytes.h"
 
 #define RETRY_NS        20000000ull
@@ -106,9 +106,9 @@ static void answer_outcome(struct commit *c, struct request *r, int code, const 
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version)
 {
 	code = outcome(c, r, code, &reason, &version);
-	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
-	if (answer && answer->state == MEMORY_PARKED) {
-		answer->state = code ? ANSWER_REFUSED : MEMORY_DONE;
+	struct reply_answer *answer = reply_cache_find(&c->reply_cache, r->client_id, r->number);
+	if (answer && answer->state == REPLY_PARKED) {
+		answer->state = code ? ANSWER_REFUSED : REPLY_DONE;
 		answer->for_all = code ? r->uncertain : !is_not_everywhere(c, r, code);
 		answer->hlc = code ? later_of(commit_token(c) - 1, r->after) : version.hlc;
 		answer->sequence = code ? (uint64_t)-code : version.region | (uint64_t)version.share << 8;
@@ -354,15 +354,15 @@ static uint64_t since_of(const struct commit *c, uint64_t age_ms)
 
 static bool is_repeat(struct commit *c, const struct commit_event *e)
 {
-	uint64_t mark = memory_client_mark(&c->memory, e->transaction.client_id, e->transaction.settled);
-	struct memory_answer *known = memory_find(&c->memory, e->transaction.client_id, e->transaction.number);
+	uint64_t mark = reply_cache_client_mark(&c->reply_cache, e->transaction.client_id, e->transaction.settled);
+	struct reply_answer *known = reply_cache_find(&c->reply_cache, e->transaction.client_id, e->transaction.number);
 	if (!known) {
 		if (e->transaction.number > mark && !is_forgotten(c, e->transaction.after))
 			return false;
 		answer_now(c, e, ERR_EXPIRED, NULL, no_version);
 		return true;
 	}
-	if (known->state == MEMORY_PARKED) {
+	if (known->state == REPLY_PARKED) {
 		struct request *r = &c->requests[known->sequence];
 		r->route = e->transaction.route; /* the newest way back */
 		r->arrived_ns = e->transaction.arrived_ns;
@@ -523,10 +523,10 @@ void request_take(struct commit *c, const struct commit_event *e)
 		return;
 	}
 	struct request *r = request_new(c, e, keys);
-	struct memory_answer *answer = memory_find(&c->memory, r->client_id, r->number);
+	struct reply_answer *answer = reply_cache_find(&c->reply_cache, r->client_id, r->number);
 	if (!answer)
-		answer = memory_add(&c->memory, r->client_id, r->number);
-	answer->state = MEMORY_PARKED;
+		answer = reply_cache_add(&c->reply_cache, r->client_id, r->number);
+	answer->state = REPLY_PARKED;
 	answer->sequence = (uint32_t)(r - c->requests);
 	uint32_t first = r->keys[0].key;
 	request_wait(c, r);
@@ -544,10 +544,10 @@ void requests_learn(struct commit *c, const struct commit_body *body, struct com
 	for (uint32_t i = 0; i < body->request_count; i++) {
 		struct commit_request_name name;
 		commit_body_request(body, &at, &name);
-		struct memory_answer *answer = memory_find(&c->memory, name.client_id, name.number);
+		struct reply_answer *answer = reply_cache_find(&c->reply_cache, name.client_id, name.number);
 		if (!answer) {
-			answer = memory_add(&c->memory, name.client_id, name.number);
-		} else if (answer->state == MEMORY_PARKED) {
+			answer = reply_cache_add(&c->reply_cache, name.client_id, name.number);
+		} else if (answer->state == REPLY_PARKED) {
 			/* Here as well: under this name it is done. */
 			struct request *r = &c->requests[answer->sequence];
 			r->duplicate = true;
@@ -555,7 +555,7 @@ void requests_learn(struct commit *c, const struct commit_body *body, struct com
 			r->duplicate_of.share = (uint16_t)i;
 			continue;
 		}
-		answer->state = MEMORY_DONE;
+		answer->state = REPLY_DONE;
 		answer->hlc = id.hlc;
 		answer->sequence = id.region | (uint64_t)i << 8;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/coordinator/commit/message.h"
+#include "commit/message.h"
 
 #include <string.h>
 

@@ -22,8 +22,8 @@
  * commit_newest_hlc told when the first one replayed was appended, or later.
  *  6. `more`: step CONTINUE at once, as often as it says so. timer_ns: step TIMER then (0: not needed).
  *  7. The log is not cut behind commit_oldest_lsn(). */
-#ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_COMMIT_H
-#define GODWIT_ACTORS_COORDINATOR_COMMIT_COMMIT_H
+#ifndef GODWIT_COMMIT_COMMIT_H
+#define GODWIT_COMMIT_COMMIT_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

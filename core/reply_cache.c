@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "actors/coordinator/memory.h"
+#include "core/reply_cache.h"
 
 #include <assert.h>
 #include <stddef.h>
-#include <stdlib.h>
-
-#include "base/error.h"
 
 /* Four requests of a client that follow each other share half a cache line of places, since they come and go together; with eight,
  * probes that meet others' lines take back what that saves. */
@@ -16,46 +13,40 @@ static uint32_t request_hash(uint64_t client_id, uint64_t number)
 }
 
 /* Twice as many places as answers: probes stay short. */
-static uint32_t place_mask(const struct memory *m)
+static uint32_t place_mask(const struct reply_cache *m)
 {
 	return 2 * m->capacity - 1;
 }
 
-int memory_init(struct memory *m, uint32_t capacity)
+size_t reply_cache_storage(uint32_t capacity)
+{
+	return capacity * (sizeof(struct reply_answer) + 2 * sizeof(struct reply_place)) +
+	       REPLY_CACHE_CLIENTS * sizeof(struct reply_client);
+}
+
+void reply_cache_init(struct reply_cache *m, uint32_t capacity, void *storage)
 {
 	assert(capacity && !(capacity & (capacity - 1)));
-	*m = (struct memory){.capacity = capacity};
-	m->answers = calloc(capacity, sizeof *m->answers);
-	m->places = calloc(2 * (size_t)capacity, sizeof *m->places);
-	m->clients = calloc(MEMORY_CLIENTS, sizeof *m->clients);
-	if (m->answers && m->places && m->clients)
-		return 0;
-	memory_deinit(m);
-	return ERR_NO_MEMORY;
+	*m = (struct reply_cache){.capacity = capacity, .storage = storage};
+	m->answers = storage;
+	m->clients = (struct reply_client *)(m->answers + capacity);
+	m->places = (struct reply_place *)(m->clients + REPLY_CACHE_CLIENTS);
 }
 
-void memory_deinit(struct memory *m)
-{
-	free(m->answers);
-	free(m->places);
-	free(m->clients);
-	*m = (struct memory){0};
-}
-
-struct memory_answer *memory_find(struct memory *m, uint64_t client_id, uint64_t number)
+struct reply_answer *reply_cache_find(struct reply_cache *m, uint64_t client_id, uint64_t number)
 {
 	uint32_t hash = request_hash(client_id, number), mask = place_mask(m);
 	for (uint32_t at = hash & mask; m->places[at].answer; at = (at + 1) & mask) {
 		if (m->places[at].hash != hash)
 			continue;
-		struct memory_answer *answer = &m->answers[m->places[at].answer - 1];
+		struct reply_answer *answer = &m->answers[m->places[at].answer - 1];
 		if (answer->client_id == client_id && answer->number == number)
 			return answer;
 	}
 	return NULL;
 }
 
-static void place_remove(struct memory *m, uint32_t hash, uint32_t answer)
+static void place_remove(struct reply_cache *m, uint32_t hash, uint32_t answer)
 {
 	uint32_t mask = place_mask(m), hole = hash & mask;
 	while (m->places[hole].answer != answer) {
@@ -70,25 +61,25 @@ static void place_remove(struct memory *m, uint32_t hash, uint32_t answer)
 		m->places[hole] = m->places[at];
 		hole = at;
 	}
-	m->places[hole] = (struct memory_place){0};
+	m->places[hole] = (struct reply_place){0};
 }
 
-static struct memory_client *client_set(struct memory *m, uint64_t client_id)
+static struct reply_client *client_set(struct reply_cache *m, uint64_t client_id)
 {
-	uint64_t set = (client_id * 0x9e3779b97f4a7c15ull >> 32) % (MEMORY_CLIENTS / MEMORY_CLIENT_WAYS);
-	return &m->clients[set * MEMORY_CLIENT_WAYS];
+	uint64_t set = (client_id * 0x9e3779b97f4a7c15ull >> 32) % (REPLY_CACHE_CLIENTS / REPLY_CACHE_WAYS);
+	return &m->clients[set * REPLY_CACHE_WAYS];
 }
 
 /* May be called again by memory_add: until one is forgotten for good there is no room. */
-static void oldest_forget(struct memory *m)
+static void oldest_forget(struct reply_cache *m)
 {
 	uint32_t index = (uint32_t)(m->oldest++ & (m->capacity - 1));
-	const struct memory_answer *answer = &m->answers[index];
-	if (answer->state == MEMORY_PARKED) {
+	const struct reply_answer *answer = &m->answers[index];
+	if (answer->state == REPLY_PARKED) {
 		/* Not answered yet, and so the newest again. There are fewer of these than there is room. */
-		struct memory_answer parked = *answer;
+		struct reply_answer parked = *answer;
 		place_remove(m, request_hash(parked.client_id, parked.number), index + 1);
-		*memory_add(m, parked.client_id, parked.number) = parked;
+		*reply_cache_add(m, parked.client_id, parked.number) = parked;
 		return;
 	}
 	place_remove(m, request_hash(answer->client_id, answer->number), index + 1);
@@ -96,14 +87,14 @@ static void oldest_forget(struct memory *m)
 		m->complete_hlc = answer->hlc;
 	if (m->complete_ns < answer->added_ns)
 		m->complete_ns = answer->added_ns;
-	struct memory_client *set = client_set(m, answer->client_id);
-	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++) {
+	struct reply_client *set = client_set(m, answer->client_id);
+	for (uint32_t i = 0; i < REPLY_CACHE_WAYS; i++) {
 		if (set[i].client_id == answer->client_id && set[i].mark < answer->number)
 			set[i].mark = answer->number;
 	}
 }
 
-struct memory_answer *memory_add(struct memory *m, uint64_t client_id, uint64_t number)
+struct reply_answer *reply_cache_add(struct reply_cache *m, uint64_t client_id, uint64_t number)
 {
 	while (m->newest - m->oldest == m->capacity)
 		oldest_forget(m);
@@ -111,21 +102,21 @@ struct memory_answer *memory_add(struct memory *m, uint64_t client_id, uint64_t 
 	uint32_t hash = request_hash(client_id, number), mask = place_mask(m), at = hash & mask;
 	while (m->places[at].answer)
 		at = (at + 1) & mask;
-	m->places[at] = (struct memory_place){.hash = hash, .answer = index + 1};
-	m->answers[index] = (struct memory_answer){.client_id = client_id, .number = number, .added_ns = m->now_ns};
+	m->places[at] = (struct reply_place){.hash = hash, .answer = index + 1};
+	m->answers[index] = (struct reply_answer){.client_id = client_id, .number = number, .added_ns = m->now_ns};
 	return &m->answers[index];
 }
 
-bool memory_may_have_forgotten(const struct memory *m, uint64_t age_ms)
+bool reply_cache_may_have_forgotten(const struct reply_cache *m, uint64_t age_ms)
 {
 	uint64_t first_ns = age_ms < m->now_ns / 1000000 ? m->now_ns - age_ms * 1000000 : 0;
 	return m->complete_ns && first_ns <= m->complete_ns;
 }
 
-uint64_t memory_client_mark(struct memory *m, uint64_t client_id, uint64_t settled)
+uint64_t reply_cache_client_mark(struct reply_cache *m, uint64_t client_id, uint64_t settled)
 {
-	struct memory_client *set = client_set(m, client_id), *client = set;
-	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++) {
+	struct reply_client *set = client_set(m, client_id), *client = set;
+	for (uint32_t i = 0; i < REPLY_CACHE_WAYS; i++) {
 		if (set[i].client_id == client_id) {
 			client = &set[i];
 			break;
@@ -134,18 +125,18 @@ uint64_t memory_client_mark(struct memory *m, uint64_t client_id, uint64_t settl
 			client = &set[i];
 	}
 	if (client->client_id != client_id)
-		*client = (struct memory_client){.client_id = client_id};
+		*client = (struct reply_client){.client_id = client_id};
 	client->used = ++m->use;
 	if (settled > client->mark)
 		client->mark = settled;
 	return client->mark;
 }
 
-bool memory_client_is_known(struct memory *m, uint64_t client_id)
+bool reply_cache_client_is_known(struct reply_cache *m, uint64_t client_id)
 {
-	const struct memory_client *set = client_set(m, client_id);
+	const struct reply_client *set = client_set(m, client_id);
 	bool known = false;
-	for (uint32_t i = 0; i < MEMORY_CLIENT_WAYS; i++)
+	for (uint32_t i = 0; i < REPLY_CACHE_WAYS; i++)
 		known |= set[i].client_id == client_id;
 	return known;
 }

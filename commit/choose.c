@@ -2,7 +2,7 @@
  *
  * What to propose for a transaction in recovery, and over what: of the replies alone. Nothing is changed here but the list of what may be
  * passed over. */
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 enum choice choose(const struct evidence *evidence)
 {

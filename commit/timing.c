@@ -2,7 +2,7 @@
  *
  * When it is worth while to look: hints, and nothing but time rests on them. With any other answers of these functions the same
  * is decided, sooner or later (docs/spec, section 3: timing is never a matter of safety). */
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 #define COORDINATOR_PATIENCE 2u /* times in_doubt_ns, of one that is there */
 #define BLOCKER_PATIENCE     8u /* part of in_doubt_ns that a coordinator gets which is there and in the way */

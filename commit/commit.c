@@ -2,13 +2,13 @@
  *
  * The step. Work that may grow (keys to look at, what became durable, timers) is queued and done while there is room among the
  * effects; the rest says `more`. */
-#include "actors/coordinator/commit/commit.h"
+#include "commit/commit.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "base/bytes.h"
 
 #define SECOND            1000000000ull
@@ -59,7 +59,7 @@ int commit_new(struct commit **out, const struct commit_options *options, uint64
 	c->peers = options->regions;
 	c->born = stored_bound;
 	c->forgotten_abort_hlc = c->forgotten_commit_hlc = c->newest_hlc = forgotten_hlc;
-	c->memory.complete_hlc = forgotten_hlc;
+	c->reply_cache.complete_hlc = forgotten_hlc;
 	hlc_init(&c->clock, stored_bound);
 	hlc_learn(&c->clock, forgotten_hlc);
 	*out = c;
@@ -115,7 +115,7 @@ uint64_t commit_oldest_lsn(const struct commit *c)
 
 uint64_t commit_token(const struct commit *c)
 {
-	return later_of(later_of(c->newest_hlc, c->clock.last), c->memory.complete_hlc) + 1;
+	return later_of(later_of(c->newest_hlc, c->clock.last), c->reply_cache.complete_hlc) + 1;
 }
 
 uint64_t commit_newest_hlc(const struct commit *c)

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 void wait_on(struct commit *c, struct transaction *t, uint32_t index)
 {
@@ -147,18 +147,18 @@ struct repeat repeat_find(struct commit *c, const struct transaction *t, bool st
 	for (uint32_t i = 0; i < t->body.request_count; i++) {
 		struct commit_request_name name;
 		commit_body_request(&t->body, &at, &name);
-		const struct memory_answer *answer = memory_find(&c->memory, name.client_id, name.number);
+		const struct reply_answer *answer = reply_cache_find(&c->reply_cache, name.client_id, name.number);
 		/* It may be waiting here as well, and be done all the same. */
-		const struct request *here = answer && answer->state == MEMORY_PARKED ? &c->requests[answer->sequence] : NULL;
+		const struct request *here = answer && answer->state == REPLY_PARKED ? &c->requests[answer->sequence] : NULL;
 		if (here && here->duplicate)
 			return (struct repeat){.done = true, .request = i, .version = here->duplicate_of};
-		if (answer && answer->state == MEMORY_DONE)
+		if (answer && answer->state == REPLY_DONE)
 			return (struct repeat){.done = true,
 			    .request = i,
 			    .version = {.hlc = answer->hlc,
 			        .region = (uint8_t)answer->sequence,
 			        .share = (uint16_t)(answer->sequence >> 8)}};
-		if (!answer && ((!started && name.number <= memory_client_mark(&c->memory, name.client_id, 0)) ||
+		if (!answer && ((!started && name.number <= reply_cache_client_mark(&c->reply_cache, name.client_id, 0)) ||
 		                   is_forgotten(c, name.after)))
 			return (struct repeat){.forgotten = true, .request = i};
 	}
@@ -174,7 +174,7 @@ static bool is_repeat(struct commit *c, struct transaction *t)
 	m->number = repeat.request;
 	m->version = repeat.version;
 	if (!repeat.done)
-		m->version.hlc = c->memory.complete_hlc;
+		m->version.hlc = c->reply_cache.complete_hlc;
 	return true;
 }
 

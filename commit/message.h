@@ -8,9 +8,9 @@
  *   u32 body size, body
  * and of PROMISED: 16 x u64 assigned vector
  * Own rather than protobuf: the body goes into the log as it comes, and nothing here is taken from the heap. */
-#ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_MESSAGE_H
-#define GODWIT_ACTORS_COORDINATOR_COMMIT_MESSAGE_H
-#include "actors/coordinator/commit/commit.h"
+#ifndef GODWIT_COMMIT_MESSAGE_H
+#define GODWIT_COMMIT_MESSAGE_H
+#include "commit/commit.h"
 
 size_t commit_message_size(const struct commit_message *message);
 /* Bytes written, or ERR_FULL. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -161,7 +161,9 @@ int tables_init(struct commit *c)
 	uint32_t answers = c->memory_size;
 	while (answers < 2 * o->requests)
 		answers *= 2;
-	return memory_init(&c->memory, answers);
+	void *storage = calloc(1, reply_cache_storage(answers));
+	reply_cache_init(&c->reply_cache, answers, storage);
+	return storage ? 0 : ERR_NO_MEMORY;
 }
 
 void tables_free(struct commit *c)
@@ -173,7 +175,7 @@ void tables_free(struct commit *c)
 	pages_give(c->long_keys, (size_t)c->options.keys * KEY_SIZE_MAX);
 	arena_deinit(&c->arena);
 	arena_deinit(&c->spare);
-	memory_deinit(&c->memory);
+	free(c->reply_cache.storage);
 }
 
 void blob_give(struct commit *c, void *blob)

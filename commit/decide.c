@@ -3,7 +3,7 @@
  * The coordinator of a transaction votes last: its COMMIT in the log is its vote and the decision. */
 #include <assert.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 uint32_t votes_needed(const struct commit *c, const struct transaction *t)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 struct free_block {
 	uint32_t next, previous;

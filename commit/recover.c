@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 #define BLANK_ASKS 4u
 

@@ -3,7 +3,7 @@
  * The state again from the log. The rows hold all of it already, so a commit only adds to what is remembered. */
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 static struct transaction *slot(struct commit *c, const struct commit_body *body)
 {

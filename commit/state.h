@@ -9,12 +9,12 @@
  *   recover.c      ballots                                           commit.c    the step, what waits for the disk
  *   choose.c       what to propose, of the replies alone             timing.c    when to look: hints
  */
-#ifndef GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
-#define GODWIT_ACTORS_COORDINATOR_COMMIT_STATE_H
+#ifndef GODWIT_COMMIT_STATE_H
+#define GODWIT_COMMIT_STATE_H
 #include <assert.h>
 
-#include "actors/coordinator/commit/commit.h"
-#include "actors/coordinator/memory.h"
+#include "commit/commit.h"
+#include "core/reply_cache.h"
 #include "base/broken.h"
 #include "core/hlc.h"
 
@@ -327,7 +327,7 @@ struct commit {
 	int refusing;
 	bool takes_deletes; /* all the same */
 	bool started;
-	struct memory memory;
+	struct reply_cache reply_cache;
 	struct arena arena, spare; /* spare: for CLAIM_RECOVERY, when the other is full */
 	/* Looks when the arena is full. One that lasts gives its place to another. */
 	uint8_t *looks;
@@ -413,7 +413,7 @@ static inline uint64_t resend_ns(const struct commit *c)
  * since begin() sees to that in all regions; and no clock but the one that the stamps are is asked. */
 static inline bool is_forgotten(const struct commit *c, uint64_t after)
 {
-	return c->memory.complete_hlc && after <= c->memory.complete_hlc;
+	return c->reply_cache.complete_hlc && after <= c->reply_cache.complete_hlc;
 }
 
 /* table.c */

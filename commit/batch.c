@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 #include "base/bytes.h"
 
 #define FOREMOST_HOPS 64u

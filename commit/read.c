@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "actors/coordinator/commit/state.h"
+#include "commit/state.h"
 
 /* A question is asked again as long as somebody waits for the answer, several times within this. */
 #define WAITING_RESENDS 4u
