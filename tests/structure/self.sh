@@ -26,7 +26,7 @@ good_tree() {
 	put actors/router/router.h '#include "core/a.h"' '#include "actors/router/part.h"'
 	put actors/router/part.h '#include <stdint.h>'
 	put actors/router/router.c '#include "actors/router/router.h"'
-	put actors/router/port.c '#include "actors/router/router.h"' '#include "runtime/socket.h"' '#include <time.h>'
+	put actors/router/io.c '#include "actors/router/router.h"' '#include "runtime/socket.h"' '#include <time.h>'
 	put actors/monitor/monitor.h '#include "core/a.h"'
 	put include/public.h '#ifndef PUBLIC_H' '#define PUBLIC_H' '#include <stdint.h>' 'uint32_t public_one(void);' '#endif'
 	put examples/e.c '#include <public.h>'
@@ -62,7 +62,7 @@ good_tree; put actors/router/router.c '#include "runtime/socket.h"'
 reported "state machine sees sockets" "actors/router/router.c:2: the state machine of router must not see runtime/socket.h"
 good_tree; put actors/router/router.c 'long time(long *); long now(void); long now(void) { return time(0); }'
 reported "state machine reads the clock" "actors/router/router.c:1: a state machine must not call time"
-good_tree; put actors/supervisor/port.c '#include "runtime/socket.h"'
+good_tree; put actors/supervisor/io.c '#include "runtime/socket.h"'
 reported "ZeroMQ in the supervisor" "the supervisor holds no ZeroMQ"
 good_tree; put cmd/bad.c '#include "tests/unit/x.h"'
 reported "cmd includes tests" "cmd must not include tests"
@@ -84,6 +84,8 @@ good_tree; put include/bad.h 'int bad(int new);'
 reported "libgodwit: the public header is no C++" "include/bad.h:1: does not compile alone as c++ -std=c++11"
 good_tree; put core/bad.c '#include <stdlib.h>' 'void *bad_new(void);' 'void *bad_new(void) { return malloc(9); }'
 reported "core allocates" "core/bad.c:1: core must not call malloc"
+good_tree; put commit/bad.c '#include <time.h>' 'long bad_now(void);' 'long bad_now(void) { return (long)time(0); }'
+reported "the strong commit looks at a clock" "commit/bad.c:1: a state machine must not call time"
 good_tree; mkdir -p "$work/tree/tools"; printf 'need="build-essential\nlibclang-rt-14-dev meson"\n' >"$work/tree/tools/setup"
 reported "H21: a package of one release" "tools/setup: libclang-rt-14-dev is not known to be in every release"
 good_tree; mkdir -p "$work/tree/tools"; printf 'need="meson"\n[ "${1:-}" = --with-tests ] && need="$need libnot-dev spin"\n' >"$work/tree/tools/setup"
@@ -92,6 +94,11 @@ good_tree; put runtime/topology_option.c 'static int one = FIELD(topology, acts)
 put store/reader.c 'struct s { int acts; };' 'int reader(struct s *s);' 'int reader(struct s *s) { return s->acts; }'
 reported "an option that nobody reads" "the option idle acts nowhere"
 grep -q "option acts acts nowhere" "$work/output" && { echo "an option that is read is reported"; failed=1; }
+if command -v clang-format >/dev/null && clang-format --version | grep -q 'version 14\.'; then
+	good_tree; cp "$here/../../.clang-format" "$work/tree"; put shm/bad.h '#include <stdint.h>' '' 'extern   uint32_t two;'
+	reported "not formatted" "shm/bad.h:1: not as clang-format 14 formats it"
+	rm "$work/tree/.clang-format"
+fi
 good_tree; echo 'int x;' >"$work/tree/shm/bad.c"
 reported "no licence" "shm/bad.c:1: no SPDX line"
 exit $failed

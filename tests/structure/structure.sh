@@ -60,7 +60,7 @@ for file in $(grep '^core/.*\.c$' "$work/sources"); do
 		grep -qsE "(^|[^a-z_])$call\(" core/*.h base/*.h || { echo "$file:1: core must not call $call"; failed=1; }
 	done
 done
-for file in $(grep '^actors/' "$work/sources" | awk -F/ '$3 == $2 ".c"'); do
+for file in $(grep '^actors/' "$work/sources" | awk -F/ '$3 == $2 ".c"') $(grep '^commit/.*\.c$' "$work/sources"); do
 	calls "$file" "$@" >"$work/calls" || { echo "$file:1: does not compile"; failed=1; continue; }
 	for call in $(grep -E '^(zmq_.*|mdb_.*|socket_.*|logline.*|socket|connect|send(to|msg)?|recv(from|msg)?|open(at)?|fopen|read|write|p(read|write)|f?printf|puts|clock_.*|time|gettimeofday|nanosleep|u?sleep|getrandom|s?random|s?rand|randombytes_.*|getenv)$' \
 		"$work/calls"); do
@@ -76,6 +76,13 @@ if [ -f runtime/topology_option.c ]; then
 			echo "runtime/topology_option.c: the option $field acts nowhere"
 	done >"$work/idle"
 	[ ! -s "$work/idle" ] || { cat "$work/idle"; failed=1; }
+fi
+
+# One formatter, of one version: others lay out the same style otherwise.
+if [ -f .clang-format ] && command -v clang-format >/dev/null && clang-format --version | grep -q 'version 14\.'; then
+	for file in $(cat "$work/sources"); do
+		clang-format "$file" | cmp -s - "$file" || { echo "$file:1: not as clang-format 14 formats it"; failed=1; }
+	done
 fi
 
 # H21: no network is needed to know that a package has another name in another release.
