@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Faults put in on purpose, to see that the tests can fail. Never in a build that is used: the meson option `broken` (or
- * tests/sim/meson.build, which builds one simulator a fault) defines GODWIT_BROKEN; without it each BROKEN() is 0 at compile time. */
+ * tests/sim/meson.build, which builds one simulator a fault) defines GODWIT_BROKEN; without it each BROKEN() is 0 at compile
+ * time. */
 #ifndef GODWIT_BASE_BROKEN_H
 #define GODWIT_BASE_BROKEN_H
 

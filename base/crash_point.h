@@ -35,9 +35,9 @@
 	/* The rows. */                                                                                                        \
 	X(rows_half_applied, "coordinator", "load") /* in the middle of a transaction */                                       \
 	X(rows_uncommitted, "coordinator", "load")                                                                             \
-	X(rows_committed, "coordinator", "load") /* nobody was told */                                                         \
-	X(boot_noted, "coordinator", "restart")  /* synced, not renamed */                                                     \
-	X(clean_noted, "coordinator", "stop")    /* the same at the end */                                                     \
+	X(rows_committed, "coordinator", "load")    /* nobody was told */                                                      \
+	X(boot_noted, "coordinator", "restart")     /* synced, not renamed */                                                  \
+	X(clean_noted, "coordinator", "stop")       /* the same at the end */                                                  \
 	X(starts_written, "coordinator", "restart") /* not synced */                                                           \
 	/* Snapshots. */                                                                                                       \
 	X(snapshot_copied, "coordinator", "snapshot") /* not synced */                                                         \
@@ -72,19 +72,19 @@
 	X(applied_unanswered, "coordinator", "load")                                                                           \
 	X(ring_discarded, "coordinator", "restart") /* the epoch not raised */                                                 \
 	X(epoch_raised, "coordinator", "restart")   /* not ready */                                                            \
-	/* Strong transactions (tests/crash/strong.sh): where they are begun (commit), voted for (vote), both (both), in a region that
-	 * recovers those of a dead one (recover). */                                                                          \
-	X(commit_sent, "coordinator", "both")             /* a turn's messages to all; at first PREPARE */                    \
-	X(commit_part_sent, "coordinator", "both")        /* to one region, not to the other */                               \
-	X(commit_appended, "coordinator", "commit")       /* votes in, the decision in memory only */                         \
-	X(commit_durable, "coordinator", "both")          /* vote or decision durable, nobody told */                         \
-	X(commit_unanswered, "coordinator", "commit")     /* the client's answer not sent */                                  \
-	X(commit_vote_appended, "coordinator", "vote")    /* in memory only */                                                \
-	X(commit_noted, "coordinator", "recover")         /* told of a COMMIT before its stream has brought it */             \
+	/* Strong transactions (tests/crash/strong.sh): where they are begun (commit), voted for (vote), both (both), in a     \
+	 * region that recovers those of a dead one (recover). */                                                              \
+	X(commit_sent, "coordinator", "both")          /* a turn's messages to all; at first PREPARE */                        \
+	X(commit_part_sent, "coordinator", "both")     /* to one region, not to the other */                                   \
+	X(commit_appended, "coordinator", "commit")    /* votes in, the decision in memory only */                             \
+	X(commit_durable, "coordinator", "both")       /* vote or decision durable, nobody told */                             \
+	X(commit_unanswered, "coordinator", "commit")  /* the client's answer not sent */                                      \
+	X(commit_vote_appended, "coordinator", "vote") /* in memory only */                                                    \
+	X(commit_noted, "coordinator", "recover")      /* told of a COMMIT before its stream has brought it */                 \
 	X(commit_promise_appended, "coordinator", "recover")                                                                   \
 	X(commit_accept_appended, "coordinator", "recover")                                                                    \
 	X(commit_abort_appended, "coordinator", "recover")                                                                     \
-	X(commit_streamed, "coordinator", "vote")         /* its record appended, the machine not told */                     \
+	X(commit_streamed, "coordinator", "vote") /* its record appended, the machine not told */                              \
 	/* The router. */                                                                                                      \
 	X(write_forwarded, "router", "load")                                                                                   \
 	X(answer_unsent, "router", "load") /* written, durable, applied, not told */                                           \

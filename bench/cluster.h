@@ -31,13 +31,15 @@ void cluster_attach(struct cluster *cluster, const struct topology *topology, co
 void cluster_detach(struct cluster *cluster);
 /* A region whose supervisor was started anew has other shared memory: its counters begin at 0 again. */
 void cluster_sample(struct cluster *cluster, struct cluster_sample *sample);
-/* Waits until the local regions have applied the same writes, and says on standard error which lack what when that takes long. 0 with how
- * long it took; ERR_UNKNOWN_OUTCOME after timeout_ms, or when *stopped gets true. */
-int cluster_wait_caught_up(struct cluster *cluster, uint32_t timeout_ms, const volatile sig_atomic_t *stopped, uint64_t *took_us);
+/* Waits until the local regions have applied the same writes, and says on standard error which lack what when that takes long.
+ * 0 with how long it took; ERR_UNKNOWN_OUTCOME after timeout_ms, or when *stopped gets true. */
+int cluster_wait_caught_up(
+    struct cluster *cluster, uint32_t timeout_ms, const volatile sig_atomic_t *stopped, uint64_t *took_us);
 /* Which lack what; empty: none does. */
 void cluster_behind(struct cluster *cluster, char out[static BEHIND_TEXT_MAX]);
 /* From now until every monitor reports no lag to any local region, from figures newer than now; same codes. */
-int cluster_wait_lag_zero(struct cluster *cluster, uint32_t timeout_ms, const volatile sig_atomic_t *stopped, uint64_t *took_us);
+int cluster_wait_lag_zero(
+    struct cluster *cluster, uint32_t timeout_ms, const volatile sig_atomic_t *stopped, uint64_t *took_us);
 /* Sum over local regions of after - before. */
 uint64_t cluster_difference(const struct cluster *cluster, const struct cluster_sample *before,
     const struct cluster_sample *after, enum actor actor, enum counter counter);

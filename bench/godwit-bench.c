@@ -225,10 +225,11 @@ static int measure(struct flags *flags, struct report *r, struct workload *workl
 		say(flags, "waiting for the regions to be even");
 	if (!flags->apart && cluster_wait_caught_up(cluster, flags->wait_secs * 1000, &stopped, &took) != 0) {
 		cluster_behind(cluster, r->behind);
-		return stopped ? error_set(error, ERR_UNREACHABLE, "interrupted before anything was measured%s%s", r->behind[0] ? "; " : "",
-		                     r->behind)
+		return stopped ? error_set(error, ERR_UNREACHABLE, "interrupted before anything was measured%s%s",
+		                     r->behind[0] ? "; " : "", r->behind)
 		               : error_set(error, ERR_UNREACHABLE,
-		                     "the regions do not hold the same writes after %u s of waiting (--wait-secs): %s; is a link cut?",
+		                     "the regions do not hold the same writes after %u s of waiting (--wait-secs): %s; is a "
+		                     "link cut?",
 		                     flags->wait_secs, r->behind);
 	}
 	/* Apart, samples are no whole anyway. */

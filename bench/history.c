@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/values.h"
 #include "base/text.h"
+#include "bench/values.h"
 
 #define FLUSH_SIZE (256u * 1024)
 

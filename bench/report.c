@@ -163,9 +163,9 @@ static void cost_table(const struct report *r, const struct sums *s, FILE *out)
 
 static void operations_row(const struct report *r, const char *name, const struct tally *t, FILE *out)
 {
-	fprintf(out, "%-24s %12.0f %12.0f %12llu %10llu %10llu %10llu\n", name, rate(t->writes, r),
-	    rate(t->reads, r), (unsigned long long)t->check_failed, (unsigned long long)t->refused,
-	    (unsigned long long)t->unknown, (unsigned long long)t->failed);
+	fprintf(out, "%-24s %12.0f %12.0f %12llu %10llu %10llu %10llu\n", name, rate(t->writes, r), rate(t->reads, r),
+	    (unsigned long long)t->check_failed, (unsigned long long)t->refused, (unsigned long long)t->unknown,
+	    (unsigned long long)t->failed);
 }
 
 static void operations_table(const struct report *r, const struct sums *s, FILE *out)
@@ -210,8 +210,8 @@ void report_table(const struct report *r, FILE *out)
 	if (r->cluster->local_count < 2)
 		fprintf(out, "catching up              not measured: fewer than two regions are on this machine\n");
 	else if (!r->caught_up)
-		fprintf(out, "catching up              NOT caught up in time: the regions hold different writes%s%s\n", r->behind[0] ? ": " : "",
-		    r->behind);
+		fprintf(out, "catching up              NOT caught up in time: the regions hold different writes%s%s\n",
+		    r->behind[0] ? ": " : "", r->behind);
 	else
 		fprintf(out, "catching up              %.1f ms after the last answer%s\n", ms(r->caught_up_us),
 		    r->lag_zero ? "" : "; the monitors do not show a lag of 0 yet");

@@ -17,7 +17,7 @@ struct report {
 	double seconds;                /* measured */
 	uint64_t loaded_keys, load_us; /* 0: nothing was loaded */
 	const struct cluster_sample *before, *after;
-	bool caught_up, lag_zero; /* in time */
+	bool caught_up, lag_zero;     /* in time */
 	char behind[BEHIND_TEXT_MAX]; /* who lacks what, when it is not caught up */
 	uint64_t caught_up_us, lag_zero_us;
 	uint64_t history_lines;

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "bench/history.h"
 #include "bench/zipf.h"
-#include "base/error.h"
 #include "runtime/topology.h"
 #include "shm/counters.h"
 
@@ -49,7 +49,8 @@ int workload_new(struct workload **workload, const struct workload_options *opti
 void workload_free(struct workload *workload);
 /* Writes every key once. Refusals for lack of room are tried again; anything else that is not ok ends it with its code. */
 int workload_load(struct workload *workload, uint64_t *took_ns, struct error_context *error);
-/* Blocks until the last operation was answered or given up. *measured_s: how long was measured; less than asked for when it was stopped. */
+/* Blocks until the last operation was answered or given up. *measured_s: how long was measured; less than asked for when it was
+ * stopped. */
 int workload_run(
     struct workload *workload, uint32_t warmup_ms, uint32_t seconds, double *measured_s, struct error_context *error);
 /* By place in the topology; NULL for a region without clients. */

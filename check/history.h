@@ -21,8 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "check/names.h"
 #include "base/error.h"
+#include "check/names.h"
 
 #define VALUE_ABSENT   0u /* number of the value of a key that is not there */
 #define TIME_NEVER     INT64_MAX

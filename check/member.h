@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "check/names.h"
 #include "base/error.h"
+#include "check/names.h"
 
 /* The one object that bytes hold; NULL with a reason. json_decref when done. */
 json_t *member_object(const char *bytes, size_t size, struct error_context *error);

@@ -8,9 +8,9 @@
 #include <time.h>
 #include <zmq.h>
 
+#include "base/error.h"
 #include "client/admin.h"
 #include "client/wire.h"
-#include "base/error.h"
 #include "runtime/keys.h"
 
 #define CONNECTION_PIPELINE_MAX     65536u

@@ -9,9 +9,9 @@
 
 #include <jansson.h>
 
+#include "base/bytes.h"
 #include "check/judge.h"
 #include "check/memory.h"
-#include "base/bytes.h"
 
 #define FILE_SIZE_MAX (16ull * 1024 * 1024 * 1024)
 #define FINALS_MAX    16u

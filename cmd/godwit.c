@@ -43,7 +43,8 @@ static void help_all(FILE *out)
 	}
 	fprintf(out, "\nflags of every command\n");
 	options_help(common_options, out);
-	fprintf(out, "\n`godwit COMMAND --help` lists the flags of one, `godwit help topology` what a topology may say. Exit codes: 0 done, 1 not found or a check failed, 2 "
+	fprintf(out, "\n`godwit COMMAND --help` lists the flags of one, `godwit help topology` what a topology may say. Exit "
+	             "codes: 0 done, 1 not found or a check failed, 2 "
 	             "wrong use,\n"
 	             "3 refused (certainly not applied), 4 outcome unknown, 5 not reachable.\n");
 }

@@ -9,8 +9,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "commit/state.h"
 #include "base/bytes.h"
+#include "commit/state.h"
 
 #define FOREMOST_HOPS 64u
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What to propose for a transaction in recovery, and over what: of the replies alone. Nothing is changed here but the list of what may be
- * passed over. */
+ * What to propose for a transaction in recovery, and over what: of the replies alone. Nothing is changed here but the list of
+ * what may be passed over. */
 #include "commit/state.h"
 
 enum choice choose(const struct evidence *evidence)

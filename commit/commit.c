@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commit/state.h"
 #include "base/bytes.h"
+#include "commit/state.h"
 
 #define SECOND            1000000000ull
 #define WITHDRAW_ATTEMPTS 8u
@@ -131,10 +131,11 @@ uint32_t commit_in_doubt(const struct commit *c, struct commit_in_doubt *list, u
 		if (t->noted || t->decided_known || is_echo(t))
 			continue;
 		if (count < capacity)
-			list[count] = (struct commit_in_doubt){
-			    .id = t->id,
+			list[count] = (struct commit_in_doubt){.id = t->id,
 			    .body = t->operations ? t->body : (struct commit_body){0},
-			    .voted = t->voted, .coordinating = t->coordinating, .since_ns = t->since_ns};
+			    .voted = t->voted,
+			    .coordinating = t->coordinating,
+			    .since_ns = t->since_ns};
 		count++;
 	}
 	return count;

@@ -28,12 +28,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/commit_entry.h"
 #include "base/error.h"
+#include "core/commit_entry.h"
 
-#define COMMIT_HOLDS_MAX      8u
-#define COMMIT_EFFECTS_MAX    256u
-#define COMMIT_SCRATCH        (96u * 1024)
+#define COMMIT_HOLDS_MAX   8u
+#define COMMIT_EFFECTS_MAX 256u
+#define COMMIT_SCRATCH     (96u * 1024)
 /* A piece of work begins when so much is free, and adds no more than that before it asks again (state.h). */
 #define COMMIT_WORK_EFFECTS 24u
 #define COMMIT_WORK_SCRATCH (40u * 1024)
@@ -71,8 +71,8 @@ struct commit_message {
 	int16_t reason; /* of NO: an ERR_ code */
 	bool is_final;  /* the condition can never hold again */
 	bool coordinates, withdrawn, dead, forgotten, committed;
-	bool blank;                   /* PROMISED: the sender promises, and knows nothing else of it */
-	struct commit_id id, version; /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
+	bool blank;                       /* PROMISED: the sender promises, and knows nothing else of it */
+	struct commit_id id, version;     /* version: of NO the row's stamp or the duplicate's; of TOLD the row's */
 	uint64_t ballot, accepted_ballot; /* VOTE: ballot is how long PREPARE waited there for keys, in nanoseconds */
 	/* ASK, TOLD: which; VOTE: of NO which request, of CHECK_FAILED which operation, of YES since when requests wait here
 	 * for the keys (as in a body), of DECIDED after a commit since when they wait anywhere, 0: none */
@@ -126,7 +126,7 @@ struct commit_event {
 			const uint8_t *key;
 		} read;
 		struct {
-			uint8_t from; /* whom the transport says it is from */
+			uint8_t from;                         /* whom the transport says it is from */
 			const struct commit_message *message; /* as commit_message_decode() lets it pass */
 		} message;
 		struct {
@@ -147,7 +147,8 @@ struct commit_event {
 		} replay;
 		struct {
 			int code;           /* client transactions are refused with this code; 0: taken again */
-			bool takes_deletes; /* but for those that only delete (and check): they free what there is too little of */
+			bool takes_deletes; /* but for those that only delete (and check): they free what there is too little of
+			                     */
 		} refuse;
 	};
 };
@@ -190,10 +191,10 @@ struct commit_options {
 	uint8_t region;
 	uint32_t regions;     /* bit mask of all configured ones */
 	uint64_t incarnation; /* random, another at each start: answers to the one before are not taken for this one's (B27) */
-	uint64_t resend_ns;                                   /* a coordinator asks again, at the latest */
-	uint64_t in_doubt_ns;                                 /* a participant starts recovery */
-	uint64_t unstreamed_ns;                               /* a commit known by message has to have come by stream */
-	uint64_t carry_lsn; /* what is undecided for so much of the log is written again at its end; 0: 32 MiB */
+	uint64_t resend_ns;   /* a coordinator asks again, at the latest */
+	uint64_t in_doubt_ns; /* a participant starts recovery */
+	uint64_t unstreamed_ns; /* a commit known by message has to have come by stream */
+	uint64_t carry_lsn;     /* what is undecided for so much of the log is written again at its end; 0: 32 MiB */
 	uint32_t transactions, requests, reads, keys, memory; /* capacities; 0: default. keys and memory: powers of two */
 	uint64_t arena;                                       /* bytes, a power of two; 0: 256 MiB */
 	commit_lookup *lookup;
@@ -204,7 +205,7 @@ struct commit_counts { /* totals */
 	uint64_t commits, aborts, withdrawn, wounded, requeued, shared, recovered, recoveries, reads, reads_waited, noted,
 	    rescued;
 	uint64_t work_effects, work_scratch; /* not totals: most that one piece of work added */
-	uint64_t contradictions; /* a decision that differs from one known: a broken promise somewhere */
+	uint64_t contradictions;             /* a decision that differs from one known: a broken promise somewhere */
 };
 struct commit_in_doubt {
 	struct commit_id id;
@@ -217,8 +218,8 @@ struct commit;
 int commit_new(struct commit **c, const struct commit_options *options, uint64_t stored_bound, uint64_t forgotten_hlc);
 void commit_free(struct commit *c);
 void commit_step(struct commit *c, const struct commit_event *event, struct commit_effects *out);
-uint64_t commit_ticket(const struct commit *c); /* of the last entry */
-bool commit_room(const struct commit *c);       /* for new work: clients' requests, others' PREPAREs */
+uint64_t commit_ticket(const struct commit *c);   /* of the last entry */
+bool commit_room(const struct commit *c);         /* for new work: clients' requests, others' PREPAREs */
 bool commit_streams_room(const struct commit *c); /* for a commit that comes by stream */
 /* After REPLAY: false when the tables did not hold all that was undecided. Such a machine must not be started: it would have
  * forgotten votes and promises. */

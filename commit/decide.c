@@ -207,8 +207,7 @@ void gathering_timer(struct commit *c, struct request *r, bool is_late)
 {
 	if (is_late) {
 		if (!r->answered)
-			answer_later(
-			    c, r, ERR_UNKNOWN_OUTCOME, commit_not_everywhere, r->version);
+			answer_later(c, r, ERR_UNKNOWN_OUTCOME, commit_not_everywhere, r->version);
 		r->answered = true;
 		uint32_t *link = &c->request_gathering;
 		while (*link != (uint32_t)(r - c->requests))

@@ -33,8 +33,9 @@ static uint32_t fields_of(const struct commit_message *m)
 {
 	return (m->reason ? FIELD_REASON : 0) | (is_none(m->version) ? 0 : FIELD_VERSION) | (m->ballot ? FIELD_BALLOT : 0) |
 	       (m->accepted_ballot ? FIELD_ACCEPTED_BALLOT : 0) | (m->read ? FIELD_READ : 0) | (m->voters ? FIELD_VOTERS : 0) |
-	       (m->hold_count ? FIELD_HOLDS : 0) | (m->seen_count ? FIELD_SEEN : 0) | (m->key_size || m->keyspace ? FIELD_KEY : 0) |
-	       (m->value_size ? FIELD_VALUE : 0) | (m->body && m->body_size ? FIELD_BODY : 0);
+	       (m->hold_count ? FIELD_HOLDS : 0) | (m->seen_count ? FIELD_SEEN : 0) |
+	       (m->key_size || m->keyspace ? FIELD_KEY : 0) | (m->value_size ? FIELD_VALUE : 0) |
+	       (m->body && m->body_size ? FIELD_BODY : 0);
 }
 
 static size_t size_of(const struct commit_message *m, uint32_t fields)
@@ -294,7 +295,8 @@ int commit_message_decode(
 		m->assigned.sequence[i] = take_u64(&cursor);
 	struct commit_body body;
 	if (cursor.bad || cursor.at != cursor.end || !m->type || m->type >= COMMIT_MESSAGE_TYPES ||
-	    (m->blank && m->type != COMMIT_PROMISED) || m->decision > COMMIT_COMMITTED || m->accepted_value > COMMIT_COMMITTED || m->key_size > KEY_SIZE_MAX || m->value_size > VALUE_SIZE_MAX ||
+	    (m->blank && m->type != COMMIT_PROMISED) || m->decision > COMMIT_COMMITTED ||
+	    m->accepted_value > COMMIT_COMMITTED || m->key_size > KEY_SIZE_MAX || m->value_size > VALUE_SIZE_MAX ||
 	    m->id.share || m->reason > 0)
 		return ERR_MALFORMED;
 	if (m->body && commit_body_open(&body, m->body, m->body_size) < 0)

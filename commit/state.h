@@ -13,10 +13,10 @@
 #define GODWIT_COMMIT_STATE_H
 #include <assert.h>
 
-#include "commit/commit.h"
-#include "core/reply_cache.h"
 #include "base/broken.h"
+#include "commit/commit.h"
 #include "core/hlc.h"
+#include "core/reply_cache.h"
 
 #define NOBODY          UINT32_MAX
 #define ANSWER_REFUSED  16 /* state in the memory of answers: sequence is minus the code */
@@ -85,9 +85,9 @@ struct recovery {
 	uint32_t transaction;
 	uint64_t begun_ns;
 	struct reply replies[REGIONS_MAX];
-	struct vector assigned; /* of all who replied */
-	uint32_t blanks;        /* regions that promised and have no say */
-	uint32_t seen_count;    /* operations known when the look began */
+	struct vector assigned;    /* of all who replied */
+	uint32_t blanks;           /* regions that promised and have no say */
+	uint32_t seen_count;       /* operations known when the look began */
 	struct commit_seen seen[]; /* newest of all replies, one an operation */
 };
 enum phase { PHASE_NONE, PHASE_PROMISING, PHASE_ACCEPTING };
@@ -163,8 +163,8 @@ static inline bool is_promised(const struct transaction *t)
 	return !BROKEN(M5) && (t->promised || t->accepted_ballot);
 }
 
-/* All that is here of it is that somebody asked, after this region may have forgotten it. It holds nothing; who does will see to
- * it. */
+/* All that is here of it is that somebody asked, after this region may have forgotten it. It holds nothing; who does will see
+ * to it. */
 static inline bool is_echo(const struct transaction *t)
 {
 	return (t->forgot_abort || t->forgot_commit) && !t->voted && !t->coordinating &&
@@ -177,8 +177,8 @@ static inline bool holds_by_promise(const struct transaction *t)
 	return t->holding && !t->voted && !t->coordinating && t->accepted_value != COMMIT_COMMITTED && !t->decided_known;
 }
 
-/* h is a later transaction of t's coordinator on a key of both. That one frees a lock only with a decision, and has it in its log
- * before others hear of t: t is decided, and h in nobody's way. */
+/* h is a later transaction of t's coordinator on a key of both. That one frees a lock only with a decision, and has it in its
+ * log before others hear of t: t is decided, and h in nobody's way. */
 static inline bool went_on(const struct transaction *h, const struct transaction *t)
 {
 	return h->id.region == t->id.region && commit_id_compare(h->id, t->id) > 0;
@@ -192,8 +192,9 @@ struct request_key {
 struct request {
 	enum request_state state;
 	bool answered, ack_all, duplicate;
-	bool rides; /* ACTIVE: not in the body, since its condition fails on what the body writes */
-	bool uncertain; /* an earlier copy may have been taken that is not remembered here: by another region, before a restart */
+	bool rides;     /* ACTIVE: not in the body, since its condition fails on what the body writes */
+	bool uncertain; /* an earlier copy may have been taken that is not remembered here: by another region, before a restart
+	                 */
 	bool expired;   /* somebody may have committed and forgotten it: sent before that */
 	uint64_t route, client_id, number, after, deadline_ns, arrived_ns, not_before_ns;
 	uint64_t since; /* a reading of the clock of strong stamps, which wrong wall clocks only put ahead, for all alike */
@@ -220,13 +221,13 @@ struct key {
 	uint32_t references;
 	uint32_t chain;
 	uint8_t inline_bytes[KEY_INLINE];
-	uint8_t *bytes; /* inline_bytes, or this slot's place in long_keys */
+	uint8_t *bytes;        /* inline_bytes, or this slot's place in long_keys */
 	struct commit_row row; /* newest committed; value not kept */
 	bool damaged;          /* the store could not read it, and row says nothing */
 	uint64_t apply_ticket; /* of its newest commit; until that is applied it is in a list in this order */
 	uint32_t apply_newer, apply_older;
-	uint32_t holders;       /* transaction << 8 | operation */
-	uint32_t prepare_first; /* transactions waiting, in the order of goes_first */
+	uint32_t holders;                     /* transaction << 8 | operation */
+	uint32_t prepare_first;               /* transactions waiting, in the order of goes_first */
 	uint32_t request_first, request_last; /* in order of arrival: request << 8 | operation */
 	uint64_t batch;                       /* the batch that has it, and where */
 	uint32_t batch_place;
@@ -302,7 +303,7 @@ struct history {
 /* Being put together; nothing of it outlives the step. */
 struct batch_key {
 	uint32_t key;
-	bool written, closed; /* closed: somebody who cannot join waits first for it */
+	bool written, closed;              /* closed: somebody who cannot join waits first for it */
 	struct commit_operation operation; /* bytes of the requests */
 };
 struct batch {
@@ -322,7 +323,7 @@ struct commit {
 	uint64_t now_ns, now_ms, started_ns;
 	uint64_t round_trip_ns[REGIONS_MAX]; /* smoothed: PREPARE to vote, disk included; see round_trip_note */
 	struct contender contenders[CONTENDERS];
-	uint32_t peers; /* that seem to be there */
+	uint32_t peers;                /* that seem to be there */
 	uint64_t gone_ns[REGIONS_MAX]; /* since when one does not */
 	int refusing;
 	bool takes_deletes; /* all the same */
@@ -334,7 +335,7 @@ struct commit {
 	uint32_t *looks_free;
 	uint32_t look_count, look_free_count;
 	uint64_t look_ends_ns; /* none of them gives way before */
-	void **freed; /* given back when the next step begins */
+	void **freed;          /* given back when the next step begins */
 	uint32_t freed_count;
 
 	struct transaction *transactions;
@@ -383,10 +384,10 @@ struct commit {
 	uint32_t timer_place; /* a sweep under way */
 	enum { SWEEP_NONE, SWEEP_TRANSACTIONS, SWEEP_REQUESTS, SWEEP_READS } sweep;
 	struct commit_counts counts;
-	struct commit_effects *out; /* of this step */
+	struct commit_effects *out;          /* of this step */
 	uint32_t work_effects, work_scratch; /* where the piece of work under way began */
-	struct commit_head head;    /* scratch of entries */
-	uint8_t *body;              /* scratch of a new body, COMMIT_BODY_MAX */
+	struct commit_head head;             /* scratch of entries */
+	uint8_t *body;                       /* scratch of a new body, COMMIT_BODY_MAX */
 };
 
 /* For what one event leaves to be done once the disk has it, beside what nothing can hold back (tables_init). */
@@ -540,7 +541,7 @@ void requests_gathered(struct commit *c, uint8_t region, struct commit_id id); /
 void gathering_timer(struct commit *c, struct request *r, bool is_late);
 
 /* choose.c */
-struct evidence {                       /* all that a choice rests on */
+struct evidence {                   /* all that a choice rests on */
 	uint32_t regions, promises; /* bit masks: all, and those who have replied */
 	uint8_t coordinator;
 	uint32_t needed;              /* YES votes besides the coordinator's COMMIT */
@@ -595,8 +596,8 @@ void request_take(struct commit *c, const struct commit_event *e);
 void request_retry(struct commit *c, struct request *r, uint64_t delay_ns);
 uint64_t request_pause_ns(struct request *r); /* before it is begun again: longer each time */
 void request_end(struct commit *c, struct request *r, int code, const char *reason, struct commit_id version);
-void request_unlink(struct commit *c, struct request *r); /* out of all queues; whoever is behind it is not woken */
-void request_unwait(struct commit *c, struct request *r); /* they are */
+void request_unlink(struct commit *c, struct request *r);   /* out of all queues; whoever is behind it is not woken */
+void request_unwait(struct commit *c, struct request *r);   /* they are */
 void request_with_all(struct commit *c, struct request *r); /* it waits for all of its keys again */
 void request_timer(struct commit *c, struct request *r);
 void request_confirm(struct commit *c, struct request *r);

@@ -128,11 +128,11 @@ void contender_note(struct commit *c, const struct transaction *t, uint8_t regio
 	}
 }
 
-/* t is committed, and somewhere a request has waited for its keys since then, the oldest that its coordinator knows of: with more
- * regions than three, whoever begins at once meets others that do, none of them gets a majority, and all but the oldest have to be
- * withdrawn first. Then only the oldest begins, which hears of it in half a round trip, and its PREPARE comes in another; nobody is
- * farther away than the farthest. Of three, one vote besides its own is enough: there both begin, which is sooner (sim-commit --hot:
- * 113 ms a commit, 127 in turn; of five 276 to 374, and 169 in turn). */
+/* t is committed, and somewhere a request has waited for its keys since then, the oldest that its coordinator knows of: with
+ * more regions than three, whoever begins at once meets others that do, none of them gets a majority, and all but the oldest
+ * have to be withdrawn first. Then only the oldest begins, which hears of it in half a round trip, and its PREPARE comes in
+ * another; nobody is farther away than the farthest. Of three, one vote besides its own is enough: there both begin, which is
+ * sooner (sim-commit --hot: 113 ms a commit, 127 in turn; of five 276 to 374, and 169 in turn). */
 void next_note(struct commit *c, const struct transaction *t, uint64_t since)
 {
 	uint8_t farthest = c->options.region;
@@ -149,8 +149,8 @@ bool contender_goes_first(const struct commit *c, const struct key *key, uint64_
 	return contender->key_hash == key->hash && c->now_ns < contender->until_ns && contender->since < since;
 }
 
-/* As far away as the farthest of the nearest majority: with whom it can be decided. Of those that are not there nobody waits for a
- * vote; with too few that are, for the farthest. */
+/* As far away as the farthest of the nearest majority: with whom it can be decided. Of those that are not there nobody waits
+ * for a vote; with too few that are, for the farthest. */
 static uint64_t majority_ns(const struct commit *c)
 {
 	uint64_t nearest_ns[REGIONS_MAX];

@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "commit/state.h"
 #include "base/bytes.h"
+#include "commit/state.h"
 
 #define RETRY_NS        20000000ull
 #define RETRY_DOUBLINGS 6u
@@ -26,8 +26,10 @@ static void answer_now(struct commit *c, const struct commit_event *e, int code,
 /* Nothing was done about it, so that no disk has to know. */
 static void refuse_now(struct commit *c, const struct commit_event *e, int code)
 {
-	effect_add(c, COMMIT_EFFECT_ANSWER)->answer = (struct commit_answer){
-	    .route = e->transaction.route, .number = e->transaction.number, .arrived_ns = e->transaction.arrived_ns, .code = code};
+	effect_add(c, COMMIT_EFFECT_ANSWER)->answer = (struct commit_answer){.route = e->transaction.route,
+	    .number = e->transaction.number,
+	    .arrived_ns = e->transaction.arrived_ns,
+	    .code = code};
 }
 
 static void request_free(struct commit *c, struct request *r)
@@ -64,7 +66,8 @@ static bool is_replaced(const struct commit *c, const struct request *r)
 	for (uint32_t i = 0; i < r->operation_count; i++) {
 		struct commit_operation operation;
 		commit_body_operation(&body, &at, &operation);
-		if (operation.condition == COMMIT_IF_VERSION && history_replaced(c, &c->keys[r->keys[i].key], operation.expected))
+		if (operation.condition == COMMIT_IF_VERSION &&
+		    history_replaced(c, &c->keys[r->keys[i].key], operation.expected))
 			return true;
 	}
 	return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How far is a region's wall clock from the majority's? Each clock is told by its offset: what it shows less a monotonic clock of
- * this machine, the same for all, in microseconds.
+ * How far is a region's wall clock from the majority's? Each clock is told by its offset: what it shows less a monotonic clock
+ * of this machine, the same for all, in microseconds.
  *
  *   measured:  an answer to a heartbeat proves a range, as wide as its round trip; ranges are narrowed by each other, and a
  *              clock that was set shows as one that does not meet the range before it (Marzullo, "Maintaining the time in a
@@ -18,10 +18,9 @@
 struct clock_range {
 	int64_t low_us, high_us; /* the offset lies between them */
 };
-/* The first sample of a clock: range_before NULL. wall_ms: what the peer showed, at some time between the monotonic times asked_ns
- * and now_ns. Readings beyond the year 4199 count as that. */
-struct clock_range skew_range_of(
-    const struct clock_range *range_before, uint64_t wall_ms, uint64_t asked_ns, uint64_t now_ns);
+/* The first sample of a clock: range_before NULL. wall_ms: what the peer showed, at some time between the monotonic times
+ * asked_ns and now_ns. Readings beyond the year 4199 count as that. */
+struct clock_range skew_range_of(const struct clock_range *range_before, uint64_t wall_ms, uint64_t asked_ns, uint64_t now_ns);
 int64_t skew_range_middle_us(const struct clock_range *range);
 int64_t skew_offset_us(uint64_t wall_ms, uint64_t monotonic_ns);
 

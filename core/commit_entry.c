@@ -218,8 +218,7 @@ int commit_entry_open(const uint8_t *bytes, size_t size, struct commit_head *hea
 	return code < 0 || (head->previous_count && head->previous_count != body->operation_count) ? ERR_MALFORMED : 0;
 }
 
-bool commit_row_apply(
-    struct commit_row *row, struct commit_id id, struct commit_id previous, const struct commit_operation *o)
+bool commit_row_apply(struct commit_row *row, struct commit_id id, struct commit_id previous, const struct commit_operation *o)
 {
 	bool changed = false;
 	if (commit_id_compare(id, row->stamp) > 0) {
@@ -346,7 +345,6 @@ int commit_version_parse(struct commit_id *version, const char *text)
 		text = number_take(text + 1, 0xffff, &share);
 	if (!text || *text)
 		return ERR_MALFORMED;
-	*version = (struct commit_id){
-	    .hlc = milliseconds << 16 | counter, .share = (uint16_t)share, .region = (uint8_t)region};
+	*version = (struct commit_id){.hlc = milliseconds << 16 | counter, .share = (uint16_t)share, .region = (uint8_t)region};
 	return 0;
 }

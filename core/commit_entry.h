@@ -4,8 +4,8 @@
  * Pure encodings and one merge, so that the store applies a commit without knowing how it was reached (docs/spec).
  *
  * Body, the same bytes in messages and entries:
- *   u8 2 | u8 ack all | u64 born | u64 since | u16 requests | (u64 client, u64 number, u64 first ms)... | u16 operations | operation...
- *   operation: u8 kind | u8 condition | u16 keyspace | u16 share | u16 key size | key | u32 value size | value |
+ *   u8 2 | u8 ack all | u64 born | u64 since | u16 requests | (u64 client, u64 number, u64 first ms)... | u16 operations |
+ * operation... operation: u8 kind | u8 condition | u16 keyspace | u16 share | u16 key size | key | u32 value size | value |
  *              with IF_VERSION: u64 hlc, u8 region, u16 share
  *   One operation a key, whatever number of requests wrote it: the share is that of the request whose write stays.
  * Entry: head, then a body where there is one:
@@ -23,12 +23,12 @@
 #include "base/error.h"
 #include "core/record.h"
 
-#define COMMIT_OPERATIONS_MAX    256u
-#define COMMIT_REQUESTS_MAX      256u /* that share one transaction */
-#define COMMIT_BODY_MAX          (VALUE_SIZE_MAX + 256u * 1024)
-#define COMMIT_HEAD_MAX          (8u + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9 + 2)
-#define COMMIT_BODY_BEGIN_SIZE   20u
-#define COMMIT_REQUEST_NAME_SIZE 24u
+#define COMMIT_OPERATIONS_MAX     256u
+#define COMMIT_REQUESTS_MAX       256u /* that share one transaction */
+#define COMMIT_BODY_MAX           (VALUE_SIZE_MAX + 256u * 1024)
+#define COMMIT_HEAD_MAX           (8u + 1 + 8 + 1 + 1 + 2 + COMMIT_OPERATIONS_MAX * 9 + 2)
+#define COMMIT_BODY_BEGIN_SIZE    20u
+#define COMMIT_REQUEST_NAME_SIZE  24u
 #define COMMIT_OPERATION_SHARE_AT 4u
 
 /* Names a transaction and, with share, the versions it makes. Ordered by HLC, then region: the order of commits. */
@@ -86,8 +86,8 @@ struct commit_row {
 bool commit_row_apply(
     struct commit_row *row, struct commit_id id, struct commit_id previous, const struct commit_operation *operation);
 
-#define COMMIT_ROW_MARK      0xffu
-#define COMMIT_ROW_OVERHEAD  31u
+#define COMMIT_ROW_MARK       0xffu
+#define COMMIT_ROW_OVERHEAD   31u
 #define COMMIT_ROW_UNDIGESTED 10u /* mark and previous: who finished a transaction may know less of what it replaced */
 static inline bool commit_row_is(const uint8_t *bytes, size_t size)
 {
@@ -117,8 +117,8 @@ struct commit_body {
 	const uint8_t *bytes; /* borrowed */
 	uint32_t size;
 	bool ack_all;
-	uint64_t born;     /* the coordinator's incarnation: stamp below all of its transactions */
-	uint64_t since;    /* as its region's clock of strong stamps read when its oldest request came; the older goes first */
+	uint64_t born;  /* the coordinator's incarnation: stamp below all of its transactions */
+	uint64_t since; /* as its region's clock of strong stamps read when its oldest request came; the older goes first */
 	uint32_t request_count, operation_count;
 	uint32_t requests_at, operations_at;
 };

@@ -23,8 +23,14 @@ struct hlc {
 	uint64_t bound; /* stamps up to here may be given out without storing a new bound */
 };
 
-static inline uint64_t hlc_milliseconds(uint64_t stamp) { return stamp >> 16; }
-static inline uint64_t hlc_pack(uint64_t ms, uint16_t counter) { return ms << 16 | counter; }
+static inline uint64_t hlc_milliseconds(uint64_t stamp)
+{
+	return stamp >> 16;
+}
+static inline uint64_t hlc_pack(uint64_t ms, uint16_t counter)
+{
+	return ms << 16 | counter;
+}
 
 /* Starts from the stored bound: every stamp given out later is above it. */
 void hlc_init(struct hlc *clock, uint64_t stored_bound);

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "core/commit_entry.h"
 #include "base/error.h"
 #include "base/varint.h"
+#include "core/commit_entry.h"
 
 _Static_assert(RECORD_ENTRY_MAX >= COMMIT_BODY_MAX + COMMIT_HEAD_MAX, "a record holds the largest transaction");
 
@@ -95,8 +95,9 @@ static long transaction_decode(struct record *r, const uint8_t *bytes, const uin
 	r->key_size = r->value_size = 0;
 	r->entry = at;
 	r->entry_size = (uint32_t)(end - at);
-	if (r->keyspace || (size_t)(end - at) > RECORD_ENTRY_MAX || commit_entry_open(at, (size_t)(end - at), &head, &body) < 0 ||
-	    !body.bytes || head.previous_count != body.operation_count || head.id.hlc != r->hlc)
+	if (r->keyspace || (size_t)(end - at) > RECORD_ENTRY_MAX ||
+	    commit_entry_open(at, (size_t)(end - at), &head, &body) < 0 || !body.bytes ||
+	    head.previous_count != body.operation_count || head.id.hlc != r->hlc)
 		return ERR_MALFORMED;
 	return end - bytes;
 }

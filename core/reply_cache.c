@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stddef.h>
 
-/* Four requests of a client that follow each other share half a cache line of places, since they come and go together; with eight,
- * probes that meet others' lines take back what that saves. */
+/* Four requests of a client that follow each other share half a cache line of places, since they come and go together; with
+ * eight, probes that meet others' lines take back what that saves. */
 static uint32_t request_hash(uint64_t client_id, uint64_t number)
 {
 	uint64_t x = (client_id ^ (number >> 2) * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;

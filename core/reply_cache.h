@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPLY_CACHE_ANSWERS     (1u << 19)
-#define REPLY_CACHE_CLIENTS     (1u << 13)
-#define REPLY_CACHE_WAYS 8u
+#define REPLY_CACHE_ANSWERS (1u << 19)
+#define REPLY_CACHE_CLIENTS (1u << 13)
+#define REPLY_CACHE_WAYS    8u
 
 enum reply_state { REPLY_PARKED, REPLY_DONE };
 
@@ -27,7 +27,8 @@ struct reply_answer {
 	uint64_t hlc;
 	uint64_t added_ns; /* monotonic: the request was first sent before that */
 	uint8_t state;
-	/* Of a strong refusal: it holds for whatever copies are in other regions. Of a strong commit: every region has it on its disk. */
+	/* Of a strong refusal: it holds for whatever copies are in other regions. Of a strong commit: every region has it on
+	 * its disk. */
 	bool for_all;
 	bool has_version; /* {own region: sequence} is a true version: the write has seen all of its region's before it */
 };
@@ -53,7 +54,7 @@ struct reply_cache {
 	uint64_t now_ns;       /* monotonic; kept up to date by the owner */
 	uint64_t complete_ns;  /* monotonic: every request first sent later that was applied here is remembered; 0: all */
 	uint64_t complete_hlc; /* every write stamped later is remembered; 0: all */
-	uint32_t capacity;    /* power of two */
+	uint32_t capacity;     /* power of two */
 };
 
 /* Bytes of storage for so many answers. */

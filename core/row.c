@@ -6,9 +6,9 @@
 
 #include "base/broken.h"
 #include "base/bytes.h"
-#include "core/commit_entry.h"
 #include "base/error.h"
 #include "base/varint.h"
+#include "core/commit_entry.h"
 
 /* (region, sequence) as one rising integer would need 68 bits; region first, then sequence. */
 static bool dot_before(struct dot a, struct dot b)

@@ -25,7 +25,7 @@
 #include "core/vector.h"
 
 #define SIBLINGS_PER_REGION_MAX 8u
-#define SIBLINGS_MAX (REGIONS_MAX * SIBLINGS_PER_REGION_MAX)
+#define SIBLINGS_MAX            (REGIONS_MAX * SIBLINGS_PER_REGION_MAX)
 
 struct sibling {
 	struct dot dot;
@@ -38,14 +38,14 @@ struct sibling {
 struct row {
 	struct vector context;
 	uint32_t sibling_count; /* 0 in a fresh row; later only if contexts covered each other, which no honest region writes */
-	uint32_t trimmed;       /* writes left out by the cap since row_init or row_decode; not encoded, 0 unless an origin misbehaves */
+	uint32_t
+	    trimmed; /* writes left out by the cap since row_init or row_decode; not encoded, 0 unless an origin misbehaves */
 	struct sibling siblings[SIBLINGS_MAX];
 };
 
-/* What a write did to the siblings. The context may grow in each case, ROW_UNCHANGED included: the row must be stored unless its
- * bytes are the same, or a later, older write would come back.
- * ROW_UNCHANGED: known or superseded already. ROW_REPLACED: what was there, if anything, is superseded. ROW_CONFLICT: the write
- * is new, and an earlier one stays beside it. */
+/* What a write did to the siblings. The context may grow in each case, ROW_UNCHANGED included: the row must be stored unless
+ * its bytes are the same, or a later, older write would come back. ROW_UNCHANGED: known or superseded already. ROW_REPLACED:
+ * what was there, if anything, is superseded. ROW_CONFLICT: the write is new, and an earlier one stays beside it. */
 enum row_change { ROW_UNCHANGED, ROW_REPLACED, ROW_CONFLICT };
 
 void row_init(struct row *row);
@@ -69,7 +69,8 @@ enum strategy { STRATEGY_LWW, STRATEGY_FWW, STRATEGY_PRIORITY };
 /* priority[region id], used by STRATEGY_PRIORITY only. Index of the winner; row must have a sibling. */
 uint32_t row_winner(const struct row *row, enum strategy strategy, const uint32_t priority[static REGIONS_MAX]);
 
-/* Digests: 128-bit sum over rows of XXH3-128(keyspace, key, row bytes; of a strong row without what it replaced). Sum, not XOR: equal hashes must not cancel. */
+/* Digests: 128-bit sum over rows of XXH3-128(keyspace, key, row bytes; of a strong row without what it replaced). Sum, not XOR:
+ * equal hashes must not cancel. */
 struct digest {
 	uint64_t low, high;
 };

@@ -21,7 +21,10 @@ struct dot {
 
 enum vector_order { VECTOR_EQUAL, VECTOR_BEFORE, VECTOR_AFTER, VECTOR_CONCURRENT };
 
-static inline bool vector_covers_dot(const struct vector *v, struct dot d) { return v->sequence[d.region] >= d.sequence; }
+static inline bool vector_covers_dot(const struct vector *v, struct dot d)
+{
+	return v->sequence[d.region] >= d.sequence;
+}
 bool vector_covers(const struct vector *a, const struct vector *b); /* a >= b in every place */
 void vector_join(struct vector *into, const struct vector *other);
 enum vector_order vector_compare(const struct vector *a, const struct vector *b);

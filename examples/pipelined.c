@@ -56,8 +56,10 @@ int main(int argc, char **argv)
 	struct timespec began, ended;
 	int code = GW_OK;
 	snprintf(key_dir, sizeof key_dir, "%s/keys", dir);
-	struct gw_options options = {
-	    .endpoint = argc > 3 ? argv[3] : "tcp://127.0.0.1:7400", .key_dir = key_dir, .region = "us-east-1", .pipeline_max = 2048};
+	struct gw_options options = {.endpoint = argc > 3 ? argv[3] : "tcp://127.0.0.1:7400",
+	    .key_dir = key_dir,
+	    .region = "us-east-1",
+	    .pipeline_max = 2048};
 	if (gw_connect(&connection, &options, reason) != GW_OK) {
 		fprintf(stderr, "%s\n", reason);
 		return 1;

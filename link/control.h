@@ -7,8 +7,8 @@
 #ifndef GODWIT_LINK_CONTROL_H
 #define GODWIT_LINK_CONTROL_H
 #include "base/error.h"
-#include "link/proxy.h"
 #include "base/text.h"
+#include "link/proxy.h"
 
 int control_command(struct proxy *proxy, const struct topology *topology, const char *command, const char *argument,
     struct text *out, struct error_context *error);

@@ -16,12 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINK_NEVER      UINT64_MAX
-#define LINK_READ_MAX   (256u * 1024)
-#define LINK_QUEUE_MIN  (1024u * 1024)
-#define LINK_QUEUE_MAX  (8u * 1024 * 1024)
-#define LINK_BACKLOG_MS 100u /* a line with less bandwidth than is offered queues this much ahead of itself, then pushes back  \
-	                      */
+#define LINK_NEVER     UINT64_MAX
+#define LINK_READ_MAX  (256u * 1024)
+#define LINK_QUEUE_MIN (1024u * 1024)
+#define LINK_QUEUE_MAX (8u * 1024 * 1024)
+#define LINK_BACKLOG_MS                                                                                                        \
+	100u /* a line with less bandwidth than is offered queues this much ahead of itself, then pushes back                  \
+	      */
 #define LINK_DELAY_MAX_MS      60000u
 #define LINK_BANDWIDTH_MAX_KIB (64u * 1024 * 1024)
 

@@ -22,8 +22,7 @@
 #define DESCRIPTORS_SPARE 64u
 #define SERVICES_EMULATED 4u
 
-static const uint32_t services_emulated[SERVICES_EMULATED] = {
-    SERVICE_STREAM, SERVICE_HEALTH, SERVICE_COMMIT, SERVICE_DIGEST};
+static const uint32_t services_emulated[SERVICES_EMULATED] = {SERVICE_STREAM, SERVICE_HEALTH, SERVICE_COMMIT, SERVICE_DIGEST};
 
 enum endpoint_kind { ENDPOINT_TIMER, ENDPOINT_LISTENER, ENDPOINT_SIDE };
 struct endpoint { /* what epoll gives back; first member of what it belongs to */

@@ -27,8 +27,8 @@ bool address_is_numeric(const char *host);
 bool address_is_wildcard(const char *host);
 /* The first of the host's addresses, of whatever machine, with that port. ERR_CONFIGURATION with the reason. */
 int address_find(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size, struct error_context *error);
-/* Listens on HOST:PORT, to see that it can be done, until *fd is closed. ERR_ALREADY_RUNS: somebody else does; ERR_CONFIGURATION with the
- * reason. */
+/* Listens on HOST:PORT, to see that it can be done, until *fd is closed. ERR_ALREADY_RUNS: somebody else does;
+ * ERR_CONFIGURATION with the reason. */
 int address_port_open(const char *host, uint16_t port, int *fd, struct error_context *error);
 
 #endif

@@ -6,9 +6,9 @@
 #ifndef GODWIT_RUNTIME_ADMIN_H
 #define GODWIT_RUNTIME_ADMIN_H
 #include "base/error.h"
+#include "base/text.h"
 #include "runtime/loop.h"
 #include "runtime/options.h"
-#include "base/text.h"
 #include "runtime/topology.h"
 #include "shm/counters.h"
 
@@ -27,10 +27,12 @@ struct admin_options {
 	int (*command)(void *self, const char *command, const char *argument, struct text *out, struct error_context *error);
 	void *self;
 };
-int admin_start(struct admin **admin, void *context, struct loop *loop, const struct admin_options *options, struct error_context *error);
+int admin_start(
+    struct admin **admin, void *context, struct loop *loop, const struct admin_options *options, struct error_context *error);
 void admin_stop(struct admin *admin);
 /* The other side (CLI): one request, one answer. ERR_UNREACHABLE when nobody answers in time. json: to be freed. */
-int admin_ask(const char *endpoint, const char *command, const char *argument, uint32_t timeout_ms, char **json, struct error_context *error);
+int admin_ask(const char *endpoint, const char *command, const char *argument, uint32_t timeout_ms, char **json,
+    struct error_context *error);
 void admin_endpoint(const char *region_dir, const char *actor, char out[static 256]);
 /* {"counters":{...},"histograms":{name:{count,mean,p50,p99,p999,max}}} */
 void stats_json(const struct counter_block *counters, struct text *out);

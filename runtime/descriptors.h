@@ -3,9 +3,9 @@
  * File descriptors of the process: how many there may be, and how many of them whoever connects from outside can take.
  *
  * A stranger who opens connections and never speaks costs a descriptor each until the handshake's deadline (socket.c). libzmq
- * accepts in its own thread, has no option that limits how many it accepts (ZMQ_MAX_SOCKETS counts sockets, ZMQ_BACKLOG what was
- * not yet accepted), and at EMFILE it goes round and round. So accept() and accept4() are defined here, in the program, where
- * the dynamic linker finds them before those of libc: a connection that was given a descriptor at or above the limit for
+ * accepts in its own thread, has no option that limits how many it accepts (ZMQ_MAX_SOCKETS counts sockets, ZMQ_BACKLOG what
+ * was not yet accepted), and at EMFILE it goes round and round. So accept() and accept4() are defined here, in the program,
+ * where the dynamic linker finds them before those of libc: a connection that was given a descriptor at or above the limit for
  * connections is closed at once, and counted. The kernel gives out the lowest free number, so the number alone tells how many
  * are in use; nothing is counted up and down, and nothing has to be known of who closes when. What is above the limit is for
  * the store and for sockets that this process opens itself; connections take one of those for the moment between being accepted

@@ -18,8 +18,8 @@
 #define KEY_NAME_CLIENT                                                                                                        \
 	"client"            /* the pair that the commands of this host use; it has every right on the regions of this host */
 #define KEY_CLIENTS_MAX 64u /* with a .rights file in one KEYDIR */
-#define ZAP_DOMAIN "godwit"
-#define ZAP_ENDPOINT "inproc://zeromq.zap.01"
+#define ZAP_DOMAIN      "godwit"
+#define ZAP_ENDPOINT    "inproc://zeromq.zap.01"
 struct key_pair {
 	char public_text[KEY_TEXT_SIZE];
 	char secret_text[KEY_TEXT_SIZE];
@@ -35,7 +35,8 @@ int keys_make(const char *key_dir, const char *name, struct error_context *error
 int keys_make_look(const char *key_dir, const char *name, struct error_context *error);
 /* Refuses a secret that others can read. */
 int keys_load(const char *key_dir, const char *name, struct key_pair *pair, struct error_context *error);
-int keys_load_public(const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error);
+int keys_load_public(
+    const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error);
 /* ERR_NOT_FOUND: no rotation is under way. */
 int keys_load_next(const char *key_dir, const char *name, char public_text[static KEY_TEXT_SIZE], struct error_context *error);
 /* Is there a file NAME.secret, readable or not? */
@@ -64,12 +65,12 @@ int keys_write_file(const char *key_dir, const char *name, const char *ending, c
  * another user (root's is taken), one that others can write, a link. */
 int keys_read_file(
     const char *key_dir, const char *name, const char *ending, char *text, size_t max, struct error_context *error);
-/* Names in KEYDIR that have a file with this ending ("secret", "public", "rights"), sorted; the first `max` of them. *count: how many
- * there are, which may be more; 0 when there is no such directory. ERR_IO: it cannot be read, and *count is 0. */
+/* Names in KEYDIR that have a file with this ending ("secret", "public", "rights"), sorted; the first `max` of them. *count:
+ * how many there are, which may be more; 0 when there is no such directory. ERR_IO: it cannot be read, and *count is 0. */
 int keys_list(const char *key_dir, const char *ending, char (*names)[KEY_NAME_SIZE], uint32_t max, uint32_t *count,
     struct error_context *error);
-/* A public key of NAME (its present one, or the next) that is not `in_use`: for whoever was turned down with that. False: none, or it
- * cannot be read; `out` stays as it was, and may be `in_use`. */
+/* A public key of NAME (its present one, or the next) that is not `in_use`: for whoever was turned down with that. False: none,
+ * or it cannot be read; `out` stays as it was, and may be `in_use`. */
 bool keys_choose_other(const char *key_dir, const char *name, const char *in_use, char out[static KEY_TEXT_SIZE]);
 
 /* The name that other hosts know this one's client key by (client.name). ERR_NOT_FOUND: none was given. */
@@ -80,12 +81,11 @@ struct loop;
 struct counter_block;
 struct rights;
 struct zap;
-/* KEYDIR is read again when it has changed, so that keys made later are let in and removed ones are not; what cannot be read (no
- * descriptor is left, the disk) stays as it was known, and a line tells so.
- * Serves ZAP on the context from the given loop (no thread). allow: NULL-terminated names of the pairs let in; with clients,
- * also `client` and every name with rights. Unknown keys are refused with 400, so that the other side is told, counted
- * (keys_refused), and logged: a few lines a minute at most, whatever strangers send. Must be started before a CURVE server
- * socket is bound. */
+/* KEYDIR is read again when it has changed, so that keys made later are let in and removed ones are not; what cannot be read
+ * (no descriptor is left, the disk) stays as it was known, and a line tells so. Serves ZAP on the context from the given loop
+ * (no thread). allow: NULL-terminated names of the pairs let in; with clients, also `client` and every name with rights.
+ * Unknown keys are refused with 400, so that the other side is told, counted (keys_refused), and logged: a few lines a minute
+ * at most, whatever strangers send. Must be started before a CURVE server socket is bound. */
 int zap_start(struct zap **zap, void *context, struct loop *loop, const char *key_dir, const char *const *allow, bool clients,
     struct counter_block *counters, struct error_context *error);
 void zap_stop(struct zap *zap);

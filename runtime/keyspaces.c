@@ -13,8 +13,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "runtime/logline.h"
 #include "base/text.h"
+#include "runtime/logline.h"
 
 #define CATALOG_NAME     "keyspaces"
 #define CATALOG_SIZE_MAX 16384

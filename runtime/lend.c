@@ -100,7 +100,8 @@ static void budget_given_back(void *self, uint32_t owner, uint32_t tag, size_t s
 	budget->unsent_bytes -= size;
 }
 
-int lend_within(struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
+int lend_within(
+    struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
 {
 	lend_collect(&budget->lender, budget_given_back, budget);
 	if (budget->unsent_bytes + size > budget->bytes_max)

@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "runtime/loop.h"
 #include "base/text.h"
+#include "runtime/loop.h"
 #include "shm/counters.h"
 
 #define LINE_SIZE_MAX 1024

@@ -18,12 +18,13 @@ const char *logline_level_name(void);
 void logline(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same, once for each distinct (event, subject): repeats are counted, and told at most once a minute with their count.
  * At most 256 distinct ones are kept, the oldest forgotten. Counts in COUNTER_errors. */
-void logline_distinct(enum log_level level, const char *event, uint64_t subject, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void logline_distinct(enum log_level level, const char *event, uint64_t subject, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* A subject for logline_distinct: of the whole text, since names differ at their ends. */
 uint64_t logline_subject(const char *text);
 
-/* For whoever started a program that ended: the last line of the file at `path` behind byte `start`, or, when it is a log line with a
- * reason, that alone. Empty if there is none. */
+/* For whoever started a program that ended: the last line of the file at `path` behind byte `start`, or, when it is a log line
+ * with a reason, that alone. Empty if there is none. */
 void logline_last(const char *path, int64_t start, char *out, size_t size);
 
 #endif

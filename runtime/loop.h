@@ -27,11 +27,11 @@ struct loop;
 struct loop_actor {
 	void *self;
 	/* Each may be NULL. Called once a turn, in this order, after the sources were drained. */
-	void (*tick)(void *self, struct clock_now now);    /* time as an event */
+	void (*tick)(void *self, struct clock_now now); /* time as an event */
 	void (*persist)(void *self, struct clock_now now);
 	void (*publish)(void *self, struct clock_now now);
 	void (*send)(void *self, struct clock_now now);
-	uint64_t (*deadline_ns)(void *self);               /* monotonic; LOOP_NEVER for none */
+	uint64_t (*deadline_ns)(void *self); /* monotonic; LOOP_NEVER for none */
 	/* True when there is input without a descriptor (a ring) or work left over: the loop then does not sleep. Asked again
 	 * between doorbell_prepare and poll. */
 	bool (*has_work)(void *self);

@@ -10,7 +10,13 @@
 
 #include "base/error.h"
 
-enum option_type { OPTION_TEXT /* const char * */, OPTION_U32, OPTION_U64, OPTION_BOOL /* bool */, OPTION_LIST /* struct option_list: may be repeated */ };
+enum option_type {
+	OPTION_TEXT /* const char * */,
+	OPTION_U32,
+	OPTION_U64,
+	OPTION_BOOL /* bool */,
+	OPTION_LIST /* struct option_list: may be repeated */
+};
 #define OPTION_LIST_MAX 32u
 struct option_list {
 	uint32_t count;
@@ -20,7 +26,7 @@ struct option {
 	const char *name; /* without dashes; NULL ends the table */
 	char letter;      /* 0: none */
 	enum option_type type;
-	size_t offset; /* of the field in the caller's struct */
+	size_t offset;             /* of the field in the caller's struct */
 	uint64_t minimum, maximum; /* numbers; maximum 0: the largest of the type */
 	const char *value_name;
 	const char *help;

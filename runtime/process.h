@@ -18,16 +18,16 @@
 #include "runtime/watch.h"
 #include "shm/layout.h"
 
-struct process_flags {      /* the flags every actor takes */
-	const char *dir;        /* --dir: the cluster's data directory on this machine; DIR/REGION and DIR/keys below it */
-	const char *region;     /* --region */
-	const char *topology;   /* --topology; none: the built-in default */
-	const char *log_level;  /* --log-level */
-	const char *keys;       /* --keys; none: DIR/keys */
-	const char *bells;      /* --bells: five eventfds in the order of enum actor, comma-separated, inherited */
-	uint32_t shm_fd;        /* --shm-fd: the region's shared memory, inherited; 0: looked for in the supervisor that runs */
-	uint32_t ready_fd;      /* --ready-fd; 0: none */
-	uint32_t link_base;     /* --link-base: peers are reached through the link emulator on these ports; 0: directly */
+struct process_flags {         /* the flags every actor takes */
+	const char *dir;       /* --dir: the cluster's data directory on this machine; DIR/REGION and DIR/keys below it */
+	const char *region;    /* --region */
+	const char *topology;  /* --topology; none: the built-in default */
+	const char *log_level; /* --log-level */
+	const char *keys;      /* --keys; none: DIR/keys */
+	const char *bells;     /* --bells: five eventfds in the order of enum actor, comma-separated, inherited */
+	uint32_t shm_fd;       /* --shm-fd: the region's shared memory, inherited; 0: looked for in the supervisor that runs */
+	uint32_t ready_fd;     /* --ready-fd; 0: none */
+	uint32_t link_base;    /* --link-base: peers are reached through the link emulator on these ports; 0: directly */
 };
 
 struct process {
@@ -38,24 +38,24 @@ struct process {
 	char region_dir[256];
 	char key_dir[256];
 	struct shm shm;
-	struct counter_block *counters;   /* this actor's */
-	struct doorbell bells[ACTORS];    /* bells[actor] is its own */
+	struct counter_block *counters; /* this actor's */
+	struct doorbell bells[ACTORS];  /* bells[actor] is its own */
 	struct key_pair keys;
-	void *context;                    /* ZeroMQ */
+	void *context; /* ZeroMQ */
 	struct loop *loop;
 	struct admin *admin;
-	struct zap *zap;                  /* NULL until process_serve_curve */
+	struct zap *zap;                    /* NULL until process_serve_curve */
 	struct watch *watches[REGIONS_MAX]; /* of process_connect */
 	uint32_t watch_count;
-	int lock_fd;                      /* of ACTOR.lock: one process an actor; -1: not taken */
+	int lock_fd; /* of ACTOR.lock: one process an actor; -1: not taken */
 };
 
 /* Parses flags (the common ones and own_table into own_values), loads and attaches everything; prints one clear line and
  * returns an exit code (> 0) on failure, with nothing left open; 0 otherwise. --help prints and returns a negative number: the
  * caller exits with 0. actor's callbacks get actor->self. command: see admin.h. */
 int process_start(struct process *p, enum actor actor, const struct option *own_table, void *own_values, int argc, char **argv,
-                  const struct loop_actor *loop_actor,
-                  int (*command)(void *self, const char *command, const char *argument, struct text *out, struct error_context *error));
+    const struct loop_actor *loop_actor,
+    int (*command)(void *self, const char *command, const char *argument, struct text *out, struct error_context *error));
 /* Before binding any TCP socket: ZAP for the keys of all regions of the topology or, with clients, for those of clients alone.
  */
 int process_serve_curve(struct process *p, bool clients, struct error_context *error);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/address.h"
 #include "base/text.h"
+#include "runtime/address.h"
 #include "runtime/topology_file.h"
 #include "shm/layout.h"
 

@@ -38,7 +38,7 @@ struct keyspace {
 	enum level level;
 	enum strategy strategy;
 	enum acknowledge acknowledge;
-	bool id_given;            /* by the file, or by the region's catalog */
+	bool id_given; /* by the file, or by the region's catalog */
 };
 /* False for a place that holds none. */
 static inline bool keyspace_is_there(const struct keyspace *keyspace)
@@ -49,8 +49,8 @@ struct topology {
 	char cluster[NAME_SIZE_MAX];
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX]; /* in the order of the file */
-	/* [0] is "default". In a region's processes the index is the id on disk and wire (runtime/keyspaces.h), and a place may be empty: its
-	 * name is "". As loaded, and in commands: ids that the file gives, and the file's order for the rest. */
+	/* [0] is "default". In a region's processes the index is the id on disk and wire (runtime/keyspaces.h), and a place may
+	 * be empty: its name is "". As loaded, and in commands: ids that the file gives, and the file's order for the rest. */
 	uint32_t keyspace_count; /* places, empty ones included */
 	struct keyspace keyspaces[KEYSPACES_MAX];
 	bool compression;
@@ -66,7 +66,7 @@ int topology_load(struct topology *topology, const char *path, FILE *mistakes, s
 extern const char topology_default_yaml[];
 const struct region *topology_region(const struct topology *topology, const char *name); /* NULL when unknown */
 const struct region *topology_region_by_id(const struct topology *topology, uint32_t id);
-int topology_region_index(const struct topology *topology, uint32_t id); /* place in regions[]; -1 */
+int topology_region_index(const struct topology *topology, uint32_t id);  /* place in regions[]; -1 */
 int topology_keyspace(const struct topology *topology, const char *name); /* id; -1. Empty name: 0 */
 /* Of all that the definition below says. */
 uint64_t topology_fingerprint(const struct topology *topology);
@@ -98,11 +98,13 @@ void topology_print(const struct topology *topology, FILE *out); /* the effectiv
 void topology_json(const struct topology *topology, struct text *out);
 /* Endpoint "tcp://host:port" of a service of region `to`; link_base != 0: through the link emulator of the machine, which
  * listens for each directed pair on 127.0.0.1 (link_port below). */
-void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base, char out[static 128]);
+void topology_endpoint(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base,
+    char out[static 128]);
 /* Where a client on this machine finds the region: by the address that it binds if that is one of ours (from inside, the one
  * that others know may lead nowhere). Asks the resolver if there is a `bind`. */
 void topology_client_endpoint(const struct region *region, char out[static 128]);
-/* Do the emulator's ports for this many regions end before 65535? ERR_CONFIGURATION. Before link_port and topology_endpoint with that base. */
+/* Do the emulator's ports for this many regions end before 65535? ERR_CONFIGURATION. Before link_port and topology_endpoint
+ * with that base. */
 int link_ports_check(const struct topology *topology, uint32_t link_base, struct error_context *error);
 uint16_t link_port(const struct topology *topology, uint32_t from_id, uint32_t to_id, uint32_t service, uint16_t link_base);
 

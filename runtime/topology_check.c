@@ -48,7 +48,8 @@ static bool check_number(
 }
 
 /* The index of the word; the option's default when there is no text, and after telling the mistake. */
-static uint32_t check_word(const struct check *check, struct place place, const char *text, const struct topology_option *option)
+static uint32_t check_word(
+    const struct check *check, struct place place, const char *text, const struct topology_option *option)
 {
 	char list[128] = "";
 	for (uint32_t i = 0; text && option->words[i]; i++) {
@@ -126,8 +127,7 @@ static void check_node(const struct check *check, struct place place, const char
 static void check_region_fields(const struct check *check, int i, const struct raw_section *raw, struct region *region)
 {
 	uint32_t id = REGIONS_MAX;
-	check_name(
-	    check, (struct place){"regions", i, "name"}, raw_text(raw, SECTION_REGION, "name"), "region", region->name);
+	check_name(check, (struct place){"regions", i, "name"}, raw_text(raw, SECTION_REGION, "name"), "region", region->name);
 	/* Also the name of the clients' key pair. */
 	if (strcmp(region->name, "client") == 0)
 		WRONG(check, ((struct place){"regions", i, "name"}), "region: the name 'client' is taken by the clients' keys");
@@ -152,7 +152,8 @@ static void check_region_fields(const struct check *check, int i, const struct r
 	if (bind && (is_host(bind, strlen(bind)) || strcmp(bind, "*") == 0))
 		strcpy(region->bind, bind);
 	else if (bind)
-		WRONG(check, ((struct place){"regions", i, "bind"}), "bind: '%.60s' is not an address or a name of a host", bind);
+		WRONG(
+		    check, ((struct place){"regions", i, "bind"}), "bind: '%.60s' is not an address or a name of a host", bind);
 	check_options(check, SECTION_REGION, i, raw, region);
 }
 
@@ -283,7 +284,8 @@ void topology_check(struct topology *topology, const struct topology_file *file,
 	    .keyspaces =
 	        {{.name = "default", .level = LEVEL_EVENTUAL, .strategy = STRATEGY_LWW, .acknowledge = ACKNOWLEDGE_ONE}},
 	};
-	check_name(&check, (struct place){"cluster", -1, "cluster"}, raw_text(&raw->own, SECTION_TOPOLOGY, "cluster"), "topology", topology->cluster);
+	check_name(&check, (struct place){"cluster", -1, "cluster"}, raw_text(&raw->own, SECTION_TOPOLOGY, "cluster"),
+	    "topology", topology->cluster);
 	check_regions(&check, raw);
 	check_options(&check, SECTION_REPLICATION, -1, &raw->replication, topology);
 	check_options(&check, SECTION_LIMITS, -1, &raw->limits, topology);

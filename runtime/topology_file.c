@@ -63,8 +63,8 @@ static void schema_make(struct schema *schema)
 		for (uint32_t i = 0; i < count; i++)
 			schema_option(&schema->fields[s][i], &topology_options[places[i]], i, base);
 		schema->fields[s][count] = end;
-		schema->entries[s] = (cyaml_schema_value_t){
-		    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_section, schema->fields[s])};
+		schema->entries[s] =
+		    (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_section, schema->fields[s])};
 		if (s == SECTION_TOPOLOGY)
 			schema_sections(schema, &schema->fields[s][count]);
 	}

@@ -9,8 +9,8 @@
 
 #include "runtime/topology_option.h"
 
-/* A section as it stands in the file: the text of each of its options, in the order of topology_section_options; NULL where it is
- * not given. */
+/* A section as it stands in the file: the text of each of its options, in the order of topology_section_options; NULL where it
+ * is not given. */
 struct raw_section {
 	char *text[SECTION_OPTIONS_MAX];
 	char **list; /* of the section's one option that is a list */

@@ -21,8 +21,8 @@ enum key_refusal { KEY_ACCEPTED, KEY_UNKNOWN_THERE, KEY_OTHER_THERE };
 struct watch;
 struct watch_options {
 	struct loop *loop;
-	void *context, *socket; /* socket_prepare for `endpoint`, and not yet dialled: a refusal that came before would be missed; its owner
-	                          closes it, after watch_stop */
+	void *context, *socket; /* socket_prepare for `endpoint`, and not yet dialled: a refusal that came before would be
+	                          missed; its owner closes it, after watch_stop */
 	const char *endpoint, *key_dir;
 	const char *own, *peer;         /* names of the keys */
 	const char *own_key, *peer_key; /* public, as the socket uses them */

@@ -25,8 +25,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "core/record.h"
 #include "base/crash_point.h"
+#include "core/record.h"
 #include "shm/role_lock.h"
 
 #define MEMORY_NAME "godwit-shm"

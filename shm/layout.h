@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every byte that the actors of one region share. The supervisor makes it anew, in memory that has no name (memfd), and hands it down
- * to its actors as a descriptor: nobody else can put something in its place, remove it, or cut it short (its size is sealed).
- * Counters live on when actors die, and end with the supervisor. One writer for every word: the column on the right.
+ * Every byte that the actors of one region share. The supervisor makes it anew, in memory that has no name (memfd), and hands
+ * it down to its actors as a descriptor: nobody else can put something in its place, remove it, or cut it short (its size is
+ * sealed). Counters live on when actors die, and end with the supervisor. One writer for every word: the column on the right.
  *
  *   0      +--------------------------------------+
  *          | header: magic, ABI, version last     |  supervisor
@@ -31,8 +31,8 @@
 #include "shm/store_slot.h"
 #include "shm/vector_slot.h"
 
-#define SHM_MAGIC 0x0031746977646f67ull
-#define SHM_VERSION 2u
+#define SHM_MAGIC             0x0031746977646f67ull
+#define SHM_VERSION           2u
 #define SHM_LOG_TIMES         64u
 #define SHM_INBOUND_RING_SIZE (16u * 1024 * 1024) /* power of two; holds at least two of the largest records */
 
@@ -47,8 +47,8 @@ enum actor_state { ACTOR_DOWN, ACTOR_STARTING, ACTOR_READY, ACTOR_BACKING_OFF };
 
 struct shm_header {
 	uint64_t magic;
-	uint64_t abi;          /* fingerprint of sizes and offsets, see shm_abi() */
-	uint64_t size;         /* of the whole mapping */
+	uint64_t abi;  /* fingerprint of sizes and offsets, see shm_abi() */
+	uint64_t size; /* of the whole mapping */
 	uint32_t region;
 	_Atomic uint32_t version; /* SHM_VERSION, stored last with release */
 };
@@ -61,13 +61,13 @@ struct shm_actor {
 };
 
 struct shm_coordinator {
-	_Alignas(128) _Atomic uint64_t epoch;      /* +1 each time a coordinator starts: what was in the ring is gone */
-	_Atomic uint64_t durable_lsn;              /* the log may be read up to here */
-	_Atomic uint64_t applied_lsn;              /* rows hold the log up to here */
-	_Atomic uint64_t log_start_lsn;            /* older segments are gone */
-	_Atomic uint64_t hlc;                      /* newest stamp seen */
-	_Atomic uint64_t log_bytes, map_bytes;     /* on disk */
-	_Atomic uint32_t refusing;                 /* 0, or the error code that every write is refused with */
+	_Alignas(128) _Atomic uint64_t epoch;  /* +1 each time a coordinator starts: what was in the ring is gone */
+	_Atomic uint64_t durable_lsn;          /* the log may be read up to here */
+	_Atomic uint64_t applied_lsn;          /* rows hold the log up to here */
+	_Atomic uint64_t log_start_lsn;        /* older segments are gone */
+	_Atomic uint64_t hlc;                  /* newest stamp seen */
+	_Atomic uint64_t log_bytes, map_bytes; /* on disk */
+	_Atomic uint32_t refusing;             /* 0, or the error code that every write is refused with */
 	_Atomic uint32_t ready;
 	/* While it starts: MiB copied or applied, and of how many; 0: nothing that takes long. */
 	_Atomic uint32_t start_done_mib, start_total_mib;
@@ -79,11 +79,11 @@ struct shm_coordinator {
 	struct {
 		_Atomic uint64_t lsn, at_ns; /* the log up to lsn had been written by CLOCK_MONOTONIC at_ns; 0: none */
 	} log_times[SHM_LOG_TIMES];          /* ring; kept for the coordinator that comes after this one */
-	struct store_table_slot stores; /* this region's own store, and by peer the one whose records are held; durable */
+	struct store_table_slot stores;      /* this region's own store, and by peer the one whose records are held; durable */
 };
 
 enum link_state { LINK_DOWN, LINK_SUBSCRIBED, LINK_REFUSED, LINK_NEEDS_RESYNC };
-struct shm_link { /* per peer region id */
+struct shm_link {                               /* per peer region id */
 	_Alignas(128) struct vector_slot acked; /* what that region says is durable there */
 	_Atomic uint64_t acked_at_ns;           /* CLOCK_MONOTONIC of the last acknowledgement; 0 never */
 	_Atomic uint64_t sent_lsn;              /* this region's log was read for it up to here */
@@ -121,8 +121,8 @@ struct shm_peer { /* per peer region id; single figures, each atomic by itself *
 	_Atomic uint64_t round_trip_us; /* smoothed; 0 not yet measured */
 	_Atomic uint64_t lag_records;   /* this region's records that are not yet durable there */
 	_Atomic uint64_t lag_bytes;
-	_Atomic uint64_t lag_ms;        /* 0 when caught up, never negative */
-	_Atomic uint64_t sampled_at_ns; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t lag_ms;         /* 0 when caught up, never negative */
+	_Atomic uint64_t sampled_at_ns;  /* CLOCK_MONOTONIC */
 	_Atomic uint64_t answered_at_ns; /* the same, of its last answer to a heartbeat; 0: none yet */
 	_Atomic int64_t clock_offset_us; /* its wall clock less CLOCK_MONOTONIC of this machine */
 	_Atomic uint32_t key_refusal; /* enum key_refusal (runtime/watch.h): does the exchange of keys with it fail, and why */
@@ -147,11 +147,11 @@ struct shm {
 
 /* Supervisor: makes it. */
 int shm_create(struct shm *shm, uint32_t region, struct error_context *error);
-/* Actors: attaches, for writing, to what the supervisor has handed down. Takes `fd` over, whatever the outcome. ERR_CONFIGURATION: that is
- * no shared memory; ERR_WRONG_VERSION: of another build. */
+/* Actors: attaches, for writing, to what the supervisor has handed down. Takes `fd` over, whatever the outcome.
+ * ERR_CONFIGURATION: that is no shared memory; ERR_WRONG_VERSION: of another build. */
 int shm_attach_fd(struct shm *shm, int fd, struct error_context *error);
-/* The CLI (read-only) and actors that are started by hand: attaches to what the supervisor of that region has open, which runs and holds
- * the region's lock. ERR_UNREACHABLE: none runs, or it belongs to another user; ERR_WRONG_VERSION: another build. */
+/* The CLI (read-only) and actors that are started by hand: attaches to what the supervisor of that region has open, which runs
+ * and holds the region's lock. ERR_UNREACHABLE: none runs, or it belongs to another user; ERR_WRONG_VERSION: another build. */
 int shm_attach(struct shm *shm, const char *region_dir, int writable, struct error_context *error);
 /* The supervisor that runs there now; 0: none. */
 pid_t shm_supervisor(const char *region_dir);

@@ -18,8 +18,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "base/crash_point.h"
+#include "base/error.h"
 
 #define RECORD_HEADER 8u
 

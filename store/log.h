@@ -8,9 +8,9 @@
  *     u64 seed | u64 XXH3 of the header so far; padded to LOG_HEADER_SIZE
  *   entry
  *     u32 size of the body | u32 type | u64 LSN of this entry | u64 XXH3-64 of (size, type, LSN, XXH3-64 of body) | body,
- *     padded to 8. Both hashes have the log's seed, a random number of each log that never leaves its disk: a client could write an
- *     entry into a value otherwise, and a torn tail in that value would look like a bad entry with a whole one behind it (B4).
- *   A size of 0 with type LOG_END says: go on with the next segment, which starts where this file ends. Each group that is
+ *     padded to 8. Both hashes have the log's seed, a random number of each log that never leaves its disk: a client could
+ * write an entry into a value otherwise, and a torn tail in that value would look like a bad entry with a whole one behind it
+ * (B4). A size of 0 with type LOG_END says: go on with the next segment, which starts where this file ends. Each group that is
  *   synced starts with a mark (type 3, body = boot id) that readers skip: it is written only after all before it was synced.
  *
  * A torn tail is cut when the writer opens. A bad entry before a position known to be durable, or with whole entries behind
@@ -30,9 +30,9 @@
 #include "core/vector.h"
 
 #define LOG_SEGMENT_SIZE_DEFAULT (64ull * 1024 * 1024)
-#define LOG_HEADER_SIZE 256u
-#define LOG_ENTRY_HEADER_SIZE 24u
-#define LOG_BODY_MAX (RECORD_ENCODED_MAX + 1024u)
+#define LOG_HEADER_SIZE          256u
+#define LOG_ENTRY_HEADER_SIZE    24u
+#define LOG_BODY_MAX             (RECORD_ENCODED_MAX + 1024u)
 
 enum log_type {
 	LOG_END = 0,
@@ -50,7 +50,7 @@ enum log_type {
 };
 #define LOG_COMMIT_MARK_SIZE 16u
 #define LOG_BOUND_SIZE       8u
-#define LOG_PEER_STORE_SIZE (1u + STORE_ID_SIZE)
+#define LOG_PEER_STORE_SIZE  (1u + STORE_ID_SIZE)
 
 /* The calls that write, so that tests can make them fail. */
 struct log_io {
@@ -63,10 +63,10 @@ struct log_options {
 	const char *dir; /* borrowed; must exist */
 	uint32_t region;
 	uint8_t store_id[16];
-	uint64_t segment_size; /* 0: default */
-	uint64_t disk_max;     /* bytes of all segments together; the next one beyond is ERR_DISK_FULL */
-	uint64_t buffer_max;   /* bytes appended but not yet synced; beyond: ERR_OVERLOADED. 0: 64 MiB */
-	uint64_t durable_lsn;  /* known durable (the rows hold it): nothing before it may be bad */
+	uint64_t segment_size;   /* 0: default */
+	uint64_t disk_max;       /* bytes of all segments together; the next one beyond is ERR_DISK_FULL */
+	uint64_t buffer_max;     /* bytes appended but not yet synced; beyond: ERR_OVERLOADED. 0: 64 MiB */
+	uint64_t durable_lsn;    /* known durable (the rows hold it): nothing before it may be bad */
 	const struct log_io *io; /* borrowed; NULL: the system's */
 };
 
@@ -83,7 +83,8 @@ int log_find_start(const char *dir, uint64_t *start_lsn, struct error_context *e
 
 struct log;
 /* Opens for appending: finds the end, cuts a torn tail, and syncs what is there before it calls it durable (a killed process
- * leaves written bytes that never saw an fdatasync). ERR_REGION_REUSED: the log is of another store id. Starts the sync thread. Repeatable after a crash at any point. */
+ * leaves written bytes that never saw an fdatasync). ERR_REGION_REUSED: the log is of another store id. Starts the sync thread.
+ * Repeatable after a crash at any point. */
 int log_open(struct log **log, const struct log_options *options, struct log_recovered *found, struct error_context *error);
 void log_close(struct log *log); /* syncs what is appended, then stops the thread */
 
@@ -117,7 +118,8 @@ struct log_entry {
 	uint32_t size;
 };
 struct log_reader;
-/* Any process. ERR_UNREACHABLE when there is no log yet, ERR_OVERLOADED when there is no descriptor for it (from the other calls, too). */
+/* Any process. ERR_UNREACHABLE when there is no log yet, ERR_OVERLOADED when there is no descriptor for it (from the other
+ * calls, too). */
 int log_reader_open(struct log_reader **reader, const char *dir, struct error_context *error);
 void log_reader_close(struct log_reader *reader);
 /* ERR_NEEDS_RESYNC when that position is gone. */

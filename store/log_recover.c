@@ -65,7 +65,8 @@ static int headers_check(struct log *log, struct error_context *error)
 		if (i == 0)
 			log->seed = header.seed;
 		if (header.seed != log->seed)
-			return error_set(error, ERR_CORRUPT, "%s: its checksums have another seed than those of the segment before it", name);
+			return error_set(error, ERR_CORRUPT,
+			    "%s: its checksums have another seed than those of the segment before it", name);
 		log->segments_bytes += segment->size;
 	}
 	return 0;
@@ -99,8 +100,8 @@ static int entry_take(struct log *log, const struct log_entry_header *entry, con
 		return 0;
 	case LOG_COMMIT_MARK:
 		if (entry->size != LOG_COMMIT_MARK_SIZE)
-			return error_set(error, ERR_CORRUPT, "%s offset %llu: bad mark", scan->name,
-			    (unsigned long long)scan->offset);
+			return error_set(
+			    error, ERR_CORRUPT, "%s offset %llu: bad mark", scan->name, (unsigned long long)scan->offset);
 		return 0;
 	case LOG_PEER_STORE:
 		if (entry->size != LOG_PEER_STORE_SIZE || body[0] >= REGIONS_MAX)

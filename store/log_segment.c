@@ -14,10 +14,10 @@
 
 #include "core/version.h"
 
-#define LOG_MAGIC        0x00676f6c74776467ull
+#define LOG_MAGIC            0x00676f6c74776467ull
 #define LOG_VERSION          3u   /* the oldest understood, and written: core/version.h */
 #define LOG_HEADER_BYTES_OLD 168u /* in versions 1 and 2 */
-#define LOG_HEADER_BYTES 176u /* what the checksum covers */
+#define LOG_HEADER_BYTES     176u /* what the checksum covers */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied to disk as they lie in memory");
 
@@ -162,7 +162,8 @@ int log_segment_open(
 	log_segment_name(start, name);
 	const int opened = openat(dir_fd, name, flags | O_CLOEXEC);
 	if (opened < 0)
-		return error_set(error, errno == ENOENT ? ERR_NOT_FOUND : log_errno_code(errno), "%s: %s", name, strerror(errno));
+		return error_set(
+		    error, errno == ENOENT ? ERR_NOT_FOUND : log_errno_code(errno), "%s: %s", name, strerror(errno));
 	int result = fstat(opened, &st) < 0 ? ERR_IO : 0;
 	if (result == 0)
 		result = log_read_exact(opened, bytes, sizeof(bytes), 0);
@@ -174,8 +175,8 @@ int log_segment_open(
 	if (result < 0) {
 		close(opened);
 		if (result == ERR_WRONG_VERSION)
-			return error_set(error, result, "%s: the log was written by another version of Godwit (this one has format %u)",
-			    name, LOG_VERSION);
+			return error_set(error, result,
+			    "%s: the log was written by another version of Godwit (this one has format %u)", name, LOG_VERSION);
 		return error_set(error, result, "%s offset 0: bad segment header", name);
 	}
 	*fd = opened;

@@ -25,8 +25,8 @@ struct log_segment {
 
 extern const struct log_io log_io_system;
 
-/* What an errno of an open or an allocation is to the caller. Out of room: ERR_DISK_FULL; out of descriptors: ERR_OVERLOADED; both go
- * away by themselves and are refusals. Anything else: ERR_IO. */
+/* What an errno of an open or an allocation is to the caller. Out of room: ERR_DISK_FULL; out of descriptors: ERR_OVERLOADED;
+ * both go away by themselves and are refusals. Anything else: ERR_IO. */
 int log_errno_code(int number);
 void log_segment_name(uint64_t start, char out[static LOG_NAME_SIZE]);
 void log_header_encode(const struct log_header *header, uint8_t out[static LOG_HEADER_SIZE]);

@@ -30,8 +30,8 @@ int log_spare_make(struct log *log, struct error_context *error)
 	if (code != 0) {
 		close(spare->fd);
 		unlinkat(log->dir_fd, spare->name, 0);
-		return error_set(error, log_errno_code(code),
-		    "%s: allocating %llu bytes: %s", spare->name, (unsigned long long)log->segment_size, strerror(code));
+		return error_set(error, log_errno_code(code), "%s: allocating %llu bytes: %s", spare->name,
+		    (unsigned long long)log->segment_size, strerror(code));
 	}
 	log->spare_files++;
 	CRASH_POINT(log_spare_made);

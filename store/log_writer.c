@@ -208,8 +208,8 @@ int log_append(struct log *log, enum log_type type, const void *body, size_t siz
 	if (result == 0) {
 		if (first) {
 			const uint64_t lsn = log->end_lsn;
-			log_entry_write(log->seed, 
-			    buffer_take(log, b, LOG_GROUP_SIZE), LOG_GROUP, lsn, log->boot_id, sizeof(log->boot_id));
+			log_entry_write(
+			    log->seed, buffer_take(log, b, LOG_GROUP_SIZE), LOG_GROUP, lsn, log->boot_id, sizeof(log->boot_id));
 		}
 		const uint64_t lsn = log->end_lsn;
 		log_entry_write(log->seed, buffer_take(log, b, whole), type, lsn, body, (uint32_t)size);
@@ -279,7 +279,8 @@ uint64_t log_room(const struct log *log, int *why)
 	uint64_t room = left > whole ? left - whole : 0;
 	if (log->segment_size > LOG_HEADER_SIZE + 2 * whole)
 		room += segments * (log->segment_size - LOG_HEADER_SIZE - 2 * whole);
-	const uint64_t buffer = log->buffer_max > log->unsynced_bytes + whole ? log->buffer_max - log->unsynced_bytes - whole : 0;
+	const uint64_t buffer =
+	    log->buffer_max > log->unsynced_bytes + whole ? log->buffer_max - log->unsynced_bytes - whole : 0;
 	const bool good = log->error == 0;
 	pthread_mutex_unlock(mutex);
 	return !good ? 0 : room < buffer ? room : buffer;

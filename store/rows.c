@@ -135,7 +135,8 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 		return rows_lmdb_error(code, "meta", error);
 	const uint8_t *at = value.mv_data;
 	if (value.mv_size < 8 || !version_is_understood(bytes_get_u64(at), STATE_VERSION))
-		return error_set(error, ERR_WRONG_VERSION, "rows: written by another version of Godwit (format %llu, this one has %u)",
+		return error_set(error, ERR_WRONG_VERSION,
+		    "rows: written by another version of Godwit (format %llu, this one has %u)",
 		    (unsigned long long)(value.mv_size < 8 ? 0 : bytes_get_u64(at)), STATE_VERSION);
 	if (value.mv_size != STATE_SIZE ||
 	    bytes_get_u64(at + STATE_SIZE - ROWS_CHECK_SIZE) != XXH3_64bits(at, STATE_SIZE - ROWS_CHECK_SIZE))
@@ -358,7 +359,8 @@ int rows_pages_take(struct rows *rows, uint64_t single, uint64_t together, struc
 		const uint64_t before = rows->allocated;
 		const uint64_t missing = single + together - rows->pages_left;
 		const int result = allocate_upto(rows, rows->allocated + missing * rows->page_size + ROWS_RESERVE / 4, error);
-		/* One page at a time is taken from the free ones first; pages that must lie together may not be found among them. */
+		/* One page at a time is taken from the free ones first; pages that must lie together may not be found among
+		 * them. */
 		if (result == ERR_DISK_FULL && together <= rows->pages_left && single <= rows->free_left) {
 			rows->pages_left -= together;
 			rows->free_left -= single;
@@ -425,8 +427,8 @@ static int tables_open(struct rows *rows, MDB_txn *txn, unsigned flags)
 
 static int state_make(struct rows *rows, MDB_txn *txn, struct error_context *error)
 {
-	rows->state =
-	    (struct rows_state){.meta = {.region = rows->options.region, .next_conflict_id = 1}, .next_node = 1, .first_conflict_id = 1};
+	rows->state = (struct rows_state){
+	    .meta = {.region = rows->options.region, .next_conflict_id = 1}, .next_node = 1, .first_conflict_id = 1};
 	const int result = store_id_load(rows, rows->state.meta.store_id, error);
 	if (result < 0)
 		return result;
@@ -464,8 +466,8 @@ static int limit_check(const struct rows *rows, struct error_context *error)
 
 static int environment_open(struct rows *rows, const char *path, struct error_context *error)
 {
-	/* Rows are met at random. Read-ahead would fill the page cache in pieces of up to 2 MiB, and on ext4 with large folios a byte
-	 * stored through the mapping then costs the disk the whole piece. */
+	/* Rows are met at random. Read-ahead would fill the page cache in pieces of up to 2 MiB, and on ext4 with large folios
+	 * a byte stored through the mapping then costs the disk the whole piece. */
 	const unsigned common = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
 	MDB_txn *txn;
 	MDB_stat stat;
@@ -497,8 +499,8 @@ static int environment_open(struct rows *rows, const char *path, struct error_co
 		 * gigabyte at each start. */
 		const off_t hole = lseek(rows->data_fd, 0, SEEK_HOLE);
 		rows->allocated = hole > 0 ? (uint64_t)hole : 0;
-		/* What is in use has to be there, or reading it is a SIGBUS. Room beyond it is asked for again before each write:
-		 * without it the rows are full, and can still be read. */
+		/* What is in use has to be there, or reading it is a SIGBUS. Room beyond it is asked for again before each
+		 * write: without it the rows are full, and can still be read. */
 		result = allocate_upto(rows, used_bytes(rows), error);
 		const bool is_new = info.me_last_pgno <= 1; /* its tables are still to be made, which takes room */
 		if (result == 0 && allocate_upto(rows, used_bytes(rows) + ROWS_RESERVE, is_new ? error : NULL) < 0 && is_new)

@@ -35,8 +35,8 @@ static int bytes_fetch(
 	MDB_val value;
 
 	*old = (MDB_val){0};
-	const int result = rows_place_find(
-	    a->rows, a->txn, a->rows->state.seed, &a->rows->next, keyspace, key, key_size, &a->name, error);
+	const int result =
+	    rows_place_find(a->rows, a->txn, a->rows->state.seed, &a->rows->next, keyspace, key, key_size, &a->name, error);
 	if (result < 0)
 		return result;
 	MDB_val name = {.mv_size = a->name.size, .mv_data = a->name.bytes};
@@ -74,8 +74,8 @@ static int row_fetch(struct apply *a, const struct record *record, MDB_val *old,
 	return 0;
 }
 
-/* Puts the merged row, of `size` bytes behind the checksum's place. It was encoded into the scratch first: the siblings still borrow
- * from the place that it goes to. */
+/* Puts the merged row, of `size` bytes behind the checksum's place. It was encoded into the scratch first: the siblings still
+ * borrow from the place that it goes to. */
 static int row_store(struct apply *a, bool replaces, size_t size, struct error_context *error)
 {
 	uint8_t *scratch = a->rows->scratch;
@@ -186,8 +186,8 @@ static int record_apply(struct apply *a, const struct record *record, enum row_c
 
 /* ---- strong transactions ---- */
 
-static int committed_fetch(struct apply *a, const struct commit_operation *o, struct commit_row *row, MDB_val *old,
-    struct error_context *error)
+static int committed_fetch(
+    struct apply *a, const struct commit_operation *o, struct commit_row *row, MDB_val *old, struct error_context *error)
 {
 	*row = (struct commit_row){0};
 	const int result = bytes_fetch(a, o->keyspace, o->key, o->key_size, old, error);
@@ -196,8 +196,8 @@ static int committed_fetch(struct apply *a, const struct commit_operation *o, st
 	return result;
 }
 
-static int operation_apply(struct apply *a, const struct commit_operation *o, struct commit_id id,
-    struct commit_id previous, struct error_context *error)
+static int operation_apply(struct apply *a, const struct commit_operation *o, struct commit_id id, struct commit_id previous,
+    struct error_context *error)
 {
 	const struct record place = {.keyspace = o->keyspace, .key = o->key, .key_size = o->key_size};
 	struct commit_row row;
@@ -229,7 +229,8 @@ static int transaction_apply(struct apply *a, const uint8_t *bytes, size_t size,
 	uint64_t single = 0, together = 0;
 
 	if (commit_entry_open(bytes, size, &head, &body) < 0 || !body.bytes || head.previous_count != body.operation_count)
-		return error_set(error, ERR_CORRUPT, "log position %llu: a commit that cannot be read", (unsigned long long)lsn);
+		return error_set(
+		    error, ERR_CORRUPT, "log position %llu: a commit that cannot be read", (unsigned long long)lsn);
 	uint32_t at = body.operations_at;
 	for (uint32_t i = 0; i < body.operation_count; i++) {
 		commit_body_operation(&body, &at, &operation);

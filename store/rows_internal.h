@@ -14,9 +14,9 @@
  *   table tails  u64 big-endian node     | up to 480 bytes, all that is left                        -> a row
  *                u64 big-endian node     | the next 480 bytes of longer keys  | a zero byte         -> u64 number of a node
  *
- * A node's place is between the key that is those 480 bytes and the next one, and its rows are in order: the order of all is that of
- * the keys, in every region. Each value begins with its checksum: XXH3-64 of the rest, seeded with that of the stored key, seeded
- * with a number of this store; so that a row is not taken for another one either. */
+ * A node's place is between the key that is those 480 bytes and the next one, and its rows are in order: the order of all is
+ * that of the keys, in every region. Each value begins with its checksum: XXH3-64 of the rest, seeded with that of the stored
+ * key, seeded with a number of this store; so that a row is not taken for another one either. */
 #define ROWS_KEY_HEAD       480u
 #define ROWS_NODE_MAX       8u /* what stands before a key's bytes */
 #define ROWS_STORED_KEY_MAX (ROWS_NODE_MAX + ROWS_KEY_HEAD + 1u)
@@ -65,15 +65,15 @@ struct rows {
 
 	/* Writer only. */
 	struct rows_options options;
-	struct rows_state state, next; /* as of the last commit; as the transaction will make it */
-	struct keyspace_digests *now;  /* KEYSPACES_MAX */
-	uint64_t dirty;                /* bit a keyspace: differs from what is stored */
-	uint64_t allocated;            /* the data file has room on disk up to here */
-	uint64_t pages_left;           /* of that, for this transaction */
-	uint64_t pages_used;           /* at most, by this transaction */
+	struct rows_state state, next;  /* as of the last commit; as the transaction will make it */
+	struct keyspace_digests *now;   /* KEYSPACES_MAX */
+	uint64_t dirty;                 /* bit a keyspace: differs from what is stored */
+	uint64_t allocated;             /* the data file has room on disk up to here */
+	uint64_t pages_left;            /* of that, for this transaction */
+	uint64_t pages_used;            /* at most, by this transaction */
 	uint64_t free_pages, free_left; /* inside the file: about so many; of them, for this transaction */
 	uint64_t free_counted;          /* last transaction when they were counted */
-	uint8_t *scratch;              /* a row or a conflict being encoded */
+	uint8_t *scratch;               /* a row or a conflict being encoded */
 	size_t scratch_size;
 	struct rows_damage damage; /* met last */
 };
@@ -92,8 +92,8 @@ int rows_lmdb_error(int code, const char *what, struct error_context *error);
 uint64_t rows_checksum(uint64_t seed, const void *name, size_t name_size, const void *bytes, size_t size);
 /* Checks a stored value and takes its checksum off. False: it is damaged. */
 bool rows_value_open(uint64_t seed, const MDB_val *name, const MDB_val *value, MDB_val *bytes);
-/* Where that key's row is, or would be. making: nodes on the way are made when missing (not NULL: in a writing transaction), else
- * ERR_NOT_FOUND. ERR_ROW_DAMAGED: a node's number on the way cannot be read. */
+/* Where that key's row is, or would be. making: nodes on the way are made when missing (not NULL: in a writing transaction),
+ * else ERR_NOT_FOUND. ERR_ROW_DAMAGED: a node's number on the way cannot be read. */
 int rows_place_find(const struct rows *rows, MDB_txn *txn, uint64_t seed, struct rows_state *making, uint16_t keyspace,
     const uint8_t *key, size_t key_size, struct stored_key *out, struct error_context *error);
 
@@ -103,7 +103,8 @@ int rows_state_store(MDB_txn *txn, MDB_dbi meta, const struct rows_state *state)
 int rows_digests_load(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, struct keyspace_digests *out);
 int rows_digests_store(MDB_txn *txn, MDB_dbi digests, uint16_t keyspace, const struct keyspace_digests *in);
 
-/* Room on disk for so many more pages in this transaction, single ones and such as must lie together: ERR_DISK_FULL before anything is touched, never a SIGBUS. */
+/* Room on disk for so many more pages in this transaction, single ones and such as must lie together: ERR_DISK_FULL before
+ * anything is touched, never a SIGBUS. */
 int rows_pages_take(struct rows *rows, uint64_t single, uint64_t together, struct error_context *error);
 int rows_pages_start(struct rows *rows, MDB_txn *txn, struct error_context *error);
 static inline uint64_t rows_overflow_pages(const struct rows *rows, uint64_t size)

@@ -218,8 +218,7 @@ static int node_scan(struct scan *scan, const struct node *node, bool behind);
 /* The node that this entry leads to. */
 static int node_descend(struct scan *scan, const struct node *node, const MDB_val *name, const MDB_val *value, bool behind)
 {
-	struct node child = {
-	    .level = node->level + 1, .head_size = ROWS_NODE_MAX, .above = node->above + ROWS_KEY_HEAD};
+	struct node child = {.level = node->level + 1, .head_size = ROWS_NODE_MAX, .above = node->above + ROWS_KEY_HEAD};
 	MDB_val bytes;
 
 	if (!rows_value_open(scan->view->seed, name, value, &bytes) || bytes.mv_size != 8 || child.level >= ROWS_LEVELS) {
@@ -229,7 +228,8 @@ static int node_descend(struct scan *scan, const struct node *node, const MDB_va
 	const uint64_t number = bytes_get_u64(bytes.mv_data);
 	for (int i = 0; i < 8; i++)
 		child.head[i] = (uint8_t)(number >> (56 - 8 * i));
-	return node_scan(scan, &child, behind && scan->after_size > child.above && memcmp(scan->key, scan->after, child.above) == 0);
+	return node_scan(
+	    scan, &child, behind && scan->after_size > child.above && memcmp(scan->key, scan->after, child.above) == 0);
 }
 
 static int node_scan(struct scan *scan, const struct node *node, bool behind)

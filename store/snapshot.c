@@ -155,8 +155,8 @@ static void *copier_main(void *argument)
 	return NULL;
 }
 
-/* LMDB writes into a pipe, and this thread sums what comes out of it: each byte is read once, on any file system, and the copy can
- * be given up, which ends its view of the rows. */
+/* LMDB writes into a pipe, and this thread sums what comes out of it: each byte is read once, on any file system, and the copy
+ * can be given up, which ends its view of the rows. */
 static int data_copy(struct snapshot_job *job, int to, struct snapshot_sums *sums, struct error_context *error)
 {
 	struct copier copier = {.env = job->rows->env};
@@ -190,7 +190,8 @@ static int file_make(struct snapshot_job *job, const char *making, struct error_
 	const int fd = open(making, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return error_set(error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, "%s: %s", making, strerror(errno));
+		return error_set(
+		    error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, "%s: %s", making, strerror(errno));
 	int result = data_copy(job, fd, &sums, error);
 	if (result == 0)
 		result = snapshot_position(making, &job->lsn, error);
@@ -203,8 +204,8 @@ static int file_make(struct snapshot_job *job, const char *making, struct error_
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (result == 0)
 		result = snapshot_file_check(fd, &sums, error);
-	/* What the kernel could not write of the map it may read from the disk again, older than it was: such rows, and a copy of them,
-	 * are not to be trusted, and log must not be dropped for it. */
+	/* What the kernel could not write of the map it may read from the disk again, older than it was: such rows, and a copy
+	 * of them, are not to be trusted, and log must not be dropped for it. */
 	if (result == 0 && job->rows->options.written_back(job->rows->data_fd) < 0)
 		result = error_set(error, ERR_SYNC_FAILED, "rows: writing back: %s", strerror(errno));
 	close(fd);
@@ -425,10 +426,9 @@ static int snapshot_take(
 	/* Not truncated: what an earlier start has copied of it is not copied again. */
 	const int to = open(making, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	int result = from < 0 || to < 0
-	                 ? error_set(error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, "copying %s to %s: %s",
-	                       snapshot, making, strerror(errno))
-	                 : snapshot_file_open(from, &sums, error);
+	int result = from < 0 || to < 0 ? error_set(error, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO,
+	                                      "copying %s to %s: %s", snapshot, making, strerror(errno))
+	                                : snapshot_file_open(from, &sums, error);
 	if (result == 0)
 		result = snapshot_file_restore(from, to, &sums, progress, error);
 	snapshot_sums_free(&sums);
@@ -508,8 +508,11 @@ int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, const st
 		return 0;
 	if (!has_snapshot && log_start_lsn != 0)
 		return error_set(error, ERR_CORRUPT,
-		    "the machine went down while the rows were in use (or they are gone), and %s: the log starts at %llu%s%.200s",
-		    out->too_old ? "the newest snapshot is too old" : out->damaged ? "no snapshot is whole" : "there is no snapshot",
+		    "the machine went down while the rows were in use (or they are gone), and %s: the log starts at "
+		    "%llu%s%.200s",
+		    out->too_old   ? "the newest snapshot is too old"
+		    : out->damaged ? "no snapshot is whole"
+		                   : "there is no snapshot",
 		    (unsigned long long)log_start_lsn, out->reason[0] ? "; " : "", out->reason);
 	CRASH_POINT(restore_copied);
 	/* Readers' slots belong to the file that goes. */

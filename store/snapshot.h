@@ -2,13 +2,12 @@
  *
  * Snapshots: a copy of the rows that was synced to disk, so that a machine that lost its page cache has something to replay
  * the log onto. File snapshot-LSN.mdb (store/snapshot_file.h: with checksums), made under another name, synced, read again and
- * checked, renamed, directory synced. The newest two are kept, and the log from the older one on if its budget allows that: should the
- * newest be damaged, the older one is taken. A damaged one is renamed damaged-LSN.mdb.
- * `dir` is the region's directory everywhere here: it holds rows/ (with rows.mdb, and the boot id noted beside it) and
- * snapshots/ (made when missing).
- * Order at start: log_find_start, snapshot_restore_if_needed, snapshot_note_boot, rows_open, log_open with the rows' applied LSN
- * as durable_lsn, rows_apply_log. At the end: snapshot_note_clean, rows_close. Other actors must not open the rows before the
- * coordinator is ready: a restore puts another file in their place. */
+ * checked, renamed, directory synced. The newest two are kept, and the log from the older one on if its budget allows that:
+ * should the newest be damaged, the older one is taken. A damaged one is renamed damaged-LSN.mdb. `dir` is the region's
+ * directory everywhere here: it holds rows/ (with rows.mdb, and the boot id noted beside it) and snapshots/ (made when
+ * missing). Order at start: log_find_start, snapshot_restore_if_needed, snapshot_note_boot, rows_open, log_open with the rows'
+ * applied LSN as durable_lsn, rows_apply_log. At the end: snapshot_note_clean, rows_close. Other actors must not open the rows
+ * before the coordinator is ready: a restore puts another file in their place. */
 #ifndef GODWIT_STORE_SNAPSHOT_H
 #define GODWIT_STORE_SNAPSHOT_H
 #include <stdbool.h>
@@ -36,9 +35,9 @@ struct snapshot_restored {
 	char reason[320];
 };
 /* Called by the writer before rows_open. If the machine went down since the rows were last in use (boot id differs from the
- * one noted beside them, and no clean-shutdown mark), the map is not trusted: it is replaced by the newest whole snapshot, or by an
- * empty store when there is none and the log still starts at 0; ERR_CORRUPT when neither is possible. What an earlier call has
- * copied before it was killed is checked and kept. progress may be NULL. */
+ * one noted beside them, and no clean-shutdown mark), the map is not trusted: it is replaced by the newest whole snapshot, or
+ * by an empty store when there is none and the log still starts at 0; ERR_CORRUPT when neither is possible. What an earlier
+ * call has copied before it was killed is checked and kept. progress may be NULL. */
 int snapshot_restore_if_needed(const char *dir, uint64_t log_start_lsn, const struct snapshot_progress *progress,
     struct snapshot_restored *out, struct error_context *error);
 /* The next start takes the map for as bad as after a machine's end: it could not be written back. */

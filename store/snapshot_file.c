@@ -24,8 +24,8 @@ void snapshot_sums_free(struct snapshot_sums *sums)
 
 static int failed(int code, const char *what, struct error_context *error)
 {
-	return error_set(error, code == ENOSPC || code == EDQUOT || code == EFBIG ? ERR_DISK_FULL : ERR_IO, "snapshot: %s: %s", what,
-	    strerror(code));
+	return error_set(error, code == ENOSPC || code == EDQUOT || code == EFBIG ? ERR_DISK_FULL : ERR_IO, "snapshot: %s: %s",
+	    what, strerror(code));
 }
 
 static int sum_add(struct snapshot_sums *sums, const uint8_t *chunk, size_t size, struct error_context *error)
@@ -50,7 +50,8 @@ static ssize_t read_full(int fd, uint8_t *out, size_t size, int64_t offset)
 	size_t got = 0;
 
 	while (got < size) {
-		const ssize_t n = offset < 0 ? read(fd, out + got, size - got) : pread(fd, out + got, size - got, (off_t)(offset + (int64_t)got));
+		const ssize_t n = offset < 0 ? read(fd, out + got, size - got)
+		                             : pread(fd, out + got, size - got, (off_t)(offset + (int64_t)got));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -87,7 +88,8 @@ int snapshot_file_take(int from, int to, struct snapshot_sums *sums, const atomi
 		if (size == 0)
 			break;
 		if (atomic_load_explicit(cancelled, memory_order_relaxed)) {
-			result = error_set(error, ERR_OVERLOADED, "snapshot: given up, since it kept room from being used again");
+			result =
+			    error_set(error, ERR_OVERLOADED, "snapshot: given up, since it kept room from being used again");
 		} else if (size < 0) {
 			result = failed((int)-size, "reading the rows", error);
 		} else {

@@ -3,8 +3,8 @@
  * A snapshot's file: the copy of the rows as LMDB writes it, then its checksums.
  *
  *   data | u64 XXH3-64 of each SNAPSHOT_CHUNK of it, seeded with the chunk's number | footer
- *   footer: u64 magic | u32 version | u32 reserved | u64 bytes of data | u64 log position | u64 XXH3-64 of checksums and footer so far
- * Little endian. LMDB does not mind what is behind its pages, so the position can be read of the file as it is. */
+ *   footer: u64 magic | u32 version | u32 reserved | u64 bytes of data | u64 log position | u64 XXH3-64 of checksums and footer
+ * so far Little endian. LMDB does not mind what is behind its pages, so the position can be read of the file as it is. */
 #ifndef GODWIT_STORE_SNAPSHOT_FILE_H
 #define GODWIT_STORE_SNAPSHOT_FILE_H
 #include <stdatomic.h>
@@ -36,8 +36,8 @@ struct snapshot_progress {
 	void (*tell)(void *user, uint64_t done, uint64_t total);
 	void *user;
 };
-/* Copies the data, chunk by chunk, each checked: what `to` holds already and matches is left as it is. ERR_CORRUPT: the snapshot is
- * damaged; ERR_DISK_FULL, ERR_IO. Synced when it returns 0. progress may be NULL. */
+/* Copies the data, chunk by chunk, each checked: what `to` holds already and matches is left as it is. ERR_CORRUPT: the
+ * snapshot is damaged; ERR_DISK_FULL, ERR_IO. Synced when it returns 0. progress may be NULL. */
 int snapshot_file_restore(
     int from, int to, const struct snapshot_sums *sums, const struct snapshot_progress *progress, struct error_context *error);
 

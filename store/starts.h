@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Which start of a store is which (T39). A copy of a disk that is put back keeps its store id, and where nothing was written
- * meanwhile its sequences too: what it lacks are the promises and votes that it gave since. So each start of a store gets a number
- * and a nonce, durable before anybody hears of it; peers keep the last start that they met, durable before they listen to it; and
- * a region shows them its last starts. A store that was really there at that start can name it. An older copy that started anew
- * gives it another nonce, or has not come so far.
+ * meanwhile its sequences too: what it lacks are the promises and votes that it gave since. So each start of a store gets a
+ * number and a nonce, durable before anybody hears of it; peers keep the last start that they met, durable before they listen
+ * to it; and a region shows them its last starts. A store that was really there at that start can name it. An older copy that
+ * started anew gives it another nonce, or has not come so far.
  *
  * Not noticed: a copy put back that meets only peers who never met what came after it, and one that was started more than
  * STARTS_KEPT times before it met anybody.

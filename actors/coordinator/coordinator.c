@@ -205,8 +205,8 @@ static int context_of(const struct coordinator *c, const struct coordinator_oper
 		return ERR_MALFORMED;
 	}
 	*context = given.seen;
-	/* A row names in its context what its writer had seen, of which some may not have come here yet: it has superseded that on
-	 * this key already, so whoever has read the row may say so. */
+	/* A row names in its context what its writer had seen, of which some may not have come here yet: it has superseded that
+	 * on this key already, so whoever has read the row may say so. */
 	struct vector known = c->applied;
 	if (op->row)
 		vector_join(&known, &op->row->context);
@@ -417,8 +417,7 @@ static void step_inbound(
 	}
 }
 
-static void step_commit(
-    struct coordinator *c, const uint8_t *entry, size_t size, uint64_t hlc, struct coordinator_effects *out)
+static void step_commit(struct coordinator *c, const uint8_t *entry, size_t size, uint64_t hlc, struct coordinator_effects *out)
 {
 	const struct record record = {
 	    .dot = {.sequence = c->assigned.sequence[c->options.region] + 1, .region = c->options.region},

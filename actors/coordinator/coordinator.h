@@ -19,11 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/reply_cache.h"
-#include "core/dotted.h"
 #include "base/error.h"
+#include "core/dotted.h"
 #include "core/hlc.h"
 #include "core/record.h"
+#include "core/reply_cache.h"
 #include "core/row.h"
 #include "core/vector.h"
 #include "runtime/topology.h"
@@ -46,7 +46,7 @@ struct coordinator_options {
 	struct coordinator_keyspace keyspaces[KEYSPACES_MAX];
 	uint64_t clock_drift_max_ms;
 	uint32_t reply_cache_answers; /* power of two; 0: REPLY_CACHE_ANSWERS */
-	uint64_t started_ns;     /* monotonic: what the memory is refilled with counts as of then */
+	uint64_t started_ns;          /* monotonic: what the memory is refilled with counts as of then */
 };
 
 /* One client's write, decoded. Everything is borrowed for the step, or until APPENDED. */
@@ -75,9 +75,9 @@ enum coordinator_event_type {
 
 struct coordinator_event {
 	enum coordinator_event_type type;
-	uint64_t now_ms; /* wall clock: OPERATION, INBOUND */
+	uint64_t now_ms;    /* wall clock: OPERATION, INBOUND */
 	bool takes_deletes; /* REFUSE: but not deletes, which make room */
-	uint64_t now_ns; /* monotonic: OPERATION */
+	uint64_t now_ns;    /* monotonic: OPERATION */
 	union {
 		struct coordinator_operation operation;
 		struct {

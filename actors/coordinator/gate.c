@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Why this region refuses writes. One reason at a time is told, the gravest; the router refuses weak reads for those that make the rows
- * here known to be incomplete. */
+ * Why this region refuses writes. One reason at a time is told, the gravest; the router refuses weak reads for those that make
+ * the rows here known to be incomplete. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,8 +21,8 @@ bool gate_is_reused(const struct coordinator_io *io)
 	return io->reused_peers || io->strong.older_for;
 }
 
-/* A store that has never met a peer may be what is left of one that was wiped: what it acknowledged alone would be lost when its peers
- * refuse it. */
+/* A store that has never met a peer may be what is left of one that was wiped: what it acknowledged alone would be lost when
+ * its peers refuse it. */
 static bool has_met(const struct coordinator_io *io)
 {
 	const struct rows_meta *meta = rows_meta_now(io->rows);
@@ -48,8 +48,8 @@ void gate_update(struct coordinator_io *io)
 	             : !has_met(io)       ? ERR_NOT_MET
 	             : io->draining       ? ERR_DRAINING
 	             : io->clock_is_ahead ? ERR_CLOCK_AHEAD
-	             : is_full              ? ERR_DISK_FULL
-	                                    : 0;
+	             : is_full            ? ERR_DISK_FULL
+	                                  : 0;
 	bool deletes = refuse == ERR_DISK_FULL && io->deletes_taken;
 	if (refuse == io->machine.refusing && deletes == io->machine.takes_deletes)
 		return;
@@ -162,8 +162,8 @@ static int refused_read(struct coordinator_io *io, struct error_context *error)
 }
 
 /* A peer that holds more of this region's records than this region does takes nothing more from it: what would be acknowledged
- * here could never reach anybody. Remembered until that very peer serves this region again, however often the link goes down. So is
- * a peer whose log no longer has its own records that are missing here: they come by no stream any more. */
+ * here could never reach anybody. Remembered until that very peer serves this region again, however often the link goes down.
+ * So is a peer whose log no longer has its own records that are missing here: they come by no stream any more. */
 void gate_look(struct coordinator_io *io)
 {
 	struct shm_link *links = io->process.shm.layout->links;
@@ -192,8 +192,8 @@ void gate_look(struct coordinator_io *io)
 	gate_update(io);
 }
 
-/* REGION_DIR/founded holds the id of the store that was declared to be the first of its cluster, so that it says nothing of another
- * store that comes in its place. */
+/* REGION_DIR/founded holds the id of the store that was declared to be the first of its cluster, so that it says nothing of
+ * another store that comes in its place. */
 int gate_start(struct coordinator_io *io, struct error_context *error)
 {
 	const struct rows_meta *meta = rows_meta_now(io->rows);

@@ -5,16 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crash_point.h"
 #include "proto/request.h"
 #include "runtime/logline.h"
-#include "base/crash_point.h"
 
-#define OPERATIONS_A_TURN_MAX    8192u
-#define RECORDS_A_TURN_MAX       8192u
-#define ENTRIES_AN_APPLY_MAX     8192u
-#define UNAPPLIED_BYTES_MAX      (1u << 20)
-#define UPKEEP_EVERY_NS          1000000000ull
-#define FINISH_MAX_NS            5000000000ull
+#define OPERATIONS_A_TURN_MAX 8192u
+#define RECORDS_A_TURN_MAX    8192u
+#define ENTRIES_AN_APPLY_MAX  8192u
+#define UNAPPLIED_BYTES_MAX   (1u << 20)
+#define UPKEEP_EVERY_NS       1000000000ull
+#define FINISH_MAX_NS         5000000000ull
 
 static const struct option coordinator_options_table[] = {
     {"log-segment-mib", 0, OPTION_U32, offsetof(struct coordinator_flags, log_segment_mib), 4, 1024, "MIB",
@@ -350,8 +350,7 @@ static void answers_release(struct coordinator_io *io)
 
 static bool apply_is_behind(const struct coordinator_io *io)
 {
-	return io->applied.applied_lsn < io->durable_lsn && io->apply_idle_lsn != io->durable_lsn &&
-	       !io->apply_is_blocked;
+	return io->applied.applied_lsn < io->durable_lsn && io->apply_idle_lsn != io->durable_lsn && !io->apply_is_blocked;
 }
 
 static void apply(struct coordinator_io *io)
@@ -361,8 +360,8 @@ static void apply(struct coordinator_io *io)
 	struct apply_result result;
 	uint64_t start_ns = clock_read().monotonic_ns;
 	strong_apply_begin(io);
-	int code = rows_apply_log(io->rows, io->reader, io->durable_lsn, ENTRIES_AN_APPLY_MAX, io->now.wall_ms,
-	    record_applied, io, &result, &error);
+	int code = rows_apply_log(
+	    io->rows, io->reader, io->durable_lsn, ENTRIES_AN_APPLY_MAX, io->now.wall_ms, record_applied, io, &result, &error);
 	if (code == ERR_DISK_FULL) {
 		/* Parked answers wait; tried again once a second. */
 		logline_distinct(LOG_LEVEL_ERROR, "rows_full", 0, "reason=\"%s\"", error.text);
@@ -533,8 +532,7 @@ static int io_start(struct coordinator_io *io, struct error_context *error)
 	struct shm_layout *shm = p->shm.layout;
 	int code = ring_attach(&io->inbound, &shm->inbound, shm->inbound_bytes, SHM_INBOUND_RING_SIZE);
 	if (code)
-		return error_set(
-		    error, code, "the inbound ring in shared memory is damaged; stop and start the region");
+		return error_set(error, code, "the inbound ring in shared memory is damaged; stop and start the region");
 	atomic_store(&shm->coordinator.ready, 0);
 	code = store_start(io, error);
 	if (code)
@@ -599,8 +597,8 @@ int coordinator_main(int argc, char **argv)
 	    .send = io_send,
 	    .deadline_ns = io_deadline,
 	    .has_work = io_has_work};
-	int exit_code = process_start(
-	    &io.process, ACTOR_COORDINATOR, coordinator_options_table, &io.flags, argc, argv, &actor, io_command);
+	int exit_code =
+	    process_start(&io.process, ACTOR_COORDINATOR, coordinator_options_table, &io.flags, argc, argv, &actor, io_command);
 	if (exit_code)
 		return exit_code < 0 ? 0 : exit_code;
 	struct error_context error = {0};

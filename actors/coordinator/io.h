@@ -48,7 +48,7 @@ struct coordinator_io {
 	struct rows_view *view;
 	struct starts starts;
 	char log_dir[320], rows_dir[320];
-	int store_lock_fd; /* of store.lock: who writes log and rows; held to the end of the process */
+	int store_lock_fd;     /* of store.lock: who writes log and rows; held to the end of the process */
 	uint64_t commit_floor; /* of the start: no stamp of a strong transaction above it was given out */
 	uint64_t appended_lsn, durable_lsn;
 	struct pace pace;
@@ -62,17 +62,18 @@ struct coordinator_io {
 	bool deletes_taken;    /* for them there is room all the same */
 	bool apply_is_blocked; /* not even that, until the next upkeep */
 	uint32_t peer_stores_logged; /* bit a region, by this process */
-	uint32_t reused_peers; /* bit a region whose streamer takes this one for a wiped or restored one */
-	uint32_t resync_peers; /* bit a region that no longer has the records that are missing here */
-	bool is_founded;       /* the operator has said that there is nobody to be met first */
+	uint32_t reused_peers;       /* bit a region whose streamer takes this one for a wiped or restored one */
+	uint32_t resync_peers;       /* bit a region that no longer has the records that are missing here */
+	bool is_founded;             /* the operator has said that there is nobody to be met first */
 	bool draining;
 	struct clock_judgement clock; /* as of this turn */
 	bool clock_is_ahead;          /* by more than the limit */
 	char clock_text[192];         /* by how much, and against whom */
-	int failed; /* the log is broken: nothing more is acknowledged */
+	int failed;                   /* the log is broken: nothing more is acknowledged */
 
 	struct strong strong;
-	struct lend_budget unsent[REGIONS_MAX]; /* to the coordinator of each peer: outlives the strong commit, as the sockets do */
+	struct lend_budget
+	    unsent[REGIONS_MAX]; /* to the coordinator of each peer: outlives the strong commit, as the sockets do */
 
 	uint64_t upkeep_at_ns, readers_checked_ns;
 	struct snapshot_job *snapshot;

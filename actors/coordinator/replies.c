@@ -100,8 +100,7 @@ static uint8_t *room_take(struct replies *replies, uint64_t name, size_t size, s
 	return (*message)->bytes + (*message)->size;
 }
 
-void replies_add_value(
-    struct replies *replies, const struct coordinator_answer *from, const uint8_t *value, size_t value_size)
+void replies_add_value(struct replies *replies, const struct coordinator_answer *from, const uint8_t *value, size_t value_size)
 {
 	const struct answer answer = {
 	    .number = from->number,

@@ -165,7 +165,8 @@ static int log_apply_rest(struct coordinator_io *io, uint64_t end_lsn, struct er
 		int code = rows_apply_log(io->rows, io->reader, end_lsn, ENTRIES_A_RECOVERY_STEP, clock_read().wall_ms,
 		    record_recovered, io, &io->applied, error);
 		if (code == ERR_DISK_FULL) {
-			/* It starts all the same: what is durable can be read and streamed, and the rest is applied once there is room. */
+			/* It starts all the same: what is durable can be read and streamed, and the rest is applied once there
+			 * is room. */
 			logline(LOG_LEVEL_ERROR, "rows_full", "reason=\"%s\"", error ? error->text : "");
 			io->rows_are_full = io->apply_is_blocked = io->apply_was_full = true;
 			break;
@@ -188,9 +189,10 @@ void store_damage_log(const struct coordinator_io *io, uint64_t writes)
 	const struct rows_damage *damage = rows_damage_last(io->rows);
 	struct text name = {0};
 	text_add_json_string(&name, damage->key, damage->key_size < 100 ? damage->key_size : 100);
-	logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(damage->keyspace, damage->key, damage->key_size, NULL, 0).low,
-	    "keyspace=%u key=%s writes=%llu reason=\"what came for it is left out; another region has the row\"", damage->keyspace,
-	    name.bytes ? name.bytes : "", (unsigned long long)writes);
+	logline_distinct(LOG_LEVEL_ERROR, "row_damaged",
+	    row_digest(damage->keyspace, damage->key, damage->key_size, NULL, 0).low,
+	    "keyspace=%u key=%s writes=%llu reason=\"what came for it is left out; another region has the row\"",
+	    damage->keyspace, name.bytes ? name.bytes : "", (unsigned long long)writes);
 	text_deinit(&name);
 }
 
@@ -276,10 +278,10 @@ int store_start(struct coordinator_io *io, struct error_context *error)
 	logline(LOG_LEVEL_INFO, "recovered",
 	    "restored=%d rows_lsn=%llu end_lsn=%llu cut_bytes=%llu vector=%s answers=%llu rows_ms=%llu log_ms=%llu "
 	    "memory_ms=%llu took_ms=%llu",
-	    restored.restored, (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn, (unsigned long long)found.cut_bytes,
-	    vector, (unsigned long long)(io->machine.reply_cache.newest - io->machine.reply_cache.oldest),
-	    (unsigned long long)rows_ms, (unsigned long long)log_ms, (unsigned long long)memory_ms,
-	    (unsigned long long)elapsed_ms(&started_ns));
+	    restored.restored, (unsigned long long)rows_lsn, (unsigned long long)found.end_lsn,
+	    (unsigned long long)found.cut_bytes, vector,
+	    (unsigned long long)(io->machine.reply_cache.newest - io->machine.reply_cache.oldest), (unsigned long long)rows_ms,
+	    (unsigned long long)log_ms, (unsigned long long)memory_ms, (unsigned long long)elapsed_ms(&started_ns));
 	return 0;
 }
 

@@ -9,8 +9,8 @@
 
 #include "actors/coordinator/io.h"
 #include "base/bytes.h"
-#include "runtime/logline.h"
 #include "base/crash_point.h"
+#include "runtime/logline.h"
 
 #define APPEND_WAIT_NS 5000000000ull
 #define APPEND_POLL_MS 20
@@ -30,7 +30,8 @@ static bool lookup(void *user, uint16_t keyspace, const uint8_t *key, uint32_t k
 		return true;
 	if (code == ERR_ROW_DAMAGED) {
 		logline_distinct(LOG_LEVEL_ERROR, "row_damaged", row_digest(keyspace, key, key_size, NULL, 0).low,
-		    "keyspace=%u key_size=%u reason=\"this region has no say about a strong row; the others answer\"", keyspace, key_size);
+		    "keyspace=%u key_size=%u reason=\"this region has no say about a strong row; the others answer\"", keyspace,
+		    key_size);
 		return false;
 	}
 	/* The machine must not go on with a row that it could not see. */
@@ -207,8 +208,8 @@ void strong_durable(struct coordinator_io *io)
 		return;
 	strong->durable_ticket = ticket;
 	CRASH_POINT(commit_durable);
-	strong_step(io,
-	    (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {.ticket = ticket, .lsn = io->durable_lsn}});
+	strong_step(
+	    io, (struct commit_event){.type = COMMIT_EVENT_DURABLE, .durable = {.ticket = ticket, .lsn = io->durable_lsn}});
 }
 
 void strong_applied(struct coordinator_io *io)
@@ -253,7 +254,7 @@ static void mark(struct coordinator_io *io)
 	uint64_t end_lsn;
 	/* It hears of what is durable only with entries of its own. */
 	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_DURABLE,
-	                      .durable = {.ticket = strong->durable_ticket, .lsn = io->durable_lsn}});
+	                    .durable = {.ticket = strong->durable_ticket, .lsn = io->durable_lsn}});
 	bytes_put_u64(body, commit_oldest_lsn(strong->machine));
 	bytes_put_u64(body + 8, commit_newest_hlc(strong->machine));
 	if (log_append(io->log, LOG_COMMIT_MARK, body, sizeof body, &end_lsn) != 0)
@@ -270,8 +271,9 @@ void strong_tick(struct coordinator_io *io)
 		return;
 	strong_peers_look(io);
 	strong_starts_show(io);
-	/* By the log's growth, whoever writes, and not by the clock: with one a second, two marks of a fast writer stood further apart
-	 * than a small budget reaches; what they keep could not be dropped, and a full log, which no longer grows, stayed full. */
+	/* By the log's growth, whoever writes, and not by the clock: with one a second, two marks of a fast writer stood
+	 * further apart than a small budget reaches; what they keep could not be dropped, and a full log, which no longer
+	 * grows, stayed full. */
 	if (io->appended_lsn >= strong->mark_lsn + ROWS_REREAD_STEP / 2)
 		mark(io);
 	if (!strong->timer_ns || io->now.monotonic_ns < strong->timer_ns)
@@ -349,7 +351,8 @@ static int replay(struct coordinator_io *io, uint64_t upto_lsn, uint64_t *entrie
 	while (!code && !(code = log_reader_next(io->reader, upto_lsn, &entry, error))) {
 		struct record record;
 		struct commit_event event = {.type = COMMIT_EVENT_REPLAY,
-		    .replay = {.type = (enum commit_entry)entry.type, .bytes = entry.body, .size = entry.size, .lsn = entry.lsn}};
+		    .replay = {
+		        .type = (enum commit_entry)entry.type, .bytes = entry.body, .size = entry.size, .lsn = entry.lsn}};
 		if (entry.type == LOG_RECORD) {
 			if (entry.body[0] != RECORD_TRANSACTION)
 				continue;

@@ -26,13 +26,13 @@
 #include "store/rows.h"
 #include "store/starts.h"
 
-#define STRONG_TICKETS      (1u << 20) /* entries of the machine in the log and not yet in the rows */
-#define STRONG_FEW          16u
-#define STRONG_BATCH_MAX    (256u * 1024)
+#define STRONG_TICKETS   (1u << 20) /* entries of the machine in the log and not yet in the rows */
+#define STRONG_FEW       16u
+#define STRONG_BATCH_MAX (256u * 1024)
 /* To a peer that does not read; twice what a link an ocean long holds at full load. */
-#define STRONG_UNSENT_MAX   (32u * 1024 * 1024)
-#define STRONG_MESSAGE_MAX  (COMMIT_BODY_MAX + 64u * 1024)
-#define STRONG_RESERVE      (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
+#define STRONG_UNSENT_MAX  (32u * 1024 * 1024)
+#define STRONG_MESSAGE_MAX (COMMIT_BODY_MAX + 64u * 1024)
+#define STRONG_RESERVE     (2ull * LOG_BODY_MAX) /* room in the log before the machine is given anything */
 
 #define STRONG_NONCE_AT      (4u + 8 + STORE_ID_SIZE)
 #define STRONG_NEWEST_AT     (STRONG_NONCE_AT + 8)
@@ -43,8 +43,8 @@ enum strong_known { STRONG_UNMET, STRONG_MET, STRONG_OLDER };
 struct coordinator_io;
 struct strong_peer {
 	void *socket;
-	uint8_t *batch; /* STRONG_BATCH_MAX + STRONG_MESSAGE_MAX bytes */
-	size_t size;    /* 0: nothing to send */
+	uint8_t *batch;  /* STRONG_BATCH_MAX + STRONG_MESSAGE_MAX bytes */
+	size_t size;     /* 0: nothing to send */
 	uint32_t newest; /* version that it understands, as its last message told; 0: not told */
 	uint64_t heard_ns;
 	enum strong_known knows_us;
@@ -61,16 +61,16 @@ struct strong {
 	uint64_t timer_ns;
 	uint64_t *ticket_lsn; /* ring: where the entry of each ticket ends */
 	uint64_t ticket, durable_ticket, applied_ticket;
-	uint64_t floor; /* no stamp above it was given out before the start */
+	uint64_t floor;    /* no stamp above it was given out before the start */
 	bool marked;       /* nothing of the machine was appended since the last mark */
 	uint64_t mark_lsn; /* of that mark */
-	uint8_t *scratch; /* an entry put together */
+	uint8_t *scratch;  /* an entry put together */
 	void *socket;
 	struct strong_peer peers[REGIONS_MAX];
 	uint64_t fingerprint;
 	uint32_t reachable;
 	uint64_t starts_at_ns; /* when some peer is shown our starts next */
-	uint32_t older_for; /* regions that have met a later start of this store than it knows of: it is an older copy */
+	uint32_t older_for;    /* regions that have met a later start of this store than it knows of: it is an older copy */
 	uint64_t started_ns;
 	int refusing;
 	struct commit_counts published;
@@ -89,8 +89,8 @@ int strong_room(const struct coordinator_io *io);
 bool strong_takes_streams(const struct coordinator_io *io);
 void strong_streamed(struct coordinator_io *io, uint64_t end_lsn, const uint8_t *entry, size_t size);
 /* For the pace of groups: entries of transactions that are not known to be durable, since somebody waits for each; 0 when they
- * are STRONG_FEW or less. A handful goes to the disk at once: to wait for more would cost each of its up to three waits for a disk
- * PACE_GAP_NS. */
+ * are STRONG_FEW or less. A handful goes to the disk at once: to wait for more would cost each of its up to three waits for a
+ * disk PACE_GAP_NS. */
 uint64_t strong_waiting(const struct coordinator_io *io);
 /* Before the log is flushed; before and after the rows change; refusals that changed; once a second. */
 void strong_durable(struct coordinator_io *io);
@@ -117,10 +117,10 @@ uint64_t strong_peers_deadline_ns(const struct coordinator_io *io);
 /* strong_starts.c */
 /* Shows this store's starts to peers that have not met the last one. */
 void strong_starts_show(struct coordinator_io *io);
-/* Envelopes of these two kinds. False: it cannot be read. An older copy hears so on the connection that it has made (`identity`):
- * it may be another process than the one at its region's address. */
-bool strong_starts_take(
-    struct coordinator_io *io, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity, uint32_t identity_size);
+/* Envelopes of these two kinds. False: it cannot be read. An older copy hears so on the connection that it has made
+ * (`identity`): it may be another process than the one at its region's address. */
+bool strong_starts_take(struct coordinator_io *io, uint8_t from, const uint8_t *bytes, size_t size, const uint8_t *identity,
+    uint32_t identity_size);
 bool strong_known_take(struct coordinator_io *io, uint8_t from, const uint8_t *bytes, size_t size);
 void strong_known_tell(struct coordinator_io *io, uint8_t to, uint64_t nonce, enum strong_known known);
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "actors/coordinator/io.h"
-#include "proto/client.pb-c.h"
 #include "base/crash_point.h"
+#include "proto/client.pb-c.h"
 
 #define TIMEOUT_MS_DEFAULT 5000u
 #define TIMEOUT_MS_MAX     600000u
@@ -134,8 +134,7 @@ static int keyspace_agreed(const struct coordinator_io *io, uint32_t keyspace, b
 	return ERR_NO_QUORUM;
 }
 
-static int condition_take(
-    struct commit_operation *out, uint32_t condition, struct request_bytes expected, const char **reason)
+static int condition_take(struct commit_operation *out, uint32_t condition, struct request_bytes expected, const char **reason)
 {
 	out->condition = (uint8_t)condition;
 	if (condition > COMMIT_IF_VERSION) {
@@ -225,18 +224,18 @@ static void transaction_take(struct coordinator_io *io, uint64_t route, uint64_t
 		return;
 	}
 	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_TRANSACTION,
-	                      .transaction = {.route = route,
-	                          .client_id = client_id,
-	                          .number = o->number,
-	                          .settled = o->settled,
-	                          .age_ms = o->age_ms ? o->age_ms + io_waited_ms(io) : 0,
-	                          .after = o->token,
-	                          .moved = o->moved,
-	                          .deadline_ns = deadline_ns(io, o->timeout_ms),
-	                          .arrived_ns = io->now.monotonic_ns,
-	                          .ack_all = ack_all,
-	                          .count = (uint32_t)count,
-	                          .operations = operations}});
+	                    .transaction = {.route = route,
+	                        .client_id = client_id,
+	                        .number = o->number,
+	                        .settled = o->settled,
+	                        .age_ms = o->age_ms ? o->age_ms + io_waited_ms(io) : 0,
+	                        .after = o->token,
+	                        .moved = o->moved,
+	                        .deadline_ns = deadline_ns(io, o->timeout_ms),
+	                        .arrived_ns = io->now.monotonic_ns,
+	                        .ack_all = ack_all,
+	                        .count = (uint32_t)count,
+	                        .operations = operations}});
 }
 
 static void read_take(struct coordinator_io *io, uint64_t route, int keyspace, const struct request_operation *o)
@@ -249,15 +248,14 @@ static void read_take(struct coordinator_io *io, uint64_t route, int keyspace, c
 		refuse(io, route, o->number, code, reason);
 		return;
 	}
-	strong_step(io,
-	    (struct commit_event){.type = COMMIT_EVENT_READ,
-	        .read = {.route = route,
-	            .number = o->number,
-	            .deadline_ns = deadline_ns(io, o->timeout_ms),
-	            .arrived_ns = io->now.monotonic_ns,
-	            .keyspace = (uint16_t)keyspace,
-	            .key = o->key.bytes,
-	            .key_size = (uint32_t)o->key.size}});
+	strong_step(io, (struct commit_event){.type = COMMIT_EVENT_READ,
+	                    .read = {.route = route,
+	                        .number = o->number,
+	                        .deadline_ns = deadline_ns(io, o->timeout_ms),
+	                        .arrived_ns = io->now.monotonic_ns,
+	                        .keyspace = (uint16_t)keyspace,
+	                        .key = o->key.bytes,
+	                        .key_size = (uint32_t)o->key.size}});
 }
 
 bool strong_operation(struct coordinator_io *io, uint64_t route, uint64_t client_id, const struct request_operation *o)

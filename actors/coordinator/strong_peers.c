@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commit/message.h"
 #include "actors/coordinator/io.h"
 #include "base/bytes.h"
+#include "base/crash_point.h"
+#include "commit/message.h"
 #include "core/version.h"
 #include "runtime/logline.h"
-#include "base/crash_point.h"
 
 #define ENVELOPE_VERSION 6u /* the oldest understood */
 #define HIGH_WATER       256u

@@ -13,7 +13,8 @@
 
 #define KNOWN_SIZE (STRONG_ENVELOPE_SIZE + 9)
 
-static void known_put(struct coordinator_io *io, uint8_t to, uint64_t nonce, enum strong_known known, uint8_t out[static KNOWN_SIZE])
+static void known_put(
+    struct coordinator_io *io, uint8_t to, uint64_t nonce, enum strong_known known, uint8_t out[static KNOWN_SIZE])
 {
 	strong_envelope_begin(io, to, STRONG_KNOWN, out);
 	bytes_put_u64(out + STRONG_ENVELOPE_SIZE, nonce);

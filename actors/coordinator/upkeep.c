@@ -65,8 +65,8 @@ static bool budget_is_used(const struct coordinator_io *io, uint64_t percent)
 	return budget && log_disk_bytes(io->log) >= budget / 100 * percent;
 }
 
-/* Whatever the budget says: what no snapshot holds, and what a start has to read of strong transactions. While there is room, what
- * the older of two snapshots does not hold: the newest may turn out to be damaged. */
+/* Whatever the budget says: what no snapshot holds, and what a start has to read of strong transactions. While there is room,
+ * what the older of two snapshots does not hold: the newest may turn out to be damaged. */
 static uint64_t kept_from_lsn(const struct coordinator_io *io)
 {
 	const struct rows_meta *meta = rows_meta_now(io->rows);
@@ -137,8 +137,7 @@ static bool snapshot_is_due(const struct coordinator_io *io, uint64_t needed_lsn
 	uint64_t removable_lsn = needed_lsn < applied_lsn ? needed_lsn : applied_lsn;
 	if (budget_is_used(io, BUDGET_SNAPSHOT_PERCENT) && removable_lsn >= io->snapshot_lsn + segment_size(io))
 		return true;
-	return budget_is_used(io, BUDGET_DROP_PERCENT) &&
-	       io->snapshot_lsn < log_start_lsn(io->log) + segment_size(io) &&
+	return budget_is_used(io, BUDGET_DROP_PERCENT) && io->snapshot_lsn < log_start_lsn(io->log) + segment_size(io) &&
 	       applied_lsn >= log_start_lsn(io->log) + segment_size(io);
 }
 
@@ -161,8 +160,8 @@ void upkeep_room_check(struct coordinator_io *io)
 	struct error_context error = {0};
 	uint64_t waiting = log_end_lsn(io->log) - io->applied.applied_lsn;
 	bool full = rows_room(io->rows, waiting, false, &error) == ERR_DISK_FULL;
-	/* Pages that are free may not lie together as a large value needs them: then the log is not applied, and nothing more goes
-	 * into it before it was. */
+	/* Pages that are free may not lie together as a large value needs them: then the log is not applied, and nothing more
+	 * goes into it before it was. */
 	full |= io->apply_was_full;
 	io->deletes_taken = full && !io->apply_was_full && rows_room(io->rows, waiting, true, NULL) == 0;
 	if (full && io->snapshot)

@@ -12,7 +12,7 @@
 struct heartbeat_rules {
 	const char *cluster; /* borrowed */
 	uint8_t region;
-	uint32_t peers; /* mask */
+	uint32_t peers;               /* mask */
 	uint32_t newest[REGIONS_MAX]; /* version that each peer understands, as its last message told; 0: not told */
 };
 #define HEARTBEAT_SIZE_MAX 1024u

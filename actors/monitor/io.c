@@ -248,8 +248,8 @@ static int io_connect(struct monitor_io *io, const struct region *region, struct
 	static struct peer_source sources[REGIONS_MAX];
 	struct process *p = &io->process;
 	const struct socket_options options = {.high_water = HIGH_WATER, .message_size_max = HEARTBEAT_SIZE_MAX};
-	int code = process_connect(p, &io->peers[region->id], region, SERVICE_HEALTH, &options,
-	    &p->shm.layout->peers[region->id].key_refusal, error);
+	int code = process_connect(
+	    p, &io->peers[region->id], region, SERVICE_HEALTH, &options, &p->shm.layout->peers[region->id].key_refusal, error);
 	if (code)
 		return code;
 	sources[region->id] = (struct peer_source){.io = io, .peer = region->id};
@@ -304,8 +304,7 @@ int monitor_main(int argc, char **argv)
 {
 	static struct monitor_io io = {.flags = {.interval_ms = 100, .down_after_ms = 3000}};
 	struct loop_actor actor = {.self = &io, .tick = io_tick, .deadline_ns = io_deadline};
-	int exit_code =
-	    process_start(&io.process, ACTOR_MONITOR, option_table, &io.flags, argc, argv, &actor, io_command);
+	int exit_code = process_start(&io.process, ACTOR_MONITOR, option_table, &io.flags, argc, argv, &actor, io_command);
 	if (exit_code)
 		return exit_code < 0 ? 0 : exit_code;
 	struct error_context error = {0};

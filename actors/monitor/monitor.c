@@ -24,7 +24,8 @@ uint64_t monitor_behind_since(uint64_t lag_ms, uint64_t sampled_ns)
 
 void monitor_init(struct monitor *m, const struct monitor_options *options)
 {
-	assert(options->region < REGIONS_MAX && !(options->peers >> options->region & 1) && options->drain_ms >= options->lag_max_ms);
+	assert(options->region < REGIONS_MAX && !(options->peers >> options->region & 1) &&
+	       options->drain_ms >= options->lag_max_ms);
 	m->region = options->region;
 	m->peers = options->peers;
 	m->interval_ns = options->interval_ns;

@@ -74,7 +74,7 @@ struct monitor_peer {
 		uint64_t number, sent_ns;
 	} outstanding[MONITOR_OUTSTANDING];
 	uint64_t round_trip_us;
-	struct clock_range clock;  /* its wall clock less this machine's monotonic one */
+	struct clock_range clock; /* its wall clock less this machine's monotonic one */
 	bool measured;
 	uint32_t load_percent;
 	bool acked_known; /* it has said what it holds; until then there is no lag to tell */

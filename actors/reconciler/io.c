@@ -23,8 +23,7 @@ struct io_flags {
 	uint32_t compare_ms;
 };
 static const struct option io_options[] = {
-    {"compare-ms", 0, OPTION_U32, offsetof(struct io_flags, compare_ms), 10, 3600000, "MS",
-        "pause between comparisons (2000)"},
+    {"compare-ms", 0, OPTION_U32, offsetof(struct io_flags, compare_ms), 10, 3600000, "MS", "pause between comparisons (2000)"},
     {0},
 };
 
@@ -143,8 +142,8 @@ static int io_view(struct reconciler_io *p, uint64_t now_ns, struct vector *appl
 	return rc;
 }
 
-static int io_answer(
-    struct reconciler_io *p, const Godwit__Peer__DigestRequest *request, uint32_t from, struct message *message, uint64_t now_ns)
+static int io_answer(struct reconciler_io *p, const Godwit__Peer__DigestRequest *request, uint32_t from,
+    struct message *message, uint64_t now_ns)
 {
 	uint8_t mask[RECONCILER_MASK_SIZE];
 	struct vector applied;
@@ -242,7 +241,8 @@ static void io_message(struct reconciler_io *p, const struct peer_socket *peer, 
 		godwit__peer__envelope__free_unpacked(envelope, NULL);
 }
 
-static uint32_t drain_socket(struct reconciler_io *p, void *socket, const struct peer_socket *peer, uint64_t now_ns, uint32_t limit)
+static uint32_t drain_socket(
+    struct reconciler_io *p, void *socket, const struct peer_socket *peer, uint64_t now_ns, uint32_t limit)
 {
 	uint32_t handled = 0;
 	for (; handled < limit; handled++) {

@@ -11,9 +11,9 @@
  *
  * Rows are a pure function of the writes that a vector stands for, so a difference at equal vectors is a fault, whatever its
  * cause. But for strong keyspaces: a commit that a message brought is in the rows before its stream moves the vector. There
- * the verdict is WAITING until RECONCILER_LOOKS_STRONG rounds in a row found the same two vectors equal and buckets that differ;
- * by then the message has reached the peer too, or, if it cannot, a stream that moves the vectors. Keys longer than RECONCILER_KEY_MAX are compared by the sum of all rows that share their first RECONCILER_KEY_MAX
- * bytes. */
+ * the verdict is WAITING until RECONCILER_LOOKS_STRONG rounds in a row found the same two vectors equal and buckets that
+ * differ; by then the message has reached the peer too, or, if it cannot, a stream that moves the vectors. Keys longer than
+ * RECONCILER_KEY_MAX are compared by the sum of all rows that share their first RECONCILER_KEY_MAX bytes. */
 #ifndef GODWIT_ACTORS_RECONCILER_RECONCILER_H
 #define GODWIT_ACTORS_RECONCILER_RECONCILER_H
 #include <stdbool.h>

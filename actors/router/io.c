@@ -10,11 +10,11 @@
 #include "actors/router/output.h"
 #include "actors/router/reads.h"
 #include "actors/router/router.h"
+#include "base/crash_point.h"
 #include "runtime/lend.h"
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
-#include "base/crash_point.h"
 
 /* An Answers message is sent once it has this size, so that none comes near what a client receives at most. */
 #define ANSWERS_SIZE_SENT (1024u * 1024)
@@ -41,7 +41,7 @@ struct router_io {
 	uint64_t told_ns;
 	void *socket; /* of the clients */
 	void *coordinator;
-	struct output out; /* the message of Answers being written */
+	struct output out;  /* the message of Answers being written */
 	size_t header_size; /* of what lies in `out` */
 	struct output repacked;
 	struct work *spare; /* what the next message is received into */
@@ -95,8 +95,8 @@ static int answers_send_to(struct router_io *io, struct client *client)
 	struct counter_block *counters = io->process.counters;
 	uint32_t owner = clients_index(&io->clients, client);
 	uint8_t marker[ANSWERS_HEADER_SIZE_MAX];
-	int code = lend_bytes(&io->lender, io->socket, client->identity, client->identity_size, io->out.bytes,
-	    io->out.size, owner, client->generation);
+	int code = lend_bytes(&io->lender, io->socket, client->identity, client->identity_size, io->out.bytes, io->out.size,
+	    owner, client->generation);
 	if (code) {
 		counter_add(counters, COUNTER_queue_refused, 1);
 		return code;
@@ -200,8 +200,8 @@ static int request_send(struct router_io *io, struct message *message, const str
 			out->size += request_operation_encode(&operation, out->bytes + out->size);
 		}
 		size = out->size;
-		code = lend_bytes(&io->to_coordinator, io->coordinator, message->identity, message->identity_size,
-		    out->bytes, size, 0, 0);
+		code = lend_bytes(
+		    &io->to_coordinator, io->coordinator, message->identity, message->identity_size, out->bytes, size, 0, 0);
 	}
 	if (!code)
 		io->forwarded_bytes += size;
@@ -293,8 +293,7 @@ static void message_take(struct router_io *io, struct work *work, struct clock_n
 	const char *user = message_user(message);
 	/* Of now, not of the time when the connection was made: a right that was taken away is gone. */
 	io->rights = zap_rights(io->process.zap, user, now.monotonic_ns);
-	router_plan(
-	    &plan, &io->process.topology, io->rights, message_bytes(message), message_size(message), PROTOCOL_VERSION);
+	router_plan(&plan, &io->process.topology, io->rights, message_bytes(message), message_size(message), PROTOCOL_VERSION);
 	if (plan.code)
 		message_refuse(io, message, plan.code);
 	if (!plan.code && plan.unpermitted)
@@ -316,7 +315,8 @@ static void message_take(struct router_io *io, struct work *work, struct clock_n
 enum step { STEP_ON, STEP_LEFT };
 
 /* One operation, or a part of it. STEP_LEFT: the client does not go on in this turn. */
-static enum step question_step(struct router_io *io, struct client *client, struct work *work, uint64_t now_ns, uint64_t until_ns)
+static enum step question_step(
+    struct router_io *io, struct client *client, struct work *work, uint64_t now_ns, uint64_t until_ns)
 {
 	enum clients_leave leave = clients_leave(&io->clients, client);
 	uint32_t kind = work->operation.kind;
@@ -332,8 +332,7 @@ static enum step question_step(struct router_io *io, struct client *client, stru
 	}
 	size_t size_before = io->out.size;
 	bool had_question = work->question != NULL;
-	bool may_hold =
-	    client->has_reservation || io->reads.question_count + io->clients.reservations < READS_QUESTIONS_MAX;
+	bool may_hold = client->has_reservation || io->reads.question_count + io->clients.reservations < READS_QUESTIONS_MAX;
 	switch (reads_answer(&io->reads, &work->operation, now_ns, until_ns, may_hold, &work->question, &io->out)) {
 	case READS_CUT:
 		clients_reservation_end(&io->clients, client);
@@ -605,8 +604,7 @@ static void io_stop(struct router_io *io)
 int router_main(int argc, char **argv)
 {
 	static struct router_io io;
-	const struct loop_actor actor = {
-	    .self = &io, .tick = io_tick, .has_work = io_has_work, .deadline_ns = io_deadline_ns};
+	const struct loop_actor actor = {.self = &io, .tick = io_tick, .has_work = io_has_work, .deadline_ns = io_deadline_ns};
 	int exit_code = process_start(&io.process, ACTOR_ROUTER, NULL, NULL, argc, argv, &actor, io_command);
 	if (exit_code)
 		return exit_code < 0 ? 0 : exit_code;

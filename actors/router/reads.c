@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "runtime/logline.h"
 #include "runtime/loop.h"
-#include "base/text.h"
 #include "runtime/watch.h"
 
 #define DAMAGE_NAME_MAX 60u /* bytes of a key that are named */

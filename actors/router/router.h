@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/commit_entry.h"
 #include "base/error.h"
+#include "core/commit_entry.h"
 #include "core/row.h"
 #include "core/vector.h"
 #include "proto/request.h"
@@ -40,7 +40,7 @@ bool router_is_forwarded(const struct topology *topology, const struct request_o
 struct router_plan {
 	int code; /* not 0: the whole message is refused with it */
 	uint32_t forwarded, others;
-	uint32_t unpermitted;   /* not counted above */
+	uint32_t unpermitted; /* not counted above */
 	uint64_t others_number_max;
 	struct request request; /* stands before the first operation */
 };
@@ -51,7 +51,8 @@ void router_plan(struct router_plan *plan, const struct topology *topology, cons
  * there is not is nobody's to forbid: it is refused elsewhere. */
 bool router_is_permitted(const struct rights *rights, const struct request_operation *operation);
 
-/* Anything that is not forwarded. 0 with the keyspace (0 for what needs none), or the refusal with its reason (NULL: that of the code).
+/* Anything that is not forwarded. 0 with the keyspace (0 for what needs none), or the refusal with its reason (NULL: that of
+ * the code).
  */
 int router_check(
     const struct topology *topology, const struct request_operation *operation, uint16_t *keyspace, const char **reason);

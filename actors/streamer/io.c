@@ -10,10 +10,10 @@
 #include "actors/streamer/message.h"
 #include "actors/streamer/outbox.h"
 #include "actors/streamer/streamer.h"
+#include "base/crash_point.h"
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
-#include "base/crash_point.h"
 
 #define DELIVER_MAX 16384u /* records moved into the ring a turn */
 #define ROUNDS_MAX  4u     /* frames sent to each subscriber a turn */
@@ -166,8 +166,8 @@ static void apply_send(struct streamer_io *io, const struct streamer_effect *eff
 		else if (effect->repeated)
 			counter_add(io->process.counters, COUNTER_resubscribes, 1);
 		if (!code && effect->why)
-			logline(LOG_LEVEL_INFO, "resubscribed", "peer=%s reason=\"%s\"", peer_name(io, effect->peer),
-			    effect->why);
+			logline(
+			    LOG_LEVEL_INFO, "resubscribed", "peer=%s reason=\"%s\"", peer_name(io, effect->peer), effect->why);
 		return;
 	}
 	const uint8_t *identity = io->subscribers[effect->peer].identity;
@@ -180,8 +180,8 @@ static void apply_send(struct streamer_io *io, const struct streamer_effect *eff
 		return;
 	int code = socket_send(io->server, identity, identity_size, io->out, size);
 	if (code == ERR_UNREACHABLE && effect->kind == STREAMER_SEND_ALIVE)
-		io_feed(io,
-		    (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
+		io_feed(
+		    io, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = effect->peer, .send_failed.code = code});
 }
 
 static void apply_take(struct streamer_io *io, const struct streamer_effect *effect)
@@ -382,8 +382,8 @@ static void peer_handle(struct streamer_io *io, uint8_t peer, struct message *me
 		/* As good as a refusal: what it answers in another version or of another cluster is no service. */
 		if (code == ERR_WRONG_VERSION || code == ERR_CONFIGURATION)
 			io_feed(io, (struct streamer_event){.kind = STREAMER_REFUSAL,
-			                    .peer = peer,
-			                    .refusal = {.epoch = io->machine.inbound[peer].epoch, .code = code}});
+			                .peer = peer,
+			                .refusal = {.epoch = io->machine.inbound[peer].epoch, .code = code}});
 		return;
 	}
 	io->rules.newest[peer] = parsed.newest;
@@ -487,15 +487,15 @@ static void io_publish(void *self, struct clock_now now)
 	for (uint8_t peer = 0; peer < REGIONS_MAX; peer++)
 		if (delivery.delivered[peer])
 			io_feed(io, (struct streamer_event){.kind = STREAMER_DELIVERED,
-			                    .peer = peer,
-			                    .delivered.raw_size = (uint32_t)delivery.delivered[peer]});
+			                .peer = peer,
+			                .delivered.raw_size = (uint32_t)delivery.delivered[peer]});
 }
 
 static void subscriber_failed(struct streamer_io *io, uint8_t peer, int code, const struct error_context *error)
 {
 	if (code == ERR_CORRUPT)
-		logline_distinct(LOG_LEVEL_ERROR, "log_unreadable", peer, "peer=%s code=%s reason=\"%s\"",
-		    peer_name(io, peer), error_name(code), error->text);
+		logline_distinct(LOG_LEVEL_ERROR, "log_unreadable", peer, "peer=%s code=%s reason=\"%s\"", peer_name(io, peer),
+		    error_name(code), error->text);
 	io_feed(io, (struct streamer_event){.kind = STREAMER_SEND_FAILED, .peer = peer, .send_failed.code = code});
 }
 
@@ -708,11 +708,11 @@ static int io_start(struct streamer_io *io, struct error_context *error)
 	io->now_ns = now.monotonic_ns;
 	io->send_deadline_ns = LOOP_NEVER;
 	streamer_init(&io->machine, &(struct streamer_options){.region = p->region->id,
-	                                  .peers = peers,
-	                                  .fingerprint = io->fingerprint,
-	                                  .epoch_start = now.wall_ms * STREAMER_MS,
-	                                  .linger_ns = io->flags.linger_us * 1000ull,
-	                                  .now_ns = now.monotonic_ns});
+	                                .peers = peers,
+	                                .fingerprint = io->fingerprint,
+	                                .epoch_start = now.wall_ms * STREAMER_MS,
+	                                .linger_ns = io->flags.linger_us * 1000ull,
+	                                .now_ns = now.monotonic_ns});
 	io->inbox.region = p->region->id;
 	int code = ring_attach(&io->inbox.ring, &layout->inbound, layout->inbound_bytes, SHM_INBOUND_RING_SIZE);
 	if (code)
@@ -742,8 +742,7 @@ int streamer_main(int argc, char **argv)
 	    .send = io_send,
 	    .deadline_ns = io_deadline,
 	    .has_work = io_has_work};
-	int exit_code =
-	    process_start(&io.process, ACTOR_STREAMER, option_table, &io.flags, argc, argv, &actor, io_command);
+	int exit_code = process_start(&io.process, ACTOR_STREAMER, option_table, &io.flags, argc, argv, &actor, io_command);
 	if (exit_code)
 		return exit_code < 0 ? 0 : exit_code;
 	struct error_context error = {0};

@@ -13,8 +13,8 @@
 struct peer_rules {
 	const char *cluster; /* borrowed */
 	uint8_t region;
-	uint32_t peers; /* mask */
-	const char *definition; /* of the topology, borrowed; NULL: none is sent */
+	uint32_t peers;                   /* mask */
+	const char *definition;           /* of the topology, borrowed; NULL: none is sent */
 	uint32_t newest[REGIONS_MAX];     /* version that each peer understands, as its last message told; 0: not told */
 	const struct keyspace *keyspaces; /* by id, borrowed; NULL: no names are sent */
 };

@@ -30,7 +30,7 @@ struct outbox_frame {
 
 struct outbox_stream {
 	bool open;
-	uint64_t number; /* of all streams ever opened, so that a frame of an earlier one is not taken for this one's */
+	uint64_t number;    /* of all streams ever opened, so that a frame of an earlier one is not taken for this one's */
 	uint32_t origins;   /* less those that stand */
 	uint64_t keyspaces; /* by id: whose records it may have */
 	struct vector from; /* records covered by it are left out */

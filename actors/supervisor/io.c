@@ -23,16 +23,16 @@
 #include "actors/supervisor/launch.h"
 #include "actors/supervisor/place.h"
 #include "actors/supervisor/supervisor.h"
+#include "base/crash_point.h"
 #include "runtime/keyspaces.h"
 #include "runtime/logline.h"
 #include "runtime/loop.h"
 #include "runtime/options.h"
 #include "runtime/topology.h"
-#include "base/crash_point.h"
 
 #define EXIT_REFUSED 3
 static const char ready_word[] = "ready\n";
-#define READY_SIZE (sizeof(ready_word) - 1)
+#define READY_SIZE      (sizeof(ready_word) - 1)
 #define WATCH_EVERY_NS  500000000ull
 #define HANG_TIMEOUT_MS 10000u
 
@@ -168,7 +168,7 @@ static void effect_apply(struct supervisor_io *io, const struct supervisor_effec
 		logline(LOG_LEVEL_ERROR, "actor_killed", "actor=%s pid=%d reason=\"%s\"", name, (int)pid,
 		    io->processes[effect->actor].seen_ns ? "hangs: its event loop does not turn"
 		    : io->supervisor.stopping            ? "did not stop in time"
-		                                           : "did not start in time");
+		                                         : "did not start in time");
 		if (pid > 0)
 			kill(pid, SIGKILL);
 		break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fork and exec of one actor, with what it inherits: the five eventfds, the lock, the shared memory, one end of a pipe for its ready line, and a
- * file for its standard error. It dies when the supervisor does. */
+ * Fork and exec of one actor, with what it inherits: the five eventfds, the lock, the shared memory, one end of a pipe for its
+ * ready line, and a file for its standard error. It dies when the supervisor does. */
 #ifndef GODWIT_ACTORS_SUPERVISOR_LAUNCH_H
 #define GODWIT_ACTORS_SUPERVISOR_LAUNCH_H
 #include <stdint.h>

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

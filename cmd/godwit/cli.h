@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/error.h"
+#include "base/text.h"
 #include "client/admin.h"
 #include "core/dotted.h"
-#include "base/error.h"
 #include "proto/client.pb-c.h"
 #include "runtime/options.h"
-#include "base/text.h"
 #include "runtime/topology.h"
 
 #define CLI_DIR_DEFAULT       "./godwit-data"

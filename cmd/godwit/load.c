@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/records.h"
-#include "base/bytes.h"
 #include "shm/counters.h"
 
 #define NAMED_MAX      10u /* refused records that are named one by one */
@@ -429,7 +429,8 @@ const struct command command_load = {.name = "load",
         "jsonl: an object a line with key (or key_base64) and value (or value_base64), as export prints them;\n"
         "       with --key FIELD that member is the key and the line the value.\n"
         "deb822: paragraphs as in Debian's package lists; the key is Package=Version:Architecture, or --key FIELD.\n"
-        "Lines end with a newline, or with a carriage return and a newline; a byte order mark (UTF-8) in front of the file is no part\n"
+        "Lines end with a newline, or with a carriage return and a newline; a byte order mark (UTF-8) in front of the file is "
+        "no part\n"
         "of the first key. UTF-16 is refused.\n"
         "Input that cannot be read stops the load at its line (exit code 3), after the counts of what was written before.",
     .options = load_options,

@@ -48,7 +48,8 @@ static pid_t pid_read(const char *dir, const char *name)
 	return (pid_t)pid;
 }
 
-/* Did this process take DIR/NAME.lock, and does it hold it? A pid file may be stale, and its number be another process's by now. */
+/* Did this process take DIR/NAME.lock, and does it hold it? A pid file may be stale, and its number be another process's by
+ * now. */
 static bool pid_has_lock(pid_t pid, const char *dir, const char *name)
 {
 	char path[400];

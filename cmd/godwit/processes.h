@@ -18,11 +18,11 @@ void processes_settle(const char *dir, const char *name, uint32_t wait_ms);
  */
 int processes_stop(const char *dir, const char *name, uint32_t wait_ms, bool *killed, struct error_context *error);
 
-/* Supervisors and link emulators that were started with --dir DIR (absolute) and run, whatever became of the directory: SIGTERM, and SIGKILL
- * after wait_ms. Returns how many there were; *left: that did not end. */
+/* Supervisors and link emulators that were started with --dir DIR (absolute) and run, whatever became of the directory:
+ * SIGTERM, and SIGKILL after wait_ms. Returns how many there were; *left: that did not end. */
 uint32_t processes_stop_all(const char *dir, uint32_t wait_ms, uint32_t *left);
-/* Taken by whoever starts or stops programs of DIR, until the descriptor is closed; waits for another at most wait_ms, and says so.
- * -1 with errno: no such directory, not ours to lock, or EBUSY, still taken. */
+/* Taken by whoever starts or stops programs of DIR, until the descriptor is closed; waits for another at most wait_ms, and says
+ * so. -1 with errno: no such directory, not ours to lock, or EBUSY, still taken. */
 int processes_turn(const char *dir, uint32_t wait_ms);
 
 struct process_spawned {
@@ -38,8 +38,9 @@ struct process_spawned {
  * arguments: without the program itself, NULL-terminated; "--ready-fd N" is added. */
 int processes_spawn(struct process_spawned *spawned, const char *program, const char *const *arguments, const char *errors_path,
     struct error_context *error);
-/* Reads what the program says on its ready pipe, lines: "ready", or "failed REASON" each time a part of it ended before. 0: ready, 1: not
- * yet; else it did not start, and the reason is told: it ended, or failed twice for the same reason (it may run on; stop it). */
+/* Reads what the program says on its ready pipe, lines: "ready", or "failed REASON" each time a part of it ended before. 0:
+ * ready, 1: not yet; else it did not start, and the reason is told: it ended, or failed twice for the same reason (it may run
+ * on; stop it). */
 int processes_poll_ready(struct process_spawned *spawned, const char *what, uint32_t wait_ms, struct error_context *error);
 /* Stops it (SIGTERM) and says why it seems not to get ready. */
 int processes_give_up(struct process_spawned *spawned, const char *what, struct error_context *error);

@@ -8,9 +8,9 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "cmd/godwit/json.h"
 #include "base/bytes.h"
 #include "base/text.h"
+#include "cmd/godwit/json.h"
 
 #define READ_SIZE (256u * 1024)
 
@@ -326,7 +326,8 @@ static int mark_skip(struct records *r, struct error_context *error)
 			return code;
 	}
 	if (bytes_are_utf16(r->buffer + r->start, r->end - r->start))
-		return error_set(error, ERR_MALFORMED, "%s:1: the file is UTF-16; records are read as UTF-8, or as plain bytes", r->path);
+		return error_set(
+		    error, ERR_MALFORMED, "%s:1: the file is UTF-16; records are read as UTF-8, or as plain bytes", r->path);
 	r->start += bytes_mark_size(r->buffer + r->start, r->end - r->start);
 	r->searched = r->start;
 	return ERR_OK;

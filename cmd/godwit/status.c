@@ -100,10 +100,11 @@ static void region_json(const struct survey *survey, const struct survey_region 
 			text_add(&json, ",");
 			json_add_text(&json, "reason", reason);
 			text_add(&json,
-			    ",\"silent_ms\":%llu,\"lag_known\":%s,\"round_trip_ms\":%.3f,\"lag_records\":%llu,\"lag_bytes\":%llu,\"lag_ms\":%llu,\"age_ms\":%llu}",
-			    (unsigned long long)p->silent_ms, p->lag_known ? "true" : "false",
-			    (double)p->round_trip_us / 1000, (unsigned long long)p->lag_records,
-			    (unsigned long long)p->lag_bytes, (unsigned long long)p->lag_ms, (unsigned long long)p->age_ms);
+			    ",\"silent_ms\":%llu,\"lag_known\":%s,\"round_trip_ms\":%.3f,\"lag_records\":%llu,\"lag_bytes\":%"
+			    "llu,\"lag_ms\":%llu,\"age_ms\":%llu}",
+			    (unsigned long long)p->silent_ms, p->lag_known ? "true" : "false", (double)p->round_trip_us / 1000,
+			    (unsigned long long)p->lag_records, (unsigned long long)p->lag_bytes, (unsigned long long)p->lag_ms,
+			    (unsigned long long)p->age_ms);
 		}
 		text_add(&json, "]");
 	}
@@ -112,8 +113,7 @@ static void region_json(const struct survey *survey, const struct survey_region 
 	text_deinit(&json);
 }
 
-static void region_line(
-    const struct survey *survey, const struct survey_region *r, const struct rate *rate, uint64_t keyspaces)
+static void region_line(const struct survey *survey, const struct survey_region *r, const struct rate *rate, uint64_t keyspaces)
 {
 	char rows[32], conflicts[32], writes[32], received[32], reads[32], digest[40], log[32], reason[256];
 	const char *state = survey_region_state(survey, r, reason);
@@ -141,9 +141,9 @@ static void peers_print(const struct survey *survey)
 			const char *state = survey_peer_state(p, reason);
 			bool is_heard = survey_peer_is_heard(p);
 			snprintf(trip, sizeof trip, "%.1f ms", (double)p->round_trip_us / 1000);
-			printf("%-16s %-16s %s%-12s%s %10s %12s %10s %10s %9llu\n", r->region->name, survey_region_name(survey, p->id),
-			    is_well(state) ? cli_green() : cli_red(), state, cli_plain(), is_heard ? trip : "-",
-			    p->lag_known ? grouped(p->lag_records, records) : "-",
+			printf("%-16s %-16s %s%-12s%s %10s %12s %10s %10s %9llu\n", r->region->name,
+			    survey_region_name(survey, p->id), is_well(state) ? cli_green() : cli_red(), state, cli_plain(),
+			    is_heard ? trip : "-", p->lag_known ? grouped(p->lag_records, records) : "-",
 			    p->lag_known ? bytes_format(p->lag_bytes, bytes) : "-",
 			    p->lag_known ? grouped(p->lag_ms, lag_ms) : "-", (unsigned long long)p->age_ms);
 		}
@@ -169,8 +169,8 @@ static uint32_t complaints_print(const struct survey *survey, bool quiet)
 			if (count++ == 0 && !quiet)
 				printf("\n");
 			if (!quiet)
-				printf("%s to %s is %s%s%s\n", r->region->name, survey_region_name(survey, r->peers[j].id), state,
-				    reason[0] ? ": " : "", reason);
+				printf("%s to %s is %s%s%s\n", r->region->name, survey_region_name(survey, r->peers[j].id),
+				    state, reason[0] ? ": " : "", reason);
 		}
 	}
 	return count;
@@ -223,8 +223,8 @@ static int status_run(struct cli *cli)
 		rate_start(&survey, i, &rates[i]);
 	cli_sleep_ms(RATE_SAMPLE_MS);
 	if (!cli->json)
-		printf("%s%-16s %-12s %12s %10s %10s %10s %10s %10s  %s%s\n", cli_bold(), "REGION", "STATE", "ROWS", "CONFLICTS",
-		    "WRITES/S", "READS/S", "RECEIVED/S", "LOG", "DIGEST", cli_plain());
+		printf("%s%-16s %-12s %12s %10s %10s %10s %10s %10s  %s%s\n", cli_bold(), "REGION", "STATE", "ROWS",
+		    "CONFLICTS", "WRITES/S", "READS/S", "RECEIVED/S", "LOG", "DIGEST", cli_plain());
 	for (uint32_t i = 0; i < survey.region_count; i++) {
 		rate_end(&rates[i]);
 		answered += survey.regions[i].answered;

@@ -217,11 +217,13 @@ const char *survey_region_state(const struct survey *survey, const struct survey
 	for (uint32_t i = 0; i < r->peer_count; i++) {
 		const struct survey_peer *p = &r->peers[i];
 		if (strcmp(p->inbound, "refused") == 0) {
-			snprintf(reason, 256, "%s refuses it its stream: %s", survey_region_name(survey, p->id), p->inbound_reason);
+			snprintf(
+			    reason, 256, "%s refuses it its stream: %s", survey_region_name(survey, p->id), p->inbound_reason);
 			return "refused";
 		}
 		if (strcmp(p->inbound, "needs_resync") == 0) {
-			snprintf(reason, 256, "%s no longer has the records that are missing here", survey_region_name(survey, p->id));
+			snprintf(reason, 256, "%s no longer has the records that are missing here",
+			    survey_region_name(survey, p->id));
 			return "needs_resync";
 		}
 	}
@@ -291,7 +293,8 @@ bool survey_has_met(const struct survey *survey, char who[static 256])
 		for (uint32_t j = 0; r->answered && j < r->peer_count; j++) {
 			const struct survey_peer *p = &r->peers[j];
 			int place = topology_region_index(&survey->cli->topology, p->id);
-			bool is_good = survey_peer_is_heard(p) && strcmp(p->outbound, "subscribed") == 0 && strcmp(p->inbound, "subscribed") == 0;
+			bool is_good = survey_peer_is_heard(p) && strcmp(p->outbound, "subscribed") == 0 &&
+			               strcmp(p->inbound, "subscribed") == 0;
 			if (place < 0 || (!survey->regions[place].answered && !p->key_refusal[0]) || is_good)
 				continue;
 			char reason[256];

@@ -20,7 +20,7 @@ struct survey_peer {
 	char outbound[16]; /* stream to it: down, subscribed, refused, needs_resync */
 	char inbound[16];  /* stream from it */
 	char inbound_reason[32];
-	char key_refusal[16]; /* unknown, differs; empty: none */
+	char key_refusal[16];   /* unknown, differs; empty: none */
 	char outbound_held[64]; /* keyspace at whose record the stream to it stands; empty: none */
 	bool inbound_held, lag_known;
 	uint64_t round_trip_us, lag_records, lag_bytes, lag_ms, age_ms, silent_ms;

@@ -218,7 +218,8 @@ static void region_picture(const struct cli *cli, struct top_region *r, struct t
 	}
 }
 
-/* A region that was started anew, or for the first time, is found again at each picture; one that was stopped is shown as it was. */
+/* A region that was started anew, or for the first time, is found again at each picture; one that was stopped is shown as it
+ * was. */
 static uint32_t regions_attach(struct cli *cli, struct top_region *regions)
 {
 	uint32_t attached = 0;

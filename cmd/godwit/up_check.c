@@ -20,8 +20,8 @@
 #define IPC_NAME_LONGEST "coordinator.admin"
 #define PORTS_MAX        (REGIONS_MAX * SERVICES + REGIONS_MAX * REGIONS_MAX * SERVICES)
 
-/* A port that is found free stays taken until all have been looked at, so that two uses of one port are found, whatever its host is
- * called. */
+/* A port that is found free stays taken until all have been looked at, so that two uses of one port are found, whatever its
+ * host is called. */
 struct held {
 	int fd;
 	uint16_t port;
@@ -57,10 +57,12 @@ static void levels_check(struct check *c)
 		if (!keyspace_is_there(keyspace) || served & 1ull << k)
 			continue;
 		if (c->plan->is_check)
-			mistake(c, "keyspace %s: level %s with ack %s is not there in this version, it would refuse reads and writes", keyspace->name,
-			    level_name(keyspace->level), acknowledge_name(keyspace->acknowledge));
+			mistake(c,
+			    "keyspace %s: level %s with ack %s is not there in this version, it would refuse reads and writes",
+			    keyspace->name, level_name(keyspace->level), acknowledge_name(keyspace->acknowledge));
 		else
-			fprintf(stderr, "keyspace %s refuses reads and writes: level %s with ack %s is not there in this version\n",
+			fprintf(stderr,
+			    "keyspace %s refuses reads and writes: level %s with ack %s is not there in this version\n",
 			    keyspace->name, level_name(keyspace->level), acknowledge_name(keyspace->acknowledge));
 	}
 }
@@ -247,8 +249,8 @@ int up_topology_fits(struct cli *cli, uint32_t leaving, struct error_context *er
 	struct topology_agreement agreement;
 	char kept[300];
 	struct text here = {0}, there = {0};
-	if (up_topology_is_kept(cli, kept) || topology_load(&running, kept, NULL, NULL) != 0 || !up_anything_runs(cli, leaving) ||
-	    topology_fingerprint(&running) == topology_fingerprint(&cli->topology))
+	if (up_topology_is_kept(cli, kept) || topology_load(&running, kept, NULL, NULL) != 0 ||
+	    !up_anything_runs(cli, leaving) || topology_fingerprint(&running) == topology_fingerprint(&cli->topology))
 		return ERR_OK;
 	/* The link emulator knows no keyspaces. */
 	if (!up_regions_run(cli, leaving) && topology_base_fingerprint(&running) == topology_base_fingerprint(&cli->topology))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What can be known before regions of this machine are started: `up --check` says it, and `up` and `restart` look at the same before
- * they start or stop anything. */
+ * What can be known before regions of this machine are started: `up --check` says it, and `up` and `restart` look at the same
+ * before they start or stop anything. */
 #ifndef GODWIT_CMD_GODWIT_UP_CHECK_H
 #define GODWIT_CMD_GODWIT_UP_CHECK_H
 #include "cmd/godwit/hosts.h"

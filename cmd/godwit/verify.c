@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verify: are the regions identical? Digests are compared only at equal vectors: regions that are on their way are waited for. While
- * writes go on, rows are compared instead, at two looks. A region that stays behind is said to be not comparable, which is something
- * else than divergent. */
+ * verify: are the regions identical? Digests are compared only at equal vectors: regions that are on their way are waited for.
+ * While writes go on, rows are compared instead, at two looks. A region that stays behind is said to be not comparable, which
+ * is something else than divergent. */
 #include "cmd/godwit/verify.h"
 
 #include <stdlib.h>
@@ -300,8 +300,9 @@ static void reason_write(const struct survey *survey, uint64_t keyspaces, enum v
 		char behind[BEHIND_TEXT_MAX];
 		behind_tell(survey, keyspaces, behind);
 		used = (size_t)snprintf(out, size, "not comparable: the regions have not applied the same writes %s", "");
-		used += (size_t)(cli_interrupted() ? snprintf(out + used, size - used, "so far (interrupted)")
-		                                   : snprintf(out + used, size - used, "after %llu ms", (unsigned long long)flags.wait_ms));
+		used += (size_t)(cli_interrupted()
+		                     ? snprintf(out + used, size - used, "so far (interrupted)")
+		                     : snprintf(out + used, size - used, "after %llu ms", (unsigned long long)flags.wait_ms));
 		snprintf(out + used, size - used, "%s%s%s", behind[0] ? ": " : "", behind,
 		    cli_interrupted() ? "" : "; is a link cut? (--wait-ms)");
 	}
@@ -349,11 +350,12 @@ static int conclude(struct survey *survey, uint64_t keyspaces, enum verdict verd
 
 /* ---- while writes go on ----
  *
- * Equal vectors are never met then. Instead: a first look at all rows (A1, B1, ...), then every region applies all that any had applied
- * by the end of that look, then a second look. States of a row only grow, by merging writes. A row that no region has changed between
- * the looks contains, in each, all that the others had at the first look; so it is the same everywhere, or it diverges. A row that has
- * changed is compared by the next `verify`. In strong keyspaces a commit may be in the rows before its stream brings it, for as long
- * as another region needs to take a silent coordinator's place: the second look comes later there. */
+ * Equal vectors are never met then. Instead: a first look at all rows (A1, B1, ...), then every region applies all that any had
+ * applied by the end of that look, then a second look. States of a row only grow, by merging writes. A row that no region has
+ * changed between the looks contains, in each, all that the others had at the first look; so it is the same everywhere, or it
+ * diverges. A row that has changed is compared by the next `verify`. In strong keyspaces a commit may be in the rows before its
+ * stream brings it, for as long as another region needs to take a silent coordinator's place: the second look comes later
+ * there. */
 #define MOVING_STRONG_MS 15000u
 
 static bool rows_same(const struct bucket_row *a, size_t a_count, const struct bucket_row *b, size_t b_count)
@@ -389,8 +391,8 @@ static void bucket_free(struct bucket *bucket)
 }
 
 /* Reads one bucket everywhere. former NULL: keeps in *kept what differs. Else names what differs just as it did in `former`. */
-static int bucket_look(struct survey *survey, uint32_t keyspace, uint32_t number, const struct bucket *former, struct bucket *kept,
-    struct text *json, uint64_t *found)
+static int bucket_look(struct survey *survey, uint32_t keyspace, uint32_t number, const struct bucket *former,
+    struct bucket *kept, struct text *json, uint64_t *found)
 {
 	struct bucket bucket = {0};
 	int code = ERR_OK;
@@ -501,7 +503,8 @@ static int moving_verify(struct survey *survey, uint64_t keyspaces)
 		if (keyspaces & 1ull << k)
 			code = keyspace_look(survey, k, &rows, &found, &reached);
 	if (!code && reached && cli->json) {
-		text_add(&json, "{\"identical\":%s,\"comparable\":true,\"while_written\":true,\"divergent_rows\":%llu,\"divergent\":[%s]}",
+		text_add(&json,
+		    "{\"identical\":%s,\"comparable\":true,\"while_written\":true,\"divergent_rows\":%llu,\"divergent\":[%s]}",
 		    found ? "false" : "true", (unsigned long long)found, rows.bytes ? rows.bytes : "");
 		cli_print_json(&json);
 	}

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "cmd/godwit/cli.h"
 #include "cmd/godwit/records.h"
 #include "cmd/godwit/verify.h"
-#include "base/bytes.h"
 #include "core/commit_entry.h"
 #include "runtime/waiting.h"
 

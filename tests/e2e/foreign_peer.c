@@ -3,12 +3,12 @@
  * Plays a hostile or broken neighbour of a running region. Run by foreign_peer.sh.
  *
  *   foreign-peer visit KEYDIR KEYNAME SERVER ENDPOINT WHAT   connects as KEYNAME ("" for a key nobody knows) and sends WHAT
- *   foreign-peer pose KEYDIR REGION ID ENDPOINT WHAT STORE   binds as a region that is down, answers a subscription with WHAT in
- *                                                            the name of its store, whose id is in the file STORE
- *   foreign-peer keyless ENDPOINT...                         listens there without keys, until it is ended
+ *   foreign-peer pose KEYDIR REGION ID ENDPOINT WHAT STORE   binds as a region that is down, answers a subscription with WHAT
+ * in the name of its store, whose id is in the file STORE foreign-peer keyless ENDPOINT...                         listens
+ * there without keys, until it is ended
  *
- * A visitor stays for ten seconds. Exit code 0: what it sent was delivered (whether it did harm is for the script to see); 3: the other
- * side does not talk to it; 4: the other side has closed the connection. */
+ * A visitor stays for ten seconds. Exit code 0: what it sent was delivered (whether it did harm is for the script to see); 3:
+ * the other side does not talk to it; 4: the other side has closed the connection. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +20,9 @@
 #include <sodium.h>
 #include <xxhash.h>
 
+#include "base/varint.h"
 #include "core/record.h"
 #include "core/store_id.h"
-#include "base/varint.h"
 #include "proto/client.pb-c.h"
 #include "proto/peer.pb-c.h"
 #include "runtime/socket.h"
@@ -80,7 +80,8 @@ static size_t make_visit(const char *what, uint32_t region)
 
 static int visit(char **arguments)
 {
-	const char *key_dir = arguments[0], *name = arguments[1], *server = arguments[2], *endpoint = arguments[3], *what = arguments[4];
+	const char *key_dir = arguments[0], *name = arguments[1], *server = arguments[2], *endpoint = arguments[3],
+	           *what = arguments[4];
 	struct error_context error;
 	struct key_pair own;
 	char server_key[KEY_TEXT_SIZE];
@@ -122,13 +123,16 @@ static int visit(char **arguments)
 	return zmq_msg_recv(&event, watch, 0) < 0 ? 0 : 4;
 }
 
-/* A frame with one record that would be a plain write of the posing region, the one that is due, then spoilt in the way asked for:
- * were it taken, it would be applied. `good` is not spoilt. */
+/* A frame with one record that would be a plain write of the posing region, the one that is due, then spoilt in the way asked
+ * for: were it taken, it would be applied. `good` is not spoilt. */
 static size_t make_frame(const char *what, uint32_t region, uint64_t epoch, uint64_t sequence, bool spoil)
 {
 	static uint8_t raw[RECORD_OVERHEAD_MAX + 4096], packed[65536];
-	struct record record = {.dot = {.sequence = sequence, .region = (uint8_t)region}, .key = (const uint8_t *)"poison", .key_size = 6,
-	    .value = (const uint8_t *)what, .value_size = (uint32_t)strlen(what)};
+	struct record record = {.dot = {.sequence = sequence, .region = (uint8_t)region},
+	    .key = (const uint8_t *)"poison",
+	    .key_size = 6,
+	    .value = (const uint8_t *)what,
+	    .value_size = (uint32_t)strlen(what)};
 	Godwit__Peer__Envelope envelope = GODWIT__PEER__ENVELOPE__INIT;
 	Godwit__Peer__Frame frame = GODWIT__PEER__FRAME__INIT;
 	uint8_t body[RECORD_OVERHEAD_MAX + 4096];
@@ -221,7 +225,8 @@ static int pose(char **arguments)
 		zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
 		zmq_poll(&item, 1, 200);
 		while (socket_receive(socket, &message, false) == 0) {
-			Godwit__Peer__Envelope *envelope = godwit__peer__envelope__unpack(NULL, message_size(&message), message_bytes(&message));
+			Godwit__Peer__Envelope *envelope =
+			    godwit__peer__envelope__unpack(NULL, message_size(&message), message_bytes(&message));
 			if (envelope && envelope->body_case == GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE) {
 				size_t size = make_alive(region, envelope->subscribe->epoch, arguments[5]);
 				socket_send(socket, message.identity, message.identity_size, bytes, size);

@@ -4,10 +4,9 @@
  *
  *   rude-client silent PORT COUNT SECONDS                            so many connections that never say a word
  *   rude-client hoard KEYDIR REGION ENDPOINT KEY COUNT SECONDS       asks COUNT times for the value of KEY, reads no answer
- *   rude-client ask KEYDIR REGION ENDPOINT KIND COUNT A-MESSAGE SECONDS    COUNT questions (KIND: bucket, scan), A-MESSAGE at a time; prints
- *                                                                    how many were answered in SECONDS, and how many OVERLOADED
- *   rude-client probe KEYDIR REGION ENDPOINT KEY SECONDS             one get after the other; prints how many, the longest in
- *                                                                    microseconds, and how many failed
+ *   rude-client ask KEYDIR REGION ENDPOINT KIND COUNT A-MESSAGE SECONDS    COUNT questions (KIND: bucket, scan), A-MESSAGE at a
+ * time; prints how many were answered in SECONDS, and how many OVERLOADED rude-client probe KEYDIR REGION ENDPOINT KEY SECONDS
+ * one get after the other; prints how many, the longest in microseconds, and how many failed
  *
  * Exit code 0: it could do what it was to do. */
 #include <arpa/inet.h>
@@ -141,7 +140,8 @@ static int ask(char **arguments)
 	if (!each || each > OPERATIONS_MAX)
 		stop_with("ask", "too many in a message");
 	for (uint32_t sent = 0; sent < count; sent += each)
-		questions_send(socket, is_bucket ? GODWIT__CLIENT__KIND__BUCKET : GODWIT__CLIENT__KIND__SCAN, "", sent + 1, each);
+		questions_send(
+		    socket, is_bucket ? GODWIT__CLIENT__KIND__BUCKET : GODWIT__CLIENT__KIND__SCAN, "", sent + 1, each);
 	while (answered < count && now_us() < until_us) {
 		int patience_ms = 50;
 		zmq_msg_t message;

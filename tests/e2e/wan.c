@@ -12,8 +12,8 @@
  *
  *   FROM TO DELAY_MS|cut
  *
- * A pair without a line has no delay. Packets keep their order within a pair. Each time that CONTROL has been read again, a line
- * "lost COUNT" on standard output tells how many packets cuts have taken so far. Needs root and /dev/net/tun. */
+ * A pair without a line has no delay. Packets keep their order within a pair. Each time that CONTROL has been read again, a
+ * line "lost COUNT" on standard output tells how many packets cuts have taken so far. Needs root and /dev/net/tun. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  *
  * Answers as the client reads them: by hand, so the generated code is the judge: what it would have written itself is taken,
  * and what both take means the same. */
-#include "client/wire.h"
 #include "base/error.h"
+#include "client/wire.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_bytes(ProtobufCBinaryData bytes, ProtobufCBinaryData expected)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Messages of the strong commit between regions: what is taken is within its limits and encoded to the same bytes again. */
-#include "commit/message.h"
 #include "base/error.h"
+#include "commit/message.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct commit_seen seen[COMMIT_OPERATIONS_MAX];

@@ -5,9 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cmd/godwit/json.h"
 #include "cmd/godwit/records.h"
-#include "base/text.h"
 #include "tests/fuzz/fuzz.h"
 
 static void escape(struct text *out, const uint8_t *bytes, size_t size)

@@ -3,8 +3,8 @@
  * Flags: numbers stay within their limits, what is kept is what was given, a mistake is told. Input: arguments, each ended by a
  * zero byte. */
 #include "runtime/options.h"
-#include "cmd/godwit/json.h"
 #include "base/text.h"
+#include "cmd/godwit/json.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ARGUMENTS_MAX 64

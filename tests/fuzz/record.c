@@ -2,8 +2,8 @@
  *
  * Records: what is taken is encoded to the same bytes again, and peeking agrees with decoding. */
 #include "core/record.h"
-#include "core/commit_entry.h"
 #include "base/error.h"
+#include "core/commit_entry.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_write(const struct record *record)

@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "commit/message.h"
 #include "actors/monitor/heartbeat.h"
 #include "actors/reconciler/message.h"
 #include "actors/streamer/message.h"
-#include "client/wire.h"
 #include "base/bytes.h"
+#include "client/wire.h"
+#include "commit/message.h"
 #include "core/commit_entry.h"
 #include "core/row.h"
 #include "proto/admin.pb-c.h"

@@ -2,8 +2,8 @@
  *
  * The topology's YAML: either a mistake is told, or what is printed of it reads back as the same. */
 #include "runtime/topology.h"
-#include "cmd/godwit/json.h"
 #include "base/text.h"
+#include "cmd/godwit/json.h"
 #include "runtime/topology_file.h"
 #include "tests/fuzz/fuzz.h"
 

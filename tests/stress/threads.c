@@ -180,7 +180,8 @@ static void *litmus(void *argument)
 	uint64_t meetings = 0;
 	for (uint64_t turn = 1; turn <= iterations; turn++) {
 		bool saw = true;
-		/* The sleeper has the ball at hand, and its own word is far away: so its store takes long to be seen, and its look does not. */
+		/* The sleeper has the ball at hand, and its own word is far away: so its store takes long to be seen, and its
+		 * look does not. */
 		meet(&meetings);
 		if (side == 0)
 			saw = atomic_load_explicit(&ball, memory_order_relaxed) < turn;

@@ -10,8 +10,9 @@
 #define FROM_NS  (6000 * SIM_MS) /* a second after the jump */
 #define UNTIL_NS (26000 * SIM_MS)
 #define JUMP_NS  (5000 * SIM_MS)
-/* Of what is left without the region, or with it. One run of a hot key is no measure: with other draws of the same world it is half of
- * the median, or one and a half of it, whether a clock is wrong or not. So whoever is below that has to be so in the sum of RUNS. */
+/* Of what is left without the region, or with it. One run of a hot key is no measure: with other draws of the same world it is
+ * half of the median, or one and a half of it, whether a clock is wrong or not. So whoever is below that has to be so in the
+ * sum of RUNS. */
 #define PER_CENT   70u
 #define RUNS       5u
 #define LEAST_OKAY 40u /* fewer in the time that is looked at prove nothing */
@@ -79,7 +80,8 @@ void sim_run_clock(struct sim *sim, uint64_t seed, const struct sim_flags *flags
 		for (; runs < RUNS; runs++)
 			passes_run(sim, seed, flags, runs, okay);
 	sim_trace(sim,
-	    "ok of the other regions: %u with that region as it should be, %u without it, %u with its clock off by %llu ms (%u runs)",
+	    "ok of the other regions: %u with that region as it should be, %u without it, %u with its clock off by %llu ms (%u "
+	    "runs)",
 	    okay[PASS_RIGHT], okay[PASS_GONE], okay[PASS_WRONG], (unsigned long long)sim->shape.clock_ms, runs);
 	if (!is_enough(okay, runs))
 		sim_fail(sim, SIM_LIVENESS,

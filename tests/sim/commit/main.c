@@ -103,7 +103,8 @@ static void on_crash(int signal)
 struct totals {
 	_Atomic uint64_t seeds, hours_ns, ok, reads, refused, failed, unknown, repeats, crashes, machine_crashes, losses, cuts,
 	    pauses, clocks, recovered, messages, probes, slowest_ns, slowest_seed;
-	_Atomic uint64_t stop, next; /* next: of the seeds, whoever is free takes it; some worlds take a hundred times as long as others */
+	_Atomic uint64_t stop,
+	    next; /* next: of the seeds, whoever is free takes it; some worlds take a hundred times as long as others */
 };
 
 const char *sim_id(struct commit_id id)

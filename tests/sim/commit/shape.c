@@ -45,8 +45,8 @@ static void sizes_draw(struct sim_shape *s, struct chance *chance, uint32_t wide
 		s->table_keys = which & 16 ? 2048 : s->table_keys;
 		s->value_size = which & 32 ? value_size : s->value_size;
 		s->clients = which & 64 ? crowd : s->clients;
-		/* A few writes fit in at any rate, each in a block of up to twice its size, and one body in what is kept for recoveries
-		 * (an eighth). */
+		/* A few writes fit in at any rate, each in a block of up to twice its size, and one body in what is kept for
+		 * recoveries (an eighth). */
 		while (s->arena < 32 * (uint64_t)s->value_size)
 			s->arena *= 2;
 		/* More keys than the table may have in use. */

@@ -53,7 +53,7 @@ enum sim_wide {
 	SIM_WIDE_TABLE(X)
 #undef X
 };
-#define SIM_WIDE_EVERY   ((1u << SIM_WIDE_BITS) - 1)
+#define SIM_WIDE_EVERY ((1u << SIM_WIDE_BITS) - 1)
 
 enum sim_exit { SIM_GOOD = 0, SIM_USAGE = 2, SIM_CRASH = 10, SIM_SAFETY = 11, SIM_LIVENESS = 12 };
 

@@ -5,8 +5,8 @@
 
 #include "tests/sim/commit/sim.h"
 
-/* A commit of one key that all regions want, of three, five and seven. Round trips to the nearest majority: 75, 75, 110 ms of three,
- * 75 to 165 of five, 115 to 260 of seven; and who is next has to hear of it. */
+/* A commit of one key that all regions want, of three, five and seven. Round trips to the nearest majority: 75, 75, 110 ms of
+ * three, 75 to 165 of five, 115 to 260 of seven; and who is next has to hear of it. */
 static const double hot_commit_ms_max[SIM_REGIONS_MAX + 1] = {[3] = 130, [5] = 200, [7] = 280};
 
 uint64_t chance_next(struct chance *c) /* splitmix64 (Steele, Lea, Flood, 2014) */
@@ -294,7 +294,8 @@ void sim_run_hot(struct sim *sim, uint64_t seed, const struct sim_flags *flags)
 		printf(" %u", by_region[r]);
 	putchar('\n');
 	/* In virtual time, so that it is the same on any machine. */
-	if (sim->keys == 1 && !sim->shape.impatient && hot_commit_ms_max[sim->n] > 0 && (double)took_ns / 1e6 / (double)commits > hot_commit_ms_max[sim->n])
+	if (sim->keys == 1 && !sim->shape.impatient && hot_commit_ms_max[sim->n] > 0 &&
+	    (double)took_ns / 1e6 / (double)commits > hot_commit_ms_max[sim->n])
 		sim_fail(sim, SIM_LIVENESS, "a hot key commits less often than once in %.0f ms", hot_commit_ms_max[sim->n]);
 }
 

@@ -186,7 +186,8 @@ Test(check_count, counted_before_judged)
 	history_line(&h, PUT("e", "eu", "80", "90"));
 	cr_expect_eq(count_verdict(&h, 1, 5, 70), VERDICT_FINE);
 	cr_expect_eq(count_verdict(&h, 1, 45, 70), VERDICT_PROVES_NOTHING, "us wrote nothing during the fault");
-	/* F24: what began before the fault has ended says nothing about the time after it, and what begins with its end neither. */
+	/* F24: what began before the fault has ended says nothing about the time after it, and what begins with its end
+	 * neither. */
 	cr_expect_eq(count_verdict(&h, 1, 5, 79), VERDICT_FINE);
 	cr_expect_eq(count_verdict(&h, 1, 5, 80), VERDICT_PROVES_NOTHING, "begun as the fault ended");
 	cr_expect_eq(count_verdict(&h, 1, 5, 85), VERDICT_PROVES_NOTHING, "begun during the fault, ended after it");

@@ -123,8 +123,9 @@ Test(check_stamps, F24_stamps_rise_along_causal_order)
 		    "\"start_ns\":1,\"end_ns\":2,\"hlc\":%s,\"region_id\":0,\"sequence\":1}",
 		    all[i].first);
 		if (all[i].has_read)
-			history_line(&h, "{\"client\":2,\"session\":\"b\",\"op\":\"get\",\"key\":\"x\",\"value\":\"1\",\"outcome\":"
-			                 "\"ok\",\"start_ns\":3,\"end_ns\":4}");
+			history_line(&h,
+			    "{\"client\":2,\"session\":\"b\",\"op\":\"get\",\"key\":\"x\",\"value\":\"1\",\"outcome\":"
+			    "\"ok\",\"start_ns\":3,\"end_ns\":4}");
 		history_line(&h,
 		    "{\"client\":%d,\"session\":\"%s\",\"op\":\"put\",\"key\":\"y\",\"value\":\"2\",\"outcome\":\"ok\","
 		    "\"start_ns\":5,\"end_ns\":6,\"hlc\":%s,\"region_id\":0,\"sequence\":2}",

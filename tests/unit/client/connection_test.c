@@ -400,8 +400,8 @@ static struct reaction lose_then_check_failed(struct fake_region *f, const struc
 	return (struct reaction){seen->copy < (uint32_t)f->phase ? ANSWER_NOTHING : ANSWER_CODE, ERR_CHECK_FAILED};
 }
 
-/* F24: a failed check of a repeat is an answer on the connection that had the first copy; after another one has been made, the region
- * may have been restarted in between, and the first copy may be what the check found. */
+/* F24: a failed check of a repeat is an answer on the connection that had the first copy; after another one has been made, the
+ * region may have been restarted in between, and the first copy may be what the check found. */
 Test(connection, F24_a_failed_check_after_a_reconnect_is_not_final, .fini = stop)
 {
 	fake_start(&fake, lose_then_check_failed);

@@ -66,8 +66,15 @@ Test(records, E13c_a_mark_in_front_of_a_file_is_no_part_of_the_first_key)
 	    "a=1:all|Package: a\nVersion: 1\nArchitecture: all\n;");
 	cr_assert_str_eq(ALL(MARK, FORMAT_TSV, NULL), "");
 	cr_assert_str_eq(ALL("\xef\xbb", FORMAT_TSV, NULL), "f:1: no tab between key and value");
-	cr_assert(strstr(ALL("\xff\xfe" "a\0\t\0" "1\0\n\0", FORMAT_TSV, NULL), "f:1: the file is UTF-16"));
-	cr_assert(strstr(ALL("\xfe\xff\0a\0\t\0" "1\0\n", FORMAT_TSV, NULL), "f:1: the file is UTF-16"));
+	cr_assert(strstr(ALL("\xff\xfe"
+	                     "a\0\t\0"
+	                     "1\0\n\0",
+	                     FORMAT_TSV, NULL),
+	    "f:1: the file is UTF-16"));
+	cr_assert(strstr(ALL("\xfe\xff\0a\0\t\0"
+	                     "1\0\n",
+	                     FORMAT_TSV, NULL),
+	    "f:1: the file is UTF-16"));
 }
 
 Test(records, jsonl)
@@ -88,8 +95,9 @@ Test(records, jsonl_mistakes_are_told_with_their_line)
 	static const char *const bad[] = {"[1]", "{\"key\":\"a\"}", "{\"value\":\"a\"}", "{\"key\":\"a\",\"value\":\"b\"} x",
 	    "{\"key\":\"a\",\"value\":\"b\"", "{\"key\":\"a\",\"value\":01}", "{\"key\":\"a\",\"value\":tru}",
 	    "{\"key\":null,\"value\":1}", "{\"key\":{},\"value\":1}", "{\"key\":\"a\",\"key\":\"b\",\"value\":1}",
-	    "{\"key\":\"\\ud800\",\"value\":1}", "{\"key\":\"\\ud83d\\u0041\",\"value\":1}", "{\"key\":\"\\ud83dxude00\",\"value\":1}",
-	    "{\"key\":\"\\ude00\",\"value\":1}", "{\"key\":\"\\ud83d\\u\",\"value\":1}", "{\"key\":\"\\x\",\"value\":1}", "{\"key\":\"a\tb\",\"value\":1}",
+	    "{\"key\":\"\\ud800\",\"value\":1}", "{\"key\":\"\\ud83d\\u0041\",\"value\":1}",
+	    "{\"key\":\"\\ud83dxude00\",\"value\":1}", "{\"key\":\"\\ude00\",\"value\":1}",
+	    "{\"key\":\"\\ud83d\\u\",\"value\":1}", "{\"key\":\"\\x\",\"value\":1}", "{\"key\":\"a\tb\",\"value\":1}",
 	    "{\"key\":\"\xff\",\"value\":1}", "{\"key\":\"a\",\"value_base64\":\"Y\"}", "{\"key\":\"a\",\"value\":1,}",
 	    "{\"key\" \"a\"}", "{key:1}", "{", "nonsense", "{\"key\":\"a\",\"value\":1.}", "{\"key\":\"a\",\"value\":-}",
 	    "{\"key\":\"a\",\"value\":[1,]}"};

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/commit_entry.h"
 #include "base/error.h"
+#include "core/commit_entry.h"
 #include "tests/unit/client/fake_region.h"
 
 #define VERSION "\xfe-a-version-"

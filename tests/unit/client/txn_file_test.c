@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd/godwit/txn_file.h"
 #include "base/error.h"
+#include "cmd/godwit/txn_file.h"
 
 static struct txn_file file;
 static char *said;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/wire.h"
 #include "base/error.h"
+#include "client/wire.h"
 
 Test(wire, request_is_what_the_generated_code_reads)
 {
@@ -208,8 +208,8 @@ Test(wire, F24_fields_of_later_versions_are_passed_over)
 	static const struct {
 		size_t size;
 		uint8_t bytes[16];
-	} later[] = {{3, {15 << 3 | 0, 0x80, 0x01}}, {9, {15 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8}}, {4, {15 << 3 | 2, 2, 'a', 'b'}},
-	    {5, {15 << 3 | 5, 1, 2, 3, 4}}};
+	} later[] = {{3, {15 << 3 | 0, 0x80, 0x01}}, {9, {15 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8}},
+	    {4, {15 << 3 | 2, 2, 'a', 'b'}}, {5, {15 << 3 | 5, 1, 2, 3, 4}}};
 	for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
 		for (size_t cut = 0; cut < later[i].size; cut++) {
 			uint8_t bytes[512];
@@ -223,7 +223,8 @@ Test(wire, F24_fields_of_later_versions_are_passed_over)
 			while (!code && (code = wire_answers_next(&answers, &arena, &a)) == 0)
 				count++;
 			/* One that is cut off is no message. */
-			cr_assert_eq(code, cut ? ERR_MALFORMED : ERR_EMPTY, "type %zu cut by %zu: %s", i, cut, error_name(code));
+			cr_assert_eq(
+			    code, cut ? ERR_MALFORMED : ERR_EMPTY, "type %zu cut by %zu: %s", i, cut, error_name(code));
 			cr_assert(cut || count == 3, "type %zu: %u answers", i, count);
 			arena_deinit(&arena);
 		}

@@ -35,7 +35,8 @@ static int start(const char *lines)
 {
 	static const char *const arguments[] = {"--one", "two words", NULL};
 	char program[300];
-	put_file("program", "#!/bin/bash\nready=${@: -1}\n[ \"$1-$2-$3\" = '--one-two words---ready-fd' ] || exit 1\n%s\n", lines);
+	put_file(
+	    "program", "#!/bin/bash\nready=${@: -1}\n[ \"$1-$2-$3\" = '--one-two words---ready-fd' ] || exit 1\n%s\n", lines);
 	cr_assert_eq(chmod("program", 0700), 0);
 	snprintf(program, sizeof program, "../../../../../../../../../../../..%s/program", command_dir);
 	return processes_spawn(&spawned, program, arguments, "errors", &error);
@@ -48,7 +49,8 @@ static uint64_t in_ms(uint32_t ms)
 
 Test(processes, F24_ready_when_it_says_so)
 {
-	cr_assert_eq(start("echo nonsense >&$ready; echo 'failed once' >&$ready; echo ready >&$ready; exec sleep 60"), 0, "%s", error.text);
+	cr_assert_eq(start("echo nonsense >&$ready; echo 'failed once' >&$ready; echo ready >&$ready; exec sleep 60"), 0, "%s",
+	    error.text);
 	cr_assert_eq(processes_wait_ready(&spawned, "it", in_ms(20000), &error), 0, "%s", error.text);
 	cr_assert_eq(spawned.ready_fd, -1);
 	cr_assert_str_eq(spawned.reason, "once");
@@ -57,7 +59,8 @@ Test(processes, F24_ready_when_it_says_so)
 
 Test(processes, F24_one_reason_twice_is_a_failure_and_two_reasons_are_not)
 {
-	cr_assert_eq(start("echo 'failed one' >&$ready; echo 'failed two' >&$ready; echo 'failed two' >&$ready; exec sleep 60"), 0);
+	cr_assert_eq(
+	    start("echo 'failed one' >&$ready; echo 'failed two' >&$ready; echo 'failed two' >&$ready; exec sleep 60"), 0);
 	cr_assert_eq(processes_wait_ready(&spawned, "it", in_ms(20000), &error), ERR_CONFIGURATION);
 	cr_assert_str_eq(error.text, "it does not start: two");
 }
@@ -98,7 +101,8 @@ Test(processes, F24_a_program_that_is_not_there)
 {
 	static const char *const none[] = {NULL};
 	cr_assert_eq(processes_spawn(&spawned, "no-such-program", none, "errors", &error), ERR_CONFIGURATION);
-	cr_assert(strstr(error.text, "no-such-program: No such file or directory; it belongs beside this program"), "%s", error.text);
+	cr_assert(
+	    strstr(error.text, "no-such-program: No such file or directory; it belongs beside this program"), "%s", error.text);
 	cr_assert_eq(start("exit 0") || processes_wait_ready(&spawned, "it", in_ms(20000), &error), 1);
 }
 
@@ -150,7 +154,8 @@ Test(processes, F16_running_is_who_holds_the_lock_under_its_name)
 	pid_put("link", (int)holder);
 	cr_assert(!processes_running("place", "link"), "another program");
 	cr_assert_eq(processes_stop("place", "link", 10, &killed, &error), ERR_IO);
-	cr_assert(strstr(error.text, "place/link.lock is held, but link.pid does not name a running godwit-link"), "%s", error.text);
+	cr_assert(
+	    strstr(error.text, "place/link.lock is held, but link.pid does not name a running godwit-link"), "%s", error.text);
 	cr_assert_eq(waitpid(holder, NULL, WNOHANG), 0, "stopped");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where a command without -r goes: to a region that runs on this machine, else to one that is kept here, else to any; of several
- * to the primary, else to the first. */
+ * Where a command without -r goes: to a region that runs on this machine, else to one that is kept here, else to any; of
+ * several to the primary, else to the first. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/admin.h"
 #include "base/error.h"
+#include "client/admin.h"
 #include "shm/role_lock.h"
 #include "tests/unit/cmd/command.h"
 #include "tests/unit/cmd/fake_client.h"

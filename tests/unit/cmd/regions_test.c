@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "cmd/godwit/cli.h"
 #include "core/commit_entry.h"
 #include "core/dotted.h"
-#include "base/error.h"
 #include "core/row.h"
 #include "core/vector.h"
 #include "tests/unit/cmd/command.h"
@@ -576,7 +576,8 @@ Test(regions, F24_status_words)
 	    {"ready", "", "up", "refused", "subscribed", "", 0, "us to eu is refused: the stream to it is refused"},
 	    {"ready", "", "up", "down", "subscribed", "", 0, "us to eu is unstreamed: it does not take this region's stream"},
 	    {"ready", "", "up", "subscribed", "down", "", 0, "us to eu is unstreamed: its stream does not come"},
-	    {"ready", "", "lagging", "subscribed", "subscribed", "", 0, "us to eu is lagging: the oldest record that it is missing is 1.3 s old"},
+	    {"ready", "", "lagging", "subscribed", "subscribed", "", 0,
+	        "us to eu is lagging: the oldest record that it is missing is 1.3 s old"},
 	    {"ready", "", "drained", "subscribed", "subscribed", "", 0,
 	        "us to eu is drained: the oldest record that it is missing is 1.3 s old"},
 	    {"ready", "", "lagging", "held", "subscribed", "", 0,

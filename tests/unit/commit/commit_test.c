@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "commit/message.h"
 #include "base/bytes.h"
+#include "commit/message.h"
 #include "tests/unit/commit/world.h"
 
 /* PREPAREs out, votes of `voters` in their way back, nothing else. */
@@ -450,7 +450,8 @@ Test(commit, messages_and_bodies_refuse_what_is_not_theirs)
 Test(commit, a_message_is_as_long_as_what_it_says)
 {
 	struct commit_seen seen[2] = {{.stamp = {.hlc = 9, .region = 1}}}, back[COMMIT_OPERATIONS_MAX];
-	struct commit_message m, vote = {.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = {.hlc = 1}, .seen = seen, .seen_count = 1};
+	struct commit_message m,
+	    vote = {.type = COMMIT_VOTE, .vote = COMMIT_YES, .id = {.hlc = 1}, .seen = seen, .seen_count = 1};
 	uint8_t bytes[128];
 	cr_assert_eq(commit_message_encode(&vote, bytes, sizeof bytes), 30);
 	cr_assert_eq(commit_message_decode(&m, back, bytes, 30), 0);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commit/state.h"
 #include "base/bytes.h"
+#include "commit/state.h"
 #include "tests/unit/commit/world.h"
 
 /* Everybody has it. Returns its version. */

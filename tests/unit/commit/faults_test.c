@@ -4,9 +4,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "commit/message.h"
 #include "commit/state.h"
-#include "base/bytes.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 

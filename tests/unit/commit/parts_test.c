@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commit/state.h"
 #include "base/bytes.h"
+#include "commit/state.h"
 #include "tests/unit/commit/world.h"
 
 /* ---- the arena ---- */

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "commit/state.h"
 #include "base/bytes.h"
+#include "commit/state.h"
 #include "tests/unit/commit/about.h"
 #include "tests/unit/commit/world.h"
 
@@ -114,8 +114,9 @@ Test(recovery, A17_what_may_be_committed_is_not_passed_over)
 	world_free(w);
 }
 
-/* 4 coordinates t. 0 has voted for it, 1 has accepted its COMMIT, 2 holds b of 3: if 1 does not hold b, too few are left to vote for it.
- * A list of eight may be cut off (A10), and then says nothing of what is not in it. Returns what may be passed over. */
+/* 4 coordinates t. 0 has voted for it, 1 has accepted its COMMIT, 2 holds b of 3: if 1 does not hold b, too few are left to
+ * vote for it. A list of eight may be cut off (A10), and then says nothing of what is not in it. Returns what may be passed
+ * over. */
 static uint32_t passed_over_with(uint32_t listed_by_1)
 {
 	static struct commit c;
@@ -265,8 +266,14 @@ Test(recovery, a20_what_was_looked_at_in_vain_is_looked_at_when_the_way_is_free)
 
 /* ---- choose(): five regions, 4 coordinates, 0 to 2 have replied where nothing else is said ---- */
 
-#define COMMITTED(ballot) {.accepted_ballot = (ballot), .accepted_value = COMMIT_COMMITTED}
-#define ABORTED(ballot)   {.accepted_ballot = (ballot), .accepted_value = COMMIT_ABORTED}
+#define COMMITTED(ballot)                                                                                                      \
+	{                                                                                                                      \
+		.accepted_ballot = (ballot), .accepted_value = COMMIT_COMMITTED                                                \
+	}
+#define ABORTED(ballot)                                                                                                        \
+	{                                                                                                                      \
+		.accepted_ballot = (ballot), .accepted_value = COMMIT_ABORTED                                                  \
+	}
 
 Test(recovery, A19_a_choice_rests_on_the_replies_alone)
 {
@@ -282,7 +289,8 @@ Test(recovery, A19_a_choice_rests_on_the_replies_alone)
 	    {"two YES", {{.yes = true}, {.yes = true}}, 7, 2, .choice = CHOICE_COMMIT},
 	    {"no YES: one unseen is too few", {{.yes = false}}, 7, 2, .choice = CHOICE_ABORT},
 	    {"one YES, all others have replied", {{.yes = true}}, 15, 2, .choice = CHOICE_ABORT},
-	    {"with all, three YES and one unseen", {{.yes = true}, {.yes = true}, {.yes = true}}, 7, 4, .choice = CHOICE_COMMIT},
+	    {"with all, three YES and one unseen", {{.yes = true}, {.yes = true}, {.yes = true}}, 7, 4,
+	        .choice = CHOICE_COMMIT},
 	    {"with all, two YES", {{.yes = true}, {.yes = true}}, 7, 4, .choice = CHOICE_ABORT},
 	    {"its coordinator has promised", {{.yes = true}, {.yes = true}, [4] = {.coordinates = true}}, 19, 2,
 	        .choice = CHOICE_ABORT},

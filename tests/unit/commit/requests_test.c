@@ -114,7 +114,8 @@ Test(requests, E13b_deletes_are_taken_when_there_is_no_room_for_more)
 	struct commit_operation check = world_operation(COMMIT_CHECK, "c", NULL);
 	check.condition = COMMIT_IF_ABSENT;
 	const struct commit_operation deletes[] = {world_operation(COMMIT_DELETE, "a", NULL), check};
-	const struct commit_operation mixed[] = {world_operation(COMMIT_DELETE, "b", NULL), world_operation(COMMIT_PUT, "a", "more")};
+	const struct commit_operation mixed[] = {
+	    world_operation(COMMIT_DELETE, "b", NULL), world_operation(COMMIT_PUT, "a", "more")};
 	world_put(w, 0, 1, "a", "one");
 	world_put(w, 0, 2, "b", "two");
 	world_wait(w, 7, 200 * MS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * timing.c: how long what was begun here stands before it gives way, and who begins next on a key that many regions want. Nothing
- * but time rests on either. */
+ * timing.c: how long what was begun here stands before it gives way, and who begins next on a key that many regions want.
+ * Nothing but time rests on either. */
 #include <criterion/criterion.h>
 
 #include "commit/state.h"

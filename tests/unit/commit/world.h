@@ -81,8 +81,8 @@ struct world *world_new_with(uint32_t n, const struct commit_options *options);
 void world_free(struct world *w);
 void world_start(struct world *w, uint8_t region);
 void world_start_damaged(struct world *w, uint8_t region, const char *key); /* with a row that cannot be read; NULL: none */
-void world_kill(struct world *w, uint8_t region); /* what is not durable is gone */
-void world_lose(struct world *w, uint8_t region); /* with its disk */
+void world_kill(struct world *w, uint8_t region);                           /* what is not durable is gone */
+void world_lose(struct world *w, uint8_t region);                           /* with its disk */
 void world_sync(struct world *w, uint8_t region);
 void world_sync_to(struct world *w, uint8_t region, uint32_t count); /* the first `count` entries, and no more */
 /* Starts again with what the log has to keep, and no more. Only with all of it durable. */

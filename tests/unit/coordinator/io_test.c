@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "actors/coordinator/io.h"
+#include "base/text.h"
 #include "proto/client.pb-c.h"
 #include "runtime/logline.h"
-#include "base/text.h"
 
 #define OWN     3u
 #define PEER    5u

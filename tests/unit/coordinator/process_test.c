@@ -90,12 +90,13 @@ static uint64_t used_ms(pid_t pid)
 	FILE *file = fopen(path, "re");
 	CHECK(file && fgets(text, sizeof text, file) && strrchr(text, ')'), "%s", path);
 	fclose(file);
-	CHECK(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) == 2, "%s", text);
+	CHECK(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) == 2,
+	    "%s", text);
 	return (user + system) * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK);
 }
 
-/* Starts one of the programs and waits until it says that it is ready. Returns the milliseconds of processor time that this took: on a
- * busy machine the clock on the wall says nothing of the program (H22). */
+/* Starts one of the programs and waits until it says that it is ready. Returns the milliseconds of processor time that this
+ * took: on a busy machine the clock on the wall says nothing of the program (H22). */
 static uint64_t start(int which)
 {
 	int pipe_fds[2];
@@ -109,7 +110,8 @@ static uint64_t start(int which)
 		snprintf(shm_fd, sizeof shm_fd, "%d", shm.fd);
 		fcntl(shm.fd, F_SETFD, 0);
 		execl(programs[which], programs[which], "--dir", dir, "--region", REGION, "--topology", topology_path,
-		    "--shm-fd", shm_fd, "--ready-fd", ready_fd, "--log-level", "warn", which == 0 ? "--new-cluster" : (char *)NULL, (char *)NULL);
+		    "--shm-fd", shm_fd, "--ready-fd", ready_fd, "--log-level", "warn",
+		    which == 0 ? "--new-cluster" : (char *)NULL, (char *)NULL);
 		_exit(127);
 	}
 	close(pipe_fds[1]);

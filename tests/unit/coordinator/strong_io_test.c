@@ -640,7 +640,8 @@ Test(strong_port, a_mark_says_where_a_start_may_begin)
 	cr_assert_eq(append_count, 3);
 }
 
-/* D7: with one a second, the marks of a fast writer stand further apart than a small budget reaches, and a full log stays full. */
+/* D7: with one a second, the marks of a fast writer stand further apart than a small budget reaches, and a full log stays full.
+ */
 Test(strong_port, D7_marks_follow_the_growth_of_the_log_and_not_the_clock)
 {
 	strong_upkeep(&io);
@@ -789,8 +790,8 @@ Test(strong_port, the_machine_starts_when_the_rows_hold_the_log)
 	io.failed = 0;
 }
 
-/* A start on a full disk leaves the log unapplied. Once there is room it is applied to its last entry, where nothing says that the
- * reader found an end. */
+/* A start on a full disk leaves the log unapplied. Once there is room it is applied to its last entry, where nothing says that
+ * the reader found an end. */
 Test(strong_port, F05_the_machine_starts_when_rows_that_were_full_hold_the_log)
 {
 	io.apply_idle_lsn = 0;

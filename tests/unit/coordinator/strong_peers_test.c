@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commit/message.h"
 #include "actors/coordinator/io.h"
 #include "base/bytes.h"
+#include "commit/message.h"
 #include "runtime/logline.h"
 #include "tests/unit/core/commit_sample.h"
 
@@ -73,7 +73,8 @@ int socket_send(void *socket, const uint8_t *identity, uint32_t identity_size, c
 }
 
 /* As runtime/lend.c does it, with nothing ever taken. */
-int lend_within(struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
+int lend_within(
+    struct lend_budget *budget, void *socket, const uint8_t *identity, uint32_t identity_size, const void *bytes, size_t size)
 {
 	if (budget->unsent_bytes + size > budget->bytes_max)
 		return ERR_OVERLOADED;
@@ -729,7 +730,8 @@ Test(peers, T39_a_later_start_is_kept_and_an_older_copy_has_no_vote)
 		cr_assert_eq(kept_of, rows[i].kept);
 		cr_assert_eq(io.strong.peers[5].is_older, rows[i].verdict == STARTS_OLDER);
 		cr_assert_eq(sent_count, 1);
-		/* An older copy may be another process than the one at its region's address: it hears on the connection that it made. */
+		/* An older copy may be another process than the one at its region's address: it hears on the connection that it
+		 * made. */
 		cr_assert(sent[0].socket == (rows[i].verdict == STARTS_OLDER ? (void *)&inbox : connected[1]));
 		cr_assert_str_eq(sent[0].identity, rows[i].verdict == STARTS_OLDER ? "them" : "");
 		cr_assert_eq(bytes_get_u64(sent[0].bytes + STRONG_ENVELOPE_SIZE), 56);

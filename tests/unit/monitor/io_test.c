@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The monitor's io.c around the machine that ships, with shared memory as it is and sockets that are lists: process_run is the test.
- * This region is 0, its peers 1 and 2. */
+ * The monitor's io.c around the machine that ships, with shared memory as it is and sockets that are lists: process_run is the
+ * test. This region is 0, its peers 1 and 2. */
 #include "actors/monitor/io.h"
 
 #include <criterion/criterion.h>
@@ -59,7 +59,8 @@ int loop_add_socket(struct loop *loop, void *socket, loop_drain *drain, void *se
 	selves[place] = self;
 	return 0;
 }
-int socket_bind(void **socket, void *context, int type, const char *endpoint, const struct socket_options *options, struct error_context *error)
+int socket_bind(void **socket, void *context, int type, const char *endpoint, const struct socket_options *options,
+    struct error_context *error)
 {
 	(void)context, (void)error, (void)options;
 	cr_assert(type == ZMQ_ROUTER && strcmp(endpoint, "tcp://127.0.0.1:7002") == 0, "%s", endpoint);
@@ -67,8 +68,8 @@ int socket_bind(void **socket, void *context, int type, const char *endpoint, co
 	opened++;
 	return 0;
 }
-int process_connect(struct process *p, void **socket, const struct region *peer, enum service service, const struct socket_options *options,
-    _Atomic uint32_t *key_refusal, struct error_context *error)
+int process_connect(struct process *p, void **socket, const struct region *peer, enum service service,
+    const struct socket_options *options, _Atomic uint32_t *key_refusal, struct error_context *error)
 {
 	(void)error;
 	cr_assert(service == SERVICE_HEALTH && peer->id >= 1 && peer->id <= 2 && peer == &p->topology.regions[peer->id]);
@@ -152,7 +153,8 @@ int process_fail(struct process *p, int code, const struct error_context *error)
 	return 1;
 }
 int process_start(struct process *p, enum actor which, const struct option *own_table, void *own_values, int argc, char **argv,
-    const struct loop_actor *loop_actor, int (*commands)(void *, const char *, const char *, struct text *, struct error_context *))
+    const struct loop_actor *loop_actor,
+    int (*commands)(void *, const char *, const char *, struct text *, struct error_context *))
 {
 	static const char *const names[] = {"us", "eu", "ap"};
 	(void)own_table, (void)own_values, (void)argc, (void)argv;
@@ -329,8 +331,8 @@ static void lag(void)
 	written(130, 8000);
 	turn(1000);
 	turn(2000);
-	cr_assert(shm->peers[1].lag_records == 30 && shm->peers[1].lag_bytes == 3000 && shm->peers[1].lag_ms == 2000, "%llu %llu %llu",
-	    (unsigned long long)shm->peers[1].lag_records, (unsigned long long)shm->peers[1].lag_bytes,
+	cr_assert(shm->peers[1].lag_records == 30 && shm->peers[1].lag_bytes == 3000 && shm->peers[1].lag_ms == 2000,
+	    "%llu %llu %llu", (unsigned long long)shm->peers[1].lag_records, (unsigned long long)shm->peers[1].lag_bytes,
 	    (unsigned long long)shm->peers[1].lag_ms);
 	cr_assert_eq(shm->peers[2].lag_records, 0);
 	ack(1, 130, 8000);

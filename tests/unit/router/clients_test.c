@@ -7,9 +7,9 @@
 
 #include "actors/router/clients.h"
 
-#define MANY   256u
-#define MS     1000000ull
-#define LARGE  (1024u * 1024)
+#define MANY  256u
+#define MS    1000000ull
+#define LARGE (1024u * 1024)
 
 static struct clients clients;
 static struct clients_work works[MANY * 64];
@@ -93,8 +93,9 @@ Test(clients, E9_time_is_shared_by_clients_and_not_by_questions)
 		clients_charge(&clients, turn, took_ns);
 	}
 	for (int i = 1; i < 3; i++)
-		cr_assert(used[i] > used[0] / 100 * 98 && used[i] < used[0] / 100 * 102 + 4 * MS, "client %d: %llu us beside %llu us", i,
-		    (unsigned long long)used[i] / 1000, (unsigned long long)used[0] / 1000);
+		cr_assert(used[i] > used[0] / 100 * 98 && used[i] < used[0] / 100 * 102 + 4 * MS,
+		    "client %d: %llu us beside %llu us", i, (unsigned long long)used[i] / 1000,
+		    (unsigned long long)used[0] / 1000);
 }
 
 /* New clients without end, as somebody makes them who connects again for each question, do not stop those in the round. */

@@ -97,19 +97,20 @@ static const Godwit__Client__Answer *get(const char *key)
 static void is_value(const Godwit__Client__Answer *answer, const char *value)
 {
 	cr_assert_eq(answer->code, 0, "%s: %s", error_name(answer->code), answer->reason);
-	cr_assert(answer->value.len == strlen(value) && memcmp(answer->value.data, value, answer->value.len) == 0, "%.*s, not %s",
-	    (int)answer->value.len, (char *)answer->value.data, value);
+	cr_assert(answer->value.len == strlen(value) && memcmp(answer->value.data, value, answer->value.len) == 0,
+	    "%.*s, not %s", (int)answer->value.len, (char *)answer->value.data, value);
 }
 
 static void rows_swap(const char *to_aside, const char *from)
 {
 	char command[600];
-	snprintf(command, sizeof command, "mv '%s' '%s/%s' && { test -z '%s' || mv '%s' '%s'; }", place.rows, place.dir, to_aside, from,
-	    from, place.rows);
+	snprintf(command, sizeof command, "mv '%s' '%s/%s' && { test -z '%s' || mv '%s' '%s'; }", place.rows, place.dir,
+	    to_aside, from, from, place.rows);
 	cr_assert_eq(system(command), 0);
 }
 
-/* F24: what a new coordinator has put in the place of the rows is read as soon as it is ready, and what the old one had is not. */
+/* F24: what a new coordinator has put in the place of the rows is read as soon as it is ready, and what the old one had is not.
+ */
 Test(reads_rows, F24_rows_that_were_replaced_are_let_go)
 {
 	shm->coordinator.ready = 0;
@@ -168,8 +169,9 @@ static void has_rows(const Godwit__Client__Answer *answer, const char *keys, boo
 {
 	char found[200] = "";
 	for (size_t i = 0; i < answer->n_rows; i++)
-		snprintf(found + strlen(found), sizeof found - strlen(found), "%s%.*s=%.*s", i ? " " : "", (int)answer->rows[i]->key.len,
-		    (char *)answer->rows[i]->key.data, (int)answer->rows[i]->value.len, (char *)answer->rows[i]->value.data);
+		snprintf(found + strlen(found), sizeof found - strlen(found), "%s%.*s=%.*s", i ? " " : "",
+		    (int)answer->rows[i]->key.len, (char *)answer->rows[i]->key.data, (int)answer->rows[i]->value.len,
+		    (char *)answer->rows[i]->value.data);
 	cr_assert_eq(answer->code, 0);
 	cr_assert_str_eq(found, keys);
 	cr_assert_eq(answer->more, more);
@@ -260,8 +262,14 @@ Test(reads_rows, F24_conflicts_are_told_with_both_sides)
 		char key[8];
 		snprintf(key, sizeof key, "k%llu", (unsigned long long)i);
 		put(&place, 1, i, key, "mine");
-		const struct write w = {.region = 2, .sequence = i, .key = key, .value = i == 3 ? big : i == 2 ? NULL : "theirs",
-		    .context = &none, .hlc = (100 + i) << 16};
+		const struct write w = {.region = 2,
+		    .sequence = i,
+		    .key = key,
+		    .value = i == 3   ? big
+		             : i == 2 ? NULL
+		                      : "theirs",
+		    .context = &none,
+		    .hlc = (100 + i) << 16};
 		uint64_t end;
 		cr_assert_eq(append(log_now, &w, &end), 0);
 		wait_durable(log_now, end);
@@ -290,7 +298,8 @@ Test(reads_rows, F24_conflicts_are_told_with_both_sides)
 				continue;
 			found = true;
 			cr_assert_eq(c->arrived->hlc, (100 + sequence) << 16);
-			cr_assert(c->held[0]->value.len == 4 && memcmp(c->held[0]->value.data, "mine", 4) == 0 && !c->held[0]->tombstone);
+			cr_assert(c->held[0]->value.len == 4 && memcmp(c->held[0]->value.data, "mine", 4) == 0 &&
+			          !c->held[0]->tombstone);
 			cr_assert_eq(c->arrived->tombstone, sequence == 2);
 			cr_assert_eq(c->arrived->value_cut, sequence == 3);
 			cr_assert_eq(c->arrived->value.len, sequence == 1 ? 6 : sequence == 2 ? 0 : CONFLICT_VALUE_MAX);
@@ -363,7 +372,9 @@ Test(reads_rows, F24_a_region_tells_what_shared_memory_says)
 		shm->coordinator.refusing = (uint32_t)incomplete[i];
 		cr_assert_eq(get("a")->code, incomplete[i]);
 		cr_assert_eq(scan(0, "", "")->code, incomplete[i]);
-		is_value(ask((struct request_operation){.kind = ROUTER_GET, .level = ROUTER_STALE, .key = {(const uint8_t *)"a", 1}}), "x");
+		is_value(ask((struct request_operation){
+		             .kind = ROUTER_GET, .level = ROUTER_STALE, .key = {(const uint8_t *)"a", 1}}),
+		    "x");
 		cr_assert_eq(ask((struct request_operation){.kind = ROUTER_DIGESTS})->code, 0);
 	}
 	reads_end(&reads);
@@ -375,10 +386,14 @@ Test(reads_rows, F24_strong_rows_are_read_and_scanned)
 	topology.keyspaces[0].level = LEVEL_STRONG;
 	store_start(&place);
 	put(&place, 1, 1, "a", "x");
-	cr_assert_eq(ask((struct request_operation){.kind = ROUTER_GET, .level = ROUTER_EVENTUAL, .key = {(const uint8_t *)"b", 1}})->code,
+	cr_assert_eq(
+	    ask((struct request_operation){.kind = ROUTER_GET, .level = ROUTER_EVENTUAL, .key = {(const uint8_t *)"b", 1}})
+	        ->code,
 	    ERR_NOT_FOUND);
 	/* A row of the other kind is an error, never a value. */
-	cr_assert_eq(ask((struct request_operation){.kind = ROUTER_GET, .level = ROUTER_EVENTUAL, .key = {(const uint8_t *)"a", 1}})->code,
+	cr_assert_eq(
+	    ask((struct request_operation){.kind = ROUTER_GET, .level = ROUTER_EVENTUAL, .key = {(const uint8_t *)"a", 1}})
+	        ->code,
 	    ERR_CORRUPT);
 	cr_assert_eq(ask((struct request_operation){.kind = ROUTER_SCAN, .level = ROUTER_EVENTUAL})->code, ERR_CORRUPT);
 	reads_end(&reads);

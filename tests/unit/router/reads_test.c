@@ -137,7 +137,8 @@ Test(reads, E9_an_answer_in_slices_shows_one_state_and_others_see_the_newest)
 	answers = answers_read();
 	cr_assert_eq(answers->answers[0]->n_rows, ROWS);
 	for (size_t r = 0; r < ROWS; r++)
-		cr_assert(answers->answers[0]->rows[r]->value.len == 5 && !memcmp(answers->answers[0]->rows[r]->value.data, "first", 5));
+		cr_assert(answers->answers[0]->rows[r]->value.len == 5 &&
+		          !memcmp(answers->answers[0]->rows[r]->value.data, "first", 5));
 	godwit__client__answers__free_unpacked(answers, NULL);
 }
 
@@ -150,7 +151,8 @@ Test(reads, E9_places_for_long_questions_are_few_and_come_back)
 	}
 	cr_assert_eq(ask(100, ROUTER_SCAN, true, &more, 1000), READS_NO_PLACE);
 	struct request_operation get = {.number = 2, .kind = ROUTER_GET, .key = {(const uint8_t *)"000000", 6}};
-	cr_assert_eq(reads_answer(&reads, &get, 1000, UINT64_MAX, false, &more, &out), READS_ANSWERED, "a short one needs no place");
+	cr_assert_eq(
+	    reads_answer(&reads, &get, 1000, UINT64_MAX, false, &more, &out), READS_ANSWERED, "a short one needs no place");
 	godwit__client__answers__free_unpacked(answers_read(), NULL);
 	reads_give_up(&reads, questions[3]);
 	cr_assert_eq(ask(100, ROUTER_SCAN, false, &more, 1000), READS_NO_PLACE, "the place may be somebody else's");

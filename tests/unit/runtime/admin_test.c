@@ -162,7 +162,8 @@ Test(admin_queue, E10_waiting_requests_are_bounded_in_bytes)
 	scratch_make(directory);
 	pump_start(&pump);
 	admin_endpoint(directory, "idle", endpoint);
-	const struct admin_options options = {.endpoint = endpoint, .actor = "idle", .option_table = table, .option_values = &served.flags};
+	const struct admin_options options = {
+	    .endpoint = endpoint, .actor = "idle", .option_table = table, .option_values = &served.flags};
 	cr_assert_eq(admin_start(&admin, context, pump.loop, &options, &error), 0, "%s", error.text);
 	const struct socket_options sender = {.high_water = 1};
 	cr_assert_eq(socket_connect(&dealer, context, ZMQ_DEALER, endpoint, &sender, &error), 0, "%s", error.text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * E11: strangers who open connections and never speak. Each test lowers the limit of its own process (Criterion forks one a test); the
- * stranger is another process, with the limit that there was. */
+ * E11: strangers who open connections and never speak. Each test lowers the limit of its own process (Criterion forks one a
+ * test); the stranger is another process, with the limit that there was. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -55,7 +55,8 @@ static void limit_set(rlim_t soft, rlim_t hard)
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0, "%s", strerror(errno));
 }
 
-/* The other side of the test: waits for a line with the port, opens SILENT connections to it, and holds them until it is killed. */
+/* The other side of the test: waits for a line with the port, opens SILENT connections to it, and holds them until it is
+ * killed. */
 static pid_t stranger_start(int *to)
 {
 	int ends[2];
@@ -103,7 +104,8 @@ static void set_up(void)
 	    zap_start(&place.zap, place.context, place.pump.loop, place.key_dir, allow, false, place.pump.counters, &error), 0,
 	    "%s", error.text);
 	struct socket_options options = {.own = &place.keys};
-	cr_assert_eq(socket_bind(&place.server, place.context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), 0, "%s", error.text);
+	cr_assert_eq(
+	    socket_bind(&place.server, place.context, ZMQ_ROUTER, "tcp://127.0.0.1:*", &options, &error), 0, "%s", error.text);
 	socket_endpoint(place.server, place.endpoint);
 	snprintf(place.local, sizeof place.local, "ipc://%s/x.admin", place.directory);
 	cr_assert_eq(socket_bind(&place.admin, place.context, ZMQ_REP, place.local, NULL, &error), 0, "%s", error.text);

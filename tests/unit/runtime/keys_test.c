@@ -337,7 +337,8 @@ Test(keys, G18_the_first_names_of_too_many_are_listed)
 /* During a rotation there are two keys: whoever was turned down with one tries the other, and back. */
 Test(keys, G18_the_other_key_of_two)
 {
-	static const char *const texts[] = {"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"};
+	static const char *const texts[] = {
+	    "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"};
 	char out[KEY_TEXT_SIZE] = "as it was";
 	cr_assert_eq(mkdir(key_dir, 0700), 0);
 	cr_assert(!keys_choose_other(key_dir, "us", texts[0], out));

@@ -116,7 +116,8 @@ Test(keyspaces, b1_a_used_id_is_never_given_again)
 	cr_assert_eq(resolve("  - { name: carts }\n" ORDERS PRICES "  - { name: stock }\n"), 0, "%s", error.text);
 	cr_expect_str_eq(t.keyspaces[61].name, "orders");
 	cr_expect_str_eq(t.keyspaces[63].name, "stock");
-	cr_expect_eq(resolve("  - { name: carts }\n" ORDERS PRICES "  - { name: stock }\n  - { name: more }\n"), ERR_CONFIGURATION);
+	cr_expect_eq(
+	    resolve("  - { name: carts }\n" ORDERS PRICES "  - { name: stock }\n  - { name: more }\n"), ERR_CONFIGURATION);
 	cr_expect(strstr(error.text, "no id is left for keyspace 'more'"), "%s", error.text);
 }
 

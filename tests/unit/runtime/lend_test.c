@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * E10: messages lent to a socket: each comes back once, with what it was counted as, and none holds more memory than it counts for. */
+ * E10: messages lent to a socket: each comes back once, with what it was counted as, and none holds more memory than it counts
+ * for. */
 #include <criterion/criterion.h>
 #include <malloc.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "runtime/options.h"
 #include "base/text.h"
+#include "runtime/options.h"
 
 struct values {
 	const char *name;

@@ -49,7 +49,8 @@ static int start(const char *region, const char *extra, const char *extra_value)
 	char shm_fd[16] = "0";
 	if (strcmp(region, "eu-west-1") == 0)
 		snprintf(shm_fd, sizeof shm_fd, "%d", fcntl(owner.fd, F_DUPFD, 3)); /* taken over by the process */
-	const char *argv[] = {"godwit-router", "--dir", directory, "--region", region, "--shm-fd", shm_fd, extra, extra_value, NULL};
+	const char *argv[] = {
+	    "godwit-router", "--dir", directory, "--region", region, "--shm-fd", shm_fd, extra, extra_value, NULL};
 	int argc = extra ? 9 : 7;
 	return process_start(&process, ACTOR_ROUTER, NULL, NULL, argc, (char **)(uintptr_t)argv, &actor, NULL);
 }

@@ -539,7 +539,8 @@ static int receive_within(void *socket, struct message *message, int wait_ms)
 	return code;
 }
 
-/* Whether a connection that was there has lost a message: of those sent, numbered within their round, the first to arrive is not number 0. */
+/* Whether a connection that was there has lost a message: of those sent, numbered within their round, the first to arrive is
+ * not number 0. */
 static bool loses_one(void *from, void *to, int round)
 {
 	struct message message;
@@ -641,7 +642,8 @@ Test(sockets, G19_an_ipv6_address)
 	cr_assert_eq(keys_make(place.key_dir, KEY_NAME_CLIENT, &error), 0);
 	loop_remove_socket(place.pump.loop, place.server);
 	socket_close(place.server);
-	cr_assert_eq(socket_bind(&place.server, place.context, ZMQ_ROUTER, "tcp://[::1]:*", &options, &error), 0, "%s", error.text);
+	cr_assert_eq(
+	    socket_bind(&place.server, place.context, ZMQ_ROUTER, "tcp://[::1]:*", &options, &error), 0, "%s", error.text);
 	cr_assert_eq(loop_add_socket(place.pump.loop, place.server, server_drain, &place), 0);
 	socket_endpoint(place.server, place.endpoint);
 	client_connect(KEY_NAME_CLIENT);

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/logline.h"
 #include "base/text.h"
+#include "runtime/logline.h"
 #include "tests/unit/runtime/fixture.h"
 
 static void json(const char *bytes, size_t size, const char *expected)

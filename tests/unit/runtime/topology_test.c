@@ -249,7 +249,8 @@ Test(topology, fingerprint)
 
 Test(topology, G20_a_difference_is_named_the_worst_first)
 {
-	static const char here[] = "cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 0\nencryption curve\n";
+	static const char here[] =
+	    "cluster c\nkeyspace 1 a strong lww all\nkeyspace 12 b eventual lww one\nregion 1 e 0\nencryption curve\n";
 #define REST "region 1 e 0\nencryption curve"
 #define A    "keyspace 1 a strong lww all\n"
 #define B    "keyspace 12 b eventual lww one\n"

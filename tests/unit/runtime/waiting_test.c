@@ -6,7 +6,8 @@
 
 Test(waiting, F16_who_is_behind_is_told_by_name)
 {
-	static struct topology t = {.region_count = 3, .regions = {{.name = "us", .id = 4}, {.name = "eu", .id = 0}, {.name = "ap", .id = 7}}};
+	static struct topology t = {
+	    .region_count = 3, .regions = {{.name = "us", .id = 4}, {.name = "eu", .id = 0}, {.name = "ap", .id = 7}}};
 	struct vector applied[REGIONS_MAX] = {{{0}}};
 	char text[BEHIND_TEXT_MAX];
 	behind_write(&t, 7, applied, text);

@@ -9,11 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/text.h"
 #include "runtime/logline.h"
 #include "runtime/loop.h"
 #include "runtime/process.h"
 #include "runtime/rights.h"
-#include "base/text.h"
 
 #define MS               1000000ull
 #define SHELL_SERVER     0u /* the socket that is bound; a peer's is its region's id */

@@ -93,7 +93,8 @@ Test(layout, what_is_made_can_be_attached)
 	shm_detach(&actor);
 }
 
-/* Nothing that another user could put in its place, that a clean-up could remove, or that anybody could cut short under a reader. */
+/* Nothing that another user could put in its place, that a clean-up could remove, or that anybody could cut short under a
+ * reader. */
 Test(layout, E12_it_has_no_name_and_its_size_is_sealed)
 {
 	struct shm made;
@@ -122,8 +123,8 @@ static pid_t supervisor_fork(bool takes_lock, uid_t owner)
 	pid_t child = fork();
 	if (child == 0) {
 		struct shm made;
-		if ((takes_lock && role_lock_take(lock_path, "it", 0, &lock_fd, NULL) != 0) || shm_create(&made, 3, NULL) != 0 ||
-		    (owner && fchown(made.fd, owner, owner) != 0))
+		if ((takes_lock && role_lock_take(lock_path, "it", 0, &lock_fd, NULL) != 0) ||
+		    shm_create(&made, 3, NULL) != 0 || (owner && fchown(made.fd, owner, owner) != 0))
 			_exit(1);
 		atomic_store(&made.layout->coordinator.epoch, 7);
 		if (write(ends[1], "x", 1) != 1)
@@ -219,7 +220,8 @@ Test(layout, E12_what_is_not_sealed_is_refused)
 	char path[64];
 	create(&made);
 	snprintf(path, sizeof(path), "%s/image", dir);
-	int files[] = {memfd_create("godwit-shm", MFD_CLOEXEC | MFD_ALLOW_SEALING), open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
+	int files[] = {
+	    memfd_create("godwit-shm", MFD_CLOEXEC | MFD_ALLOW_SEALING), open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
 	for (unsigned i = 0; i < 2; i++) {
 		cr_assert_eq(write(files[i], made.layout, sizeof(struct shm_layout)), (ssize_t)sizeof(struct shm_layout));
 		cr_assert_eq(shm_attach_fd(&other, files[i], &error), i == 0 ? ERR_UNREACHABLE : ERR_CONFIGURATION);

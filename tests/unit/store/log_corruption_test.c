@@ -289,8 +289,8 @@ Test(log_corruption, a_damaged_size_does_not_look_like_the_end)
 	log_reader_close(reader);
 }
 
-/* A value holds what looks like an entry, just where it will lie in the log, and the write of that value is torn. Whoever made it
- * knows all but the log's seed. */
+/* A value holds what looks like an entry, just where it will lie in the log, and the write of that value is torn. Whoever made
+ * it knows all but the log's seed. */
 Test(log_corruption, B4_a_forged_entry_in_a_value_is_no_whole_entry)
 {
 	static uint8_t value[4096], torn[SMALL_SEGMENT];

@@ -257,8 +257,8 @@ Test(log_fault, E11_without_descriptors_the_log_refuses_and_goes_on)
 	cr_assert_eq(log_reader_open(&reader, place.log, &error), 0, "%s", error.text);
 	cr_assert_eq(log_reader_seek(reader, log_start_lsn(log), &error), 0, "%s", error.text);
 	memset(value, 'v', sizeof(value) - 1);
-	/* The reader stands in the first segment, and the writer is in the second: so both need a descriptor to go on, whatever the
-	 * sync thread has made ahead. */
+	/* The reader stands in the first segment, and the writer is in the second: so both need a descriptor to go on, whatever
+	 * the sync thread has made ahead. */
 	for (; end <= log_start_lsn(log) + SMALL_SEGMENT; sequence++) {
 		const struct write w = {.sequence = sequence, .key = "key", .value = value};
 		cr_assert_eq(append(log, &w, &end), 0);
@@ -282,7 +282,9 @@ Test(log_fault, E11_without_descriptors_the_log_refuses_and_goes_on)
 	cr_assert_eq(result, ERR_OVERLOADED, "%s: %s", error_name(result), error.text);
 	cr_assert_eq(log_reader_next(reader, log_end_lsn(log), &entry, &error), ERR_OVERLOADED);
 	setrlimit(RLIMIT_NOFILE, &before);
-	for (int i = 0; i < 100 && (result = append_once(log, &(struct write){.sequence = sequence, .key = "key", .value = value}, &end)) != 0; i++)
+	for (int i = 0; i < 100 && (result = append_once(
+	                                log, &(struct write){.sequence = sequence, .key = "key", .value = value}, &end)) != 0;
+	     i++)
 		usleep(20000);
 	cr_assert_eq(result, 0, "%s", error_name(result));
 	wait_durable(log, end);

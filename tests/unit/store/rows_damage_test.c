@@ -243,7 +243,9 @@ Test(rows_damage, B3_a_scan_goes_on_in_another_store_with_nothing_missing_and_in
 	for (int turn = 0;; turn++) {
 		page.count = 0;
 		page.most = 1 + turn % 7;
-		cr_assert_eq(rows_scan(views[turn % 2], 0, NULL, 0, seen == 0 ? NULL : (uint8_t *)last, strlen(last), page_row, &page), 0);
+		cr_assert_eq(
+		    rows_scan(views[turn % 2], 0, NULL, 0, seen == 0 ? NULL : (uint8_t *)last, strlen(last), page_row, &page),
+		    0);
 		for (int i = 0; i < page.count; i++, seen++) {
 			cr_assert_lt(strcmp(last, page.keys[i]), 0, "not in the order of keys");
 			strcpy(last, page.keys[i]);

@@ -20,7 +20,8 @@ void place_boot(const struct place *place, char digit);
 struct log_options log_options_small(const struct place *place);
 struct log *log_start(const struct place *place, const struct log_options *options, struct log_recovered *found);
 
-/* Appends a record; context: what it replaces (NULL: everything of its own region before it). Value as text; NULL: tombstone. */
+/* Appends a record; context: what it replaces (NULL: everything of its own region before it). Value as text; NULL: tombstone.
+ */
 struct write {
 	uint8_t region;
 	uint64_t sequence;

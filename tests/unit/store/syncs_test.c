@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * F24: no sync is left out. A model of the disk watches the calls of this process: what was written and not synced since, and what was
- * named in a directory that was not synced since, a power cut may take back. Whatever the store calls done must not be among it,
- * and no file has its name before its bytes are on disk. */
+ * F24: no sync is left out. A model of the disk watches the calls of this process: what was written and not synced since, and
+ * what was named in a directory that was not synced since, a power cut may take back. Whatever the store calls done must not be
+ * among it, and no file has its name before its bytes are on disk. */
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ struct file {
 static struct place place;
 static struct file files[FILES_MAX];
 static uint32_t file_count, syncs, maps_synced;
-static bool is_full; /* no file can be made */
+static bool is_full;     /* no file can be made */
 static char early[1024]; /* the first thing that was named too early */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -266,7 +266,8 @@ Test(syncs, F24_what_the_log_calls_durable_is_on_disk)
 	durable("entries across segments");
 	log_close(log);
 
-	/* The process before may have ended anywhere: what it left counts as not on disk, names too, until recovery has synced it. */
+	/* The process before may have ended anywhere: what it left counts as not on disk, names too, until recovery has synced
+	 * it. */
 	struct log_recovered found;
 	for (uint32_t i = 0; i < file_count; i++)
 		files[i].bytes = files[i].name = access(files[i].path, F_OK) == 0;

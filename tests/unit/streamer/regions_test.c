@@ -205,7 +205,8 @@ static bool node_send_frame(struct node *n, uint8_t p)
 	struct frame frame;
 	frame_builder_finish(&builder, chance(500), payload, &frame);
 	const struct streamer_outbound *outbound = &n->s.outbound[p];
-	world_post(n->id, p, false, peer_message_pack_frame(&n->rules, p, outbound->epoch, outbound->number + 1, &frame, buffer));
+	world_post(
+	    n->id, p, false, peer_message_pack_frame(&n->rules, p, outbound->epoch, outbound->number + 1, &frame, buffer));
 	node_feed(n, (struct streamer_event){.kind = STREAMER_SENT, .peer = p, .sent = {.raw_size = frame.raw_size}});
 	return true;
 }

@@ -190,7 +190,8 @@ Test(inbound, H23_messages_of_another_epoch_mean_nothing)
 	for (int opened = 0; opened < 2; opened++) {
 		for (int64_t off = -1; off <= 1; off += 2) {
 			const uint64_t other = off < 0 ? before : epoch + 1;
-			struct streamer_event event = {.kind = STREAMER_ALIVE, .peer = 1, .alive = {.epoch = other, .applied = applied}};
+			struct streamer_event event = {
+			    .kind = STREAMER_ALIVE, .peer = 1, .alive = {.epoch = other, .applied = applied}};
 			event.alive.applied.sequence[1] += 1000;
 			memcpy(event.alive.stores, stores, sizeof stores);
 			step(event);

@@ -62,9 +62,8 @@ static pid_t supervisor_start(int *ready_fd, const char *const *more)
 {
 	int ends[2];
 	char ready_text[16], errors[64];
-	const char *arguments[24] = {
-	    SUPERVISOR, "--dir", dir, "--region", REGION, "--bin-dir", bin_dir, "--ready-fd", ready_text,
-	    "--hang-timeout-ms", hang_timeout_ms};
+	const char *arguments[24] = {SUPERVISOR, "--dir", dir, "--region", REGION, "--bin-dir", bin_dir, "--ready-fd",
+	    ready_text, "--hang-timeout-ms", hang_timeout_ms};
 	uint32_t count = 11;
 	for (; more != NULL && *more != NULL; more++)
 		arguments[count++] = *more;
