@@ -28,7 +28,8 @@ struct digest row_digest(uint16_t keyspace, const uint8_t *key, size_t key_size,
 	bytes_put_u16(bytes + 2, (uint16_t)key_size);
 	if (key_size <= DIGEST_COPY_MAX - DIGEST_HEAD_SIZE && row_size <= DIGEST_COPY_MAX - DIGEST_HEAD_SIZE - key_size) {
 		memcpy(bytes + DIGEST_HEAD_SIZE, key, key_size);
-		memcpy(bytes + DIGEST_HEAD_SIZE + key_size, row, row_size);
+		if (row_size > 0)
+			memcpy(bytes + DIGEST_HEAD_SIZE + key_size, row, row_size);
 		hash = XXH3_128bits(bytes, DIGEST_HEAD_SIZE + key_size + row_size);
 	} else {
 		XXH3_state_t state;

@@ -144,7 +144,8 @@ static int operation_run(struct cli *cli, struct client_operation *operation)
 		if (cli->json) {
 			result_print_json(cli->arguments[0], &result);
 		} else if (operation->kind == CLIENT_GET) {
-			fwrite(result.value, 1, result.value_size, stdout);
+			if (result.value_size > 0)
+				fwrite(result.value, 1, result.value_size, stdout);
 			if (isatty(STDOUT_FILENO))
 				fputc('\n', stdout);
 		}
