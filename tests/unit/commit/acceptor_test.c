@@ -503,6 +503,44 @@ Test(acceptor, a20_a_commit_that_no_stream_brings_is_rescued)
 	}
 }
 
+/* Until a stream brings it, what is noted is nowhere in region 1's log but where it was noted: that is kept, however much lies
+ * behind it. */
+Test(acceptor, a20_log_is_kept_for_a_commit_that_is_noted)
+{
+	struct world *w = world_new_with(3, &(struct commit_options){.carry_lsn = 8});
+	world_put(w, 0, 1, "a", "one");
+	world_deliver(w, 3, COMMIT_PREPARE);
+	world_put(w, 1, 2, "a", "waits");
+	world_deliver(w, 3, COMMIT_VOTE);
+	world_deliver(w, 3, COMMIT_DECIDED);
+	cr_assert_eq(commit_counts(w->regions[1].machine)->noted, 1);
+	world_lose(w, 0);
+	world_drop(w, 255, 255, 0);
+	for (uint64_t i = 0; i < 10; i++) {
+		char key[3] = {'k', (char)('0' + i), 0};
+		world_put(w, 2, 10 + i, key, "x");
+		world_deliver(w, 6, COMMIT_PREPARE);
+		world_deliver(w, 6, COMMIT_VOTE);
+		world_deliver(w, 6, COMMIT_DECIDED);
+		cr_assert_eq(world_code(w, 10 + i), ERR_OK);
+	}
+	world_streams(w);
+	world_drop(w, 255, 255, 0);
+	for (int i = 0; i < 20; i++) {
+		world_tick(w, 1, 10 * MS);
+		world_drop(w, 255, 255, 0);
+	}
+	world_trim(w, 1);
+	world_kill(w, 1);
+	world_start(w, 1);
+	for (int i = 0; i < 60; i++)
+		world_tick(w, 1, 100 * MS);
+	cr_assert_eq(commit_counts(w->regions[1].machine)->rescued, 1);
+	world_streams(w);
+	cr_assert_str_eq(world_value(w, 2, "a"), "one");
+	world_free(w);
+}
+
 /* What was lost is asked again, after a while and not at every turn. */
 Test(acceptor, a20_a_prepare_is_sent_again_in_time)
 {
