@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/dotted.h"
+#include "runtime/watch.h"
 #include "tests/unit/store/support.h"
 
 static struct place place, other;
@@ -364,6 +365,23 @@ Test(reads_rows, F24_a_region_tells_what_shared_memory_says)
 	p = r->peers[1];
 	cr_assert(p->age_ms == 0 && p->silent_ms == 0 && !p->lag_known && !*p->inbound_reason);
 	reads_end(&reads);
+
+	/* Why no keys are exchanged, and at whose record a stream stands; what no build has written is nothing. */
+	static const struct {
+		uint32_t refusal, held;
+		const char *tells, *holds;
+	} kept[] = {{KEY_ACCEPTED, 0, "", ""}, {KEY_UNKNOWN_THERE, 1, "unknown", "default"},
+	    {KEY_OTHER_THERE, 2, "differs", "empty"}, {KEY_OTHER_THERE + 1, 1000, "", ""}};
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+		shm->peers[2].key_refusal = kept[i].refusal;
+		shm->links[2].outbound_held = kept[i].held;
+		shm->links[2].inbound_held = i & 1;
+		p = ask((struct request_operation){.kind = ROUTER_REGION})->region->peers[1];
+		cr_assert_str_eq(p->key_refusal, kept[i].tells);
+		cr_assert_str_eq(p->outbound_held, kept[i].holds);
+		cr_assert_eq(p->inbound_held, (i & 1) != 0);
+		reads_end(&reads);
+	}
 
 	/* Rows that are known to be incomplete are for those who ask for them as they are. */
 	static const int incomplete[] = {ERR_REGION_REUSED, ERR_NEEDS_RESYNC, ERR_NOT_MET};
