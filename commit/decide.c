@@ -96,8 +96,7 @@ void coordinator_vote(struct commit *c, uint8_t from, const struct commit_messag
 {
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t || !t->coordinating) {
-		if (decided_find(c, m->id))
-			later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+		decided_tell(c, from, m->id);
 		return;
 	}
 	if (m->vote == COMMIT_YES && m->seen_count == t->body.operation_count) {

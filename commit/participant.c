@@ -255,14 +255,20 @@ static void previous_take(struct transaction *t, const struct commit_message *m)
 		t->operations[i].previous = m->seen[i].stamp;
 }
 
+bool decided_tell(struct commit *c, uint8_t to, struct commit_id id)
+{
+	if (!decided_find(c, id))
+		return false;
+	later(c, ACTION_DECIDED, NULL, id)->to = to;
+	return true;
+}
+
 void participant_prepare(struct commit *c, uint8_t from, const struct commit_message *m)
 {
 	if (from != m->id.region)
 		return;
-	if (decided_find(c, m->id)) {
-		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+	if (decided_tell(c, from, m->id))
 		return;
-	}
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t) {
 		if (m->id.hlc <= c->forgotten_abort_hlc || !commit_room(c)) {
@@ -293,10 +299,8 @@ void participant_withdraw(struct commit *c, uint8_t from, const struct commit_me
 {
 	if (from != m->id.region)
 		return;
-	if (decided_find(c, m->id)) {
-		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+	if (decided_tell(c, from, m->id))
 		return;
-	}
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t) {
 		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY)))

@@ -145,10 +145,8 @@ void recover_asked(struct commit *c, uint8_t from, const struct commit_message *
 	struct transaction *t = transaction_find(c, m->id);
 	if (t && t->decided_known)
 		decide(c, t, COMMIT_COMMITTED, false, false);
-	if (decided_find(c, m->id)) {
-		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+	if (decided_tell(c, from, m->id))
 		return;
-	}
 	if (!t) {
 		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY)))
 			return;
@@ -474,10 +472,8 @@ void recover_accept(struct commit *c, uint8_t from, const struct commit_message 
 	struct transaction *t = transaction_find(c, m->id);
 	if (t && t->decided_known)
 		decide(c, t, COMMIT_COMMITTED, false, false);
-	if (decided_find(c, m->id)) {
-		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+	if (decided_tell(c, from, m->id))
 		return;
-	}
 	if (!t) {
 		if (!(t = transaction_new(c, m->id, m->body, m->body_size, CLAIM_RECOVERY)))
 			return;
@@ -545,10 +541,8 @@ void recover_blocked(struct commit *c, uint8_t from, const struct commit_message
 
 void recover_fetch(struct commit *c, uint8_t from, const struct commit_message *m)
 {
-	if (decided_find(c, m->id)) {
-		later(c, ACTION_DECIDED, NULL, m->id)->to = from;
+	if (decided_tell(c, from, m->id))
 		return;
-	}
 	struct transaction *t = transaction_find(c, m->id);
 	if (!t || !t->operations)
 		return;

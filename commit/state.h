@@ -7,7 +7,8 @@
  *   participant.c  votes, locks, decisions that arrive               read.c      strong reads
  *   decide.c       coordinator of a transaction                      replay.c    start from the log
  *   recover.c      ballots                                           commit.c    the step, what waits for the disk
- *   choose.c       what to propose, of the replies alone             timing.c    when to look: hints
+ *   choose.c       what to propose, of the replies alone             timers.c    what time brings about
+ *                                                                    timing.c    when to look: hints
  */
 #ifndef GODWIT_COMMIT_STATE_H
 #define GODWIT_COMMIT_STATE_H
@@ -469,7 +470,6 @@ bool commit_may_be_forgotten(const struct commit *c, struct transaction *t);
 /* commit.c */
 struct commit_effect *effect_add(struct commit *c, enum commit_effect_type type);
 void *scratch_take(struct commit *c, size_t size);
-void timer_pull(struct commit *c, uint64_t at_ns); /* a sweep no later than that */
 struct commit_message *message_send(struct commit *c, uint32_t to, enum commit_message_type type, struct commit_id id);
 uint64_t append(struct commit *c, enum commit_entry type, struct transaction *t, uint64_t ballot, uint8_t value, bool with_body,
     bool streamed);
@@ -486,6 +486,8 @@ uint64_t stamp_take(struct commit *c, uint64_t above);
 uint64_t stamp_now(const struct commit *c); /* a reading of the same clock: gives nothing out */
 
 /* participant.c */
+/* Whether it is decided here; if so the decision goes to that region. */
+bool decided_tell(struct commit *c, uint8_t to, struct commit_id id);
 void participant_prepare(struct commit *c, uint8_t from, const struct commit_message *m);
 void participant_try(struct commit *c, struct transaction *t);
 void participant_withdraw(struct commit *c, uint8_t from, const struct commit_message *m);
@@ -577,6 +579,11 @@ void recover_own(struct commit *c, struct transaction *t);
 void recover_accept_own(struct commit *c, struct transaction *t);
 void recover_end(struct commit *c, struct transaction *t);
 uint64_t ballot_next(const struct commit *c, uint64_t above);
+
+/* timers.c */
+void timer_begin(struct commit *c);                /* starts a sweep if one is due */
+void sweep_drain(struct commit *c);                /* as far as there is room */
+void timer_pull(struct commit *c, uint64_t at_ns); /* a sweep no later than that */
 
 /* timing.c */
 void peers_take(struct commit *c, uint32_t peers);
