@@ -111,25 +111,31 @@ static uint64_t deadline_ns(const struct coordinator_io *io, uint32_t timeout_ms
 	return io->now.monotonic_ns + (uint64_t)(timeout_ms - margin_ms) * 1000000;
 }
 
-/* Regions that are known to have the keyspace otherwise, or not at all, do not vote on it. Refused before it is begun, it is
- * refused for certain. */
-static int keyspace_agreed(const struct coordinator_io *io, uint32_t keyspace, bool by_all, const char **reason)
+/* Regions whose topology defines the keyspace otherwise, or not at all, as far as this one knows: a mask of places. */
+static uint32_t regions_apart(const struct coordinator_io *io, uint32_t keyspace)
 {
-	static char text[160]; /* until the answer is put together */
 	const struct topology *topology = &io->process.topology;
 	const struct shm_link *links = io->process.shm.layout->links;
-	uint32_t without = 0, needed = by_all ? topology->region_count : topology->region_count / 2 + 1;
-	size_t size = (size_t)snprintf(text, sizeof text, "the topology has this keyspace not, or otherwise, in");
+	uint32_t apart = 0;
 	for (uint32_t i = 0; i < topology->region_count; i++) {
-		const struct region *region = &topology->regions[i];
-		if (!(atomic_load_explicit(&links[region->id].keyspaces_other, memory_order_relaxed) >> keyspace & 1))
-			continue;
-		without++;
-		if (size < sizeof text)
-			size += (size_t)snprintf(text + size, sizeof text - size, " %s", region->name);
+		uint64_t other = atomic_load_explicit(&links[topology->regions[i].id].keyspaces_other, memory_order_relaxed);
+		apart |= (uint32_t)(other >> keyspace & 1) << i;
 	}
-	if (topology->region_count - without >= needed)
+	return apart;
+}
+
+/* Regions apart do not vote on the keyspace. Refused before it is begun, it is refused for certain. */
+static int keyspace_agreed(const struct coordinator_io *io, uint32_t keyspace, bool by_all, const char **reason)
+{
+	static char text[160]; /* until the answer is put together; a list of many long names is cut off */
+	const struct topology *topology = &io->process.topology;
+	uint32_t apart = regions_apart(io, keyspace), needed = by_all ? topology->region_count : topology->region_count / 2 + 1;
+	if (topology->region_count - (uint32_t)__builtin_popcount(apart) >= needed)
 		return 0;
+	size_t size = (size_t)snprintf(text, sizeof text, "the topology defines this keyspace otherwise, or not at all, in");
+	for (uint32_t i = 0; i < topology->region_count && size < sizeof text; i++)
+		if (apart >> i & 1)
+			size += (size_t)snprintf(text + size, sizeof text - size, " %s", topology->regions[i].name);
 	*reason = text;
 	return ERR_NO_QUORUM;
 }

@@ -113,18 +113,18 @@ static void apply_held(struct streamer_io *io, const struct streamer_effect *eff
 		logline(LOG_LEVEL_INFO, "stream_goes_on", "peer=%s", name);
 	} else if (effect->kind == STREAMER_PUBLISH_HELD_OUT) {
 		logline(LOG_LEVEL_WARN, "stream_held",
-		    "to=%s keyspace=%s origins=%u reason=\"its topology has not this keyspace, or otherwise; what was written "
-		    "from "
-		    "there on waits in this log\"",
+		    "to=%s keyspace=%s origins=%u reason=\"its topology defines this keyspace otherwise, or not at all; "
+		    "records "
+		    "from the first one of it on wait in this log\"",
 		    name, io->process.topology.keyspaces[effect->keyspace].name, effect->origins);
 	} else {
 		struct text keyspace = {0};
 		const char *held = io->held_name ? io->held_name : "";
 		text_add_json_string(&keyspace, held, strnlen(held, NAME_SIZE_MAX));
 		logline(LOG_LEVEL_WARN, "stream_held",
-		    "from=%s keyspace=%s origins=%u reason=\"this topology has not this keyspace, or otherwise; what was "
-		    "written from "
-		    "there on waits in its log\"",
+		    "from=%s keyspace=%s origins=%u reason=\"this topology defines this keyspace otherwise, or not at all; "
+		    "records "
+		    "from the first one of it on wait in its log\"",
 		    name, keyspace.bytes ? keyspace.bytes : "", effect->origins);
 		text_deinit(&keyspace);
 	}

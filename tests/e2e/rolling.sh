@@ -13,7 +13,7 @@ roll() { on "$1" restart "$1" --topology "$work/$2.yaml" >>"$work/$1/up.log" 2>&
 
 roll us next
 all_cross
-refused 3 "NO_QUORUM.*has this keyspace not, or otherwise, in eu ap" on us put c 1 -k carts -r us
+refused 3 "NO_QUORUM.*defines this keyspace otherwise, or not at all, in eu ap" on us put c 1 -k carts -r us
 roll eu next
 all_cross
 on eu put l quorum -k ledger -r eu >/dev/null || fail "the changed ack"

@@ -523,10 +523,26 @@ Test(clients, G20_a_keyspace_needs_a_majority_that_has_it_as_here)
 		struct request_operation put = request(GODWIT__CLIENT__KIND__PUT), get = request(GODWIT__CLIENT__KIND__GET);
 		cr_expect_eq(run(&put), cases[i].strong, "%zu", i);
 		if (cases[i].strong)
-			cr_expect_str_eq(answer.reason, "the topology has this keyspace not, or otherwise, in r1 r3");
+			cr_expect_str_eq(
+			    answer.reason, "the topology defines this keyspace otherwise, or not at all, in r1 r3");
 		cr_expect_eq(run(&get), cases[i].strong, "%zu", i);
 		put.keyspace = get.keyspace = text("all");
 		cr_expect_eq(run(&put), cases[i].all, "%zu", i);
 		cr_expect_eq(run(&get), cases[i].read_all, "%zu", i);
 	}
+}
+
+/* Names of 63 bytes: the list of regions is cut off, and the refusal stays one. */
+Test(clients, G20_long_names_are_cut_off)
+{
+	struct topology *topology = &io.process.topology;
+	for (uint32_t i = 0; i < topology->region_count; i++)
+		memset(topology->regions[i].name, 'n', sizeof topology->regions[i].name - 1);
+	atomic_store(&layout->links[1].keyspaces_other, 2);
+	atomic_store(&layout->links[3].keyspaces_other, 2);
+	struct request_operation put = request(GODWIT__CLIENT__KIND__PUT);
+	cr_assert_eq(run(&put), ERR_NO_QUORUM);
+	cr_assert_eq(strlen(answer.reason), 159);
+	cr_assert_eq(
+	    strspn(strstr(answer.reason, " in ") + 4, "n "), 159 - (size_t)(strstr(answer.reason, " in ") + 4 - answer.reason));
 }
