@@ -32,7 +32,7 @@
 #include "shm/vector_slot.h"
 
 #define SHM_MAGIC             0x0031746977646f67ull
-#define SHM_VERSION           2u
+#define SHM_VERSION           3u
 #define SHM_LOG_TIMES         64u
 #define SHM_INBOUND_RING_SIZE (16u * 1024 * 1024) /* power of two; holds at least two of the largest records */
 
