@@ -136,8 +136,9 @@ int rows_state_load(MDB_txn *txn, MDB_dbi meta, struct rows_state *state, struct
 	const uint8_t *at = value.mv_data;
 	if (value.mv_size < 8 || !version_is_understood(bytes_get_u64(at), STATE_VERSION))
 		return error_set(error, ERR_WRONG_VERSION,
-		    "rows: written by another version of Godwit (format %llu, this one has %u)",
-		    (unsigned long long)(value.mv_size < 8 ? 0 : bytes_get_u64(at)), STATE_VERSION);
+		    "rows: written by another version of Godwit (format %llu, this one understands %u to %u)",
+		    (unsigned long long)(value.mv_size < 8 ? 0 : bytes_get_u64(at)), STATE_VERSION,
+		    STATE_VERSION + version_ahead());
 	if (value.mv_size != STATE_SIZE ||
 	    bytes_get_u64(at + STATE_SIZE - ROWS_CHECK_SIZE) != XXH3_64bits(at, STATE_SIZE - ROWS_CHECK_SIZE))
 		return error_set(error, ERR_CORRUPT, "rows: what they say of themselves does not match its checksum");

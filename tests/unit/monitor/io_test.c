@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "actors/monitor/heartbeat.h"
+#include "proto/peer.pb-c.h"
 #include "runtime/logline.h"
 #include "runtime/process.h"
 #include "runtime/socket.h"
+#include "tests/unit/shell/ahead.h"
 
 #define MS     1000000ull
 #define SECOND 1000000000ull
@@ -267,6 +269,40 @@ static void questions(void)
 	turn(5000);
 	cr_assert_eq(counter_get(counters, COUNTER_heartbeats_sent), 2);
 }
+/* The version that a message from here is written in. */
+static uint32_t version_of(uint32_t at)
+{
+	Godwit__Peer__Envelope *envelope = godwit__peer__envelope__unpack(NULL, sent[at].size, sent[at].bytes);
+	cr_assert(envelope);
+	const uint32_t version = envelope->protocol;
+	godwit__peer__envelope__free_unpacked(envelope, NULL);
+	return version;
+}
+static void versions(void)
+{
+	ahead = 1;
+	turn(0);
+	cr_assert(sent_count == 2 && version_of(0) == PROTOCOL_VERSION && version_of(1) == PROTOCOL_VERSION);
+	sent_count = 0;
+	from(1, "eu", false, 17, 1, 0);
+	cr_assert_eq(drain(0, 8), 1);
+	ahead = 0;
+	from(2, "ap", false, 18, 1, 0);
+	ahead = 1;
+	cr_assert_eq(drain(0, 8), 1);
+	cr_assert(sent_count == 2 && version_of(0) == PROTOCOL_VERSION + 1 && version_of(1) == PROTOCOL_VERSION);
+	/* Gone back to the older build, a peer is written to in the oldest again. */
+	ahead = 0;
+	from(1, "eu", false, 19, 1, 0);
+	ahead = 1;
+	cr_assert_eq(drain(0, 8), 1);
+	cr_assert(sent_count == 3 && version_of(2) == PROTOCOL_VERSION);
+}
+Test(io, G20_a_peer_is_written_to_in_what_it_understands)
+{
+	run(versions);
+}
+
 Test(io, F24_questions_go_out_and_answers_are_published)
 {
 	run(questions);

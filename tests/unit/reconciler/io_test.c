@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "actors/reconciler/message.h"
+#include "tests/unit/shell/ahead.h"
 #include "tests/unit/shell/shell.h"
 #include "tests/unit/store/support.h"
 
@@ -18,27 +19,16 @@
 static struct place place;
 static struct packer packer; /* of a peer */
 
+static void row_make(uint32_t number, struct write *out)
+{
+	static char key[24];
+	snprintf(key, sizeof key, "key-%u", number);
+	out->key = key;
+	out->value = "v";
+}
 static void write_rows(void)
 {
-	pid_t pid = fork();
-	if (pid == 0) {
-		struct log *log = log_start(&place, NULL, NULL);
-		struct rows *rows = rows_start(&place, NULL);
-		uint64_t end = 0;
-		for (uint32_t i = 0; i < 5; i++) {
-			char key[24];
-			snprintf(key, sizeof key, "key-%u", i);
-			const struct write w = {.sequence = 1 + i, .key = key, .value = "v"};
-			cr_assert_eq(append(log, &w, &end), 0);
-		}
-		wait_durable(log, end);
-		apply_all(rows, &place, end);
-		rows_close(rows);
-		log_close(log);
-		_exit(0);
-	}
-	int status = 1;
-	cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+	place_fill(&place, 5, row_make);
 }
 static void setup(void)
 {
@@ -197,6 +187,35 @@ Test(io, F24_rows_are_compared_with_each_peer_in_turn)
 {
 	write_rows();
 	run(compare);
+}
+
+static uint32_t version_of_answer(void)
+{
+	shell_drain(SHELL_SERVER, 1);
+	Godwit__Peer__Envelope *envelope = sent(shell.sent_count - 1);
+	const uint32_t version = envelope->protocol;
+	cr_assert_eq(envelope->body_case, GODWIT__PEER__ENVELOPE__BODY_DIGEST_REPLY);
+	godwit__peer__envelope__free_unpacked(envelope, NULL);
+	return version;
+}
+static void versions(void)
+{
+	shell_turn(1);
+	for (uint32_t understood = 0; understood < 2; understood++) {
+		ahead = understood;
+		question(1, "eu", 0, -1, 5);
+		ahead = 1;
+		cr_assert_eq(version_of_answer(), PROTOCOL_VERSION + understood);
+	}
+	ahead = 0;
+	question(2, "ap", 0, -1, 5);
+	ahead = 1;
+	cr_assert_eq(version_of_answer(), PROTOCOL_VERSION);
+}
+Test(io, G20_a_peer_is_answered_in_what_it_understands)
+{
+	write_rows();
+	run(versions);
 }
 
 static void all_buckets_differ(Godwit__Peer__Envelope *envelope)

@@ -22,35 +22,19 @@
 static struct place place;
 static uint8_t big[MESSAGE_SIZE_MAX];
 
-static void write_rows(void)
+static void row_make(uint32_t number, struct write *out)
 {
-	pid_t pid = fork();
-	if (pid == 0) {
-		struct log *log = log_start(&place, NULL, NULL);
-		struct rows *rows = rows_start(&place, NULL);
-		uint64_t end = 0;
-		static char value[LARGE + 1];
-		memset(value, 'v', LARGE);
-		for (uint32_t i = 0; i < ROWS + LARGES; i++) {
-			char key[24];
-			snprintf(key, sizeof key, i < ROWS ? "%06u" : "large-%u", i < ROWS ? i : i - ROWS);
-			const struct write w = {.sequence = 1 + i, .key = key, .value = i < ROWS ? key : value};
-			cr_assert_eq(append(log, &w, &end), 0);
-		}
-		wait_durable(log, end);
-		apply_all(rows, &place, end);
-		rows_close(rows);
-		log_close(log);
-		_exit(0);
-	}
-	int status = 1;
-	cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+	static char key[24], large[LARGE + 1];
+	memset(large, 'v', LARGE);
+	snprintf(key, sizeof key, number < ROWS ? "%06u" : "large-%u", number < ROWS ? number : number - ROWS);
+	out->key = key;
+	out->value = number < ROWS ? key : large;
 }
 static void setup(void)
 {
 	shell_setup();
 	place_make(&place);
-	write_rows();
+	place_fill(&place, ROWS + LARGES, row_make);
 	snprintf(shell.region_dir, sizeof shell.region_dir, "%s", place.dir);
 	shell.shm.layout->coordinator.epoch = 1;
 	shell.shm.layout->coordinator.ready = 1;

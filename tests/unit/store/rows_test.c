@@ -459,3 +459,21 @@ Test(rows, a_file_that_is_no_store_is_refused)
 	fclose(f);
 	cr_assert_eq(rows_open(&rows, &options, &error), ERR_CORRUPT);
 }
+
+Test(rows, G20_rows_of_another_version_are_refused_with_both_numbers)
+{
+	static const uint64_t others[] = {0, 3, 5, UINT64_MAX};
+	rows_close(rows_start(&place, NULL));
+	struct rows_options options = rows_options_default(&place);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		struct rows *rows;
+		struct error_context error;
+		char wanted[64];
+		rows_version_set(&place, others[i]);
+		cr_assert_eq(rows_open(&rows, &options, &error), ERR_WRONG_VERSION);
+		snprintf(wanted, sizeof wanted, "(format %llu, this one understands 4 to 4)", (unsigned long long)others[i]);
+		cr_assert(strstr(error.text, wanted), "%s", error.text);
+	}
+	rows_version_set(&place, 4);
+	rows_close(rows_start(&place, NULL));
+}

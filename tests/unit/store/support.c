@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+#define XXH_INLINE_ALL
 #include "tests/unit/store/support.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>
+#include <lmdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "store/boot.h"
@@ -242,4 +246,48 @@ uint64_t random_next(uint64_t *state)
 	*state ^= *state >> 7;
 	*state ^= *state << 17;
 	return *state;
+}
+
+void place_fill(const struct place *place, uint32_t count, void (*make)(uint32_t number, struct write *out))
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct log *log = log_start(place, NULL, NULL);
+		struct rows *rows = rows_start(place, NULL);
+		uint64_t end = 0;
+		for (uint32_t i = 0; i < count; i++) {
+			struct write w = {.sequence = 1 + i};
+			make(i, &w);
+			if (append(log, &w, &end) != 0)
+				_exit(1);
+		}
+		wait_durable(log, end);
+		apply_all(rows, place, end);
+		rows_close(rows);
+		log_close(log);
+		_exit(0);
+	}
+	int status = 1;
+	cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+void rows_version_set(const struct place *place, uint64_t version)
+{
+	char path[200], name[] = "state";
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi meta;
+	MDB_val key = {.mv_size = sizeof name, .mv_data = name}, value;
+	static uint8_t bytes[4096];
+	snprintf(path, sizeof path, "%s/rows.mdb", place->rows);
+	cr_assert(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0 &&
+	          mdb_env_open(env, path, MDB_NOSUBDIR, 0600) == 0 && mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
+	          mdb_dbi_open(txn, "meta", 0, &meta) == 0 && mdb_get(txn, meta, &key, &value) == 0);
+	cr_assert_leq(value.mv_size, sizeof bytes);
+	memcpy(bytes, value.mv_data, value.mv_size);
+	bytes_put_u64(bytes, version);
+	bytes_put_u64(bytes + value.mv_size - 8, XXH3_64bits(bytes, value.mv_size - 8));
+	value.mv_data = bytes;
+	cr_assert(mdb_put(txn, meta, &key, &value, 0) == 0 && mdb_txn_commit(txn) == 0);
+	mdb_env_close(env);
 }

@@ -47,4 +47,11 @@ void digests_take(struct rows *rows, uint16_t keyspace, struct digest out[static
 
 uint64_t random_next(uint64_t *state);
 
+/* So many writes in log and rows of the place, as another process left them; `make` says what each is (borrowed until the
+ * next). */
+void place_fill(const struct place *place, uint32_t count, void (*make)(uint32_t number, struct write *out));
+
+/* The rows of the place say that their format is this one; nobody has them open. */
+void rows_version_set(const struct place *place, uint64_t version);
+
 #endif

@@ -11,6 +11,7 @@
 #include "actors/streamer/message.h"
 #include "proto/peer.pb-c.h"
 #include "shm/ring.h"
+#include "tests/unit/shell/ahead.h"
 #include "tests/unit/shell/shell.h"
 #include "tests/unit/store/support.h"
 #include "tests/unit/streamer/sample.h"
@@ -114,7 +115,7 @@ static void frame_arrives(uint8_t region, uint64_t epoch, uint64_t number, uint6
 static struct {
 	uint32_t count;
 	uint64_t epoch, credit, number, sequence;
-	uint32_t origins, held, raw_size;
+	uint32_t origins, held, raw_size, version;
 	int code;
 	bool has_definition;
 } got;
@@ -129,6 +130,7 @@ static bool get(uint32_t socket, char identity, Godwit__Peer__Envelope__BodyCase
 		if (e->body_case == kind) {
 			struct vector vector = {{0}};
 			got.count++;
+			got.version = e->protocol;
 			if (kind == GODWIT__PEER__ENVELOPE__BODY_SUBSCRIBE) {
 				got.epoch = e->subscribe->epoch;
 				got.credit = e->subscribe->credit;
@@ -222,6 +224,33 @@ static void receives(void)
 Test(io, F24_what_a_peer_sends_is_in_the_ring_once)
 {
 	run(receives);
+}
+
+/* What it acknowledges to peers of which one understands a version more; it subscribes in the oldest. */
+static void versions(void)
+{
+	uint64_t epochs[3];
+	shell_turn(0);
+	for (uint8_t peer = 1; peer < 3; peer++) {
+		cr_assert(get(peer, 0, SUBSCRIBE) && got.version == PROTOCOL_VERSION);
+		epochs[peer] = got.epoch;
+		ahead = peer == 1;
+		is_alive(peer, epochs[peer]);
+		frame_arrives(peer, epochs[peer], 1, 1, 5, true);
+	}
+	ahead = 1;
+	for (uint8_t peer = 1; peer < 3; peer++) {
+		applied.sequence[peer] = 5;
+		publish_local();
+	}
+	for (uint32_t i = 0; i < 20; i++)
+		shell_turn(10);
+	cr_assert(get(1, 0, ACKNOWLEDGE) && got.version == PROTOCOL_VERSION + 1, "%u", got.version);
+	cr_assert(get(2, 0, ACKNOWLEDGE) && got.version == PROTOCOL_VERSION, "%u", got.version);
+}
+Test(io, G20_a_peer_is_written_to_in_what_it_understands)
+{
+	run(versions);
 }
 
 static void disconnected(void)

@@ -290,3 +290,17 @@ Test(outbox, G20_a_transaction_stands_by_any_of_its_keyspaces)
 		cr_expect(frame->held == cases[i].held && frame->records == !cases[i].held, "%zu", i);
 	}
 }
+
+/* What stands comes behind others of its frame, and behind others of its own origin. */
+Test(outbox, G20_what_comes_before_a_stop_goes_out)
+{
+	const struct outbox_frame *frame;
+	for (uint64_t i = 1; i <= 5; i++)
+		append_in(0, 0, i);
+	append_in(3, 0, 6);
+	append_in(0, 0, 7);
+	sync_all();
+	open_with(1, 1, ~(1ull << 3));
+	cr_assert_eq(outbox_frame(&outbox, 1, durable_lsn, &frame, NULL), 0);
+	cr_assert(frame->records == 5 && frame->held == 1 && frame->last.sequence[0] == 5, "%u", frame->records);
+}

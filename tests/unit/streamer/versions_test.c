@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * G20: messages between regions of a build that understands one version more than the oldest (linked with
- * tests/e2e/next_version.c). */
+ * G20: messages between regions of a build that understands one version more than the oldest. */
 #define XXH_INLINE_ALL
 #include <criterion/criterion.h>
 #include <string.h>
@@ -17,6 +16,8 @@
 #include "runtime/socket.h"
 #include "store/log_segment.h"
 #include "tests/unit/core/commit_sample.h"
+#include "tests/unit/shell/ahead.h"
+#include "tests/unit/store/support.h"
 
 #define OLDEST      PROTOCOL_VERSION
 #define LOG_CHECKED 176u /* what the checksum of a segment covers, and where it stands */
@@ -26,6 +27,12 @@ static const uint32_t told[][2] = {
     {0, OLDEST}, {OLDEST, OLDEST}, {OLDEST + 1, OLDEST + 1}, {OLDEST + 2, OLDEST + 1}, {UINT32_MAX, OLDEST + 1}};
 #define TOLD (sizeof told / sizeof *told)
 
+static void next_build(void)
+{
+	ahead = 1;
+}
+TestSuite(versions, .init = next_build);
+
 Test(versions, G20_the_lower_of_the_two_newest)
 {
 	for (size_t i = 0; i < TOLD; i++)
@@ -34,6 +41,9 @@ Test(versions, G20_the_lower_of_the_two_newest)
 	for (uint32_t v = 0; v < 12; v++)
 		cr_expect_eq(version_is_understood(v, 6), v == 6 || v == 7, "%u", v);
 	cr_expect(!version_is_understood((1ull << 32) + 6, 6));
+	ahead = 3;
+	for (uint32_t newest = 0; newest < 12; newest++)
+		cr_expect_eq(version_agree(6, newest), newest < 6 ? 6 : newest > 9 ? 9 : newest, "%u", newest);
 }
 
 static uint32_t version_in(const uint8_t *bytes, size_t size)
@@ -164,4 +174,20 @@ Test(versions, G20_log_segments_and_bodies)
 		cr_expect_eq(commit_body_open(&body, other, size), difference == 0 || difference == 1 ? 0 : ERR_MALFORMED, "%d",
 		    difference);
 	}
+}
+
+Test(versions, G20_rows_of_the_next_version_are_read)
+{
+	struct place place;
+	place_make(&place);
+	rows_close(rows_start(&place, NULL));
+	rows_version_set(&place, 5);
+	rows_close(rows_start(&place, NULL));
+	rows_version_set(&place, 6);
+	struct rows_options options = rows_options_default(&place);
+	struct rows *rows;
+	struct error_context error;
+	cr_assert_eq(rows_open(&rows, &options, &error), ERR_WRONG_VERSION);
+	cr_assert(strstr(error.text, "format 6, this one understands 4 to 5"), "%s", error.text);
+	place_remove(&place);
 }
